@@ -1,0 +1,43 @@
+"""Share of images classified correctly."""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from objectives.objective import Candidate, Direction, Needs, Scale, objective
+
+BATCH = 500
+"""Images in one forward pass while measuring."""
+
+
+@objective("accuracy")
+@dataclass(frozen=True)
+class Accuracy:
+    """Top-1 accuracy, a fraction in [0, 1]."""
+
+    direction: ClassVar[Direction] = "maximize"
+    needs: ClassVar[Needs] = "training"
+    scale: ClassVar[Scale] = "fraction"
+
+    def measure(self, candidate: Candidate) -> float:
+        images, labels = candidate.examples()
+        return float(correct(candidate.model, images, labels).double().mean())
+
+    def settings(self, candidate: Candidate) -> dict[str, Any]:
+        return {"samples": len(candidate.examples()[1])}
+
+
+@torch.no_grad()
+def correct(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
+    """(N,) booleans: whether the model, in eval mode, gives each image its label.
+
+    Raises:
+        ValueError: if the model's logits are not finite.
+    """
+    model.eval()
+    logits = torch.cat([model(images[i : i + BATCH]) for i in range(0, len(images), BATCH)])
+    if not torch.isfinite(logits).all():
+        raise ValueError("the model's logits are not finite.")
+    return logits.argmax(1) == labels

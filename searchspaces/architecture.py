@@ -1,0 +1,227 @@
+"""An architecture is plain data: a tree of frozen dataclasses <-> canonical JSON <-> key.
+
+Every node is a spec that says what to build; ``spec.build(shape)`` derives the ``nn.Module``. A spec is written as
+``{"kind": NAME, field: value, ...}`` where fields at their default are left out, so that a field added later changes
+no old key. Specs that build the same network have one canonical form (``canonical``), hence one key.
+
+Rejected: options as free dicts (no types, defaults or checks), live modules as data (neither hashed nor compared).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Literal, Self, TypeVar, get_args, get_origin, get_type_hints
+
+from torch import nn
+
+from searchspaces.freezing import Mixer
+from searchspaces.registry import lookup, register, unknown
+
+Shape = tuple[int, int, int]
+"""(C, H, W) of one sample."""
+
+TOKEN_MIXERS: dict[str, type[Spec]] = {}
+CHANNEL_MIXERS: dict[str, type[Spec]] = {}
+BLOCKS: dict[str, type[Spec]] = {}
+STEMS: dict[str, type[Spec]] = {}
+HEADS: dict[str, type[Spec]] = {}
+
+
+@dataclass(frozen=True)
+class Spec:
+    """One node of an architecture; subclasses are frozen dataclasses whose fields are its choices with defaults."""
+
+    kind: ClassVar[str]
+    table: ClassVar[dict[str, type[Spec]]]
+    noun: ClassVar[str]
+
+    def build(self, shape: Shape) -> nn.Module:
+        """The module for inputs ``(B, *shape)``.
+
+        Raises:
+            ValueError: if the node cannot take this shape, with the values that it can take.
+        """
+        raise NotImplementedError(f"{type(self).__name__} must define build(shape).")
+
+    def output(self, shape: Shape) -> Shape:
+        """(C, H, W) that comes out for ``shape``; the same unless overridden."""
+        return shape
+
+    def canonical(self) -> Self:
+        """The simplest spec that builds the same network."""
+        return self
+
+
+S = TypeVar("S", bound=Spec)
+
+
+class TokenMixer(Spec):
+    """Spec of a token (spatial) mixer, ``(B, C, H, W) -> (B, C, H, W)``, without outer residual."""
+
+    table = TOKEN_MIXERS
+    noun = "token mixer"
+
+    def build(self, shape: Shape) -> Mixer:
+        raise NotImplementedError(f"{type(self).__name__} must define build(shape).")
+
+
+class ChannelMixer(Spec):
+    """Spec of a channel mixer, ``(B, C, H, W) -> (B, C, H, W)``, without outer residual."""
+
+    table = CHANNEL_MIXERS
+    noun = "channel mixer"
+
+    def build(self, shape: Shape) -> Mixer:
+        raise NotImplementedError(f"{type(self).__name__} must define build(shape).")
+
+
+class Block(Spec):
+    """Spec of a block: how mixers, norms, activations and residuals are put together."""
+
+    table = BLOCKS
+    noun = "block"
+
+
+class Stem(Spec):
+    """Spec of a stem: pixels ``(B, C, H, W)`` to the grid of tokens of the first stage."""
+
+    table = STEMS
+    noun = "stem"
+
+
+class Head(Spec):
+    """Spec of a head: tokens ``(B, C, H, W)`` to features ``(B, F)``; ``output`` is (F, 1, 1)."""
+
+    table = HEADS
+    noun = "head"
+
+
+def spec(name: str) -> Callable[[type[S]], type[S]]:
+    """Class decorator: registers a spec under ``name`` in the table of its role.
+
+    Raises:
+        ValueError: if the name is taken.
+    """
+
+    def add(cls: type[S]) -> type[S]:
+        cls.kind = name
+        register(cls.table, cls.noun, name)(cls)
+        return cls
+
+    return add
+
+
+@dataclass(frozen=True)
+class Stage:
+    """``depth`` equal blocks in a row."""
+
+    block: Block
+    depth: int = 1
+
+    def __post_init__(self) -> None:
+        if self.depth < 1:
+            raise ValueError(f"depth of a stage must be at least 1, got {self.depth}.")
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """A whole network: stem, stages, head, for one input shape and number of classes.
+
+    Args:
+        input: (C, H, W) of one image or spectrogram.
+        classes: number of logits.
+    """
+
+    input: Shape
+    classes: int
+    stem: Stem
+    stages: tuple[Stage, ...]
+    head: Head
+
+    def canonical(self) -> Architecture:
+        """The same network in its simplest writing: canonical nodes, equal neighbouring stages merged."""
+        stages: list[Stage] = []
+        for stage in self.stages:
+            block = stage.block.canonical()
+            if stages and stages[-1].block == block:
+                stages[-1] = Stage(block, stages[-1].depth + stage.depth)
+            else:
+                stages.append(Stage(block, stage.depth))
+        return replace(self, stem=self.stem.canonical(), stages=tuple(stages), head=self.head.canonical())
+
+    def to_json(self) -> dict[str, Any]:
+        """Canonical JSON object; `from_json` gives an architecture with the same key back."""
+        encoded: dict[str, Any] = encode(self.canonical())
+        return encoded
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Architecture:
+        """Architecture written by `to_json`.
+
+        Raises:
+            ValueError: naming the field that is unknown, missing or of the wrong type.
+        """
+        architecture: Architecture = decode(cls, data, "architecture")
+        return architecture
+
+    @property
+    def key(self) -> str:
+        """Stable 16-digit name of the network: equal networks have equal keys, in every process."""
+        text = json.dumps(self.to_json(), sort_keys=True, separators=(",", ":"))
+        return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+
+
+def encode(value: Any) -> Any:
+    """JSON form of a node: its kind and the fields that differ from their defaults."""
+    if dataclasses.is_dataclass(value):
+        fields = {
+            f.name: encode(getattr(value, f.name))
+            for f in dataclasses.fields(value)
+            if getattr(value, f.name) != f.default
+        }
+        return {"kind": value.kind, **fields} if isinstance(value, Spec) else fields
+    return [encode(item) for item in value] if isinstance(value, tuple) else value
+
+
+def decode(hint: Any, data: Any, where: str) -> Any:
+    """Value of type ``hint`` from JSON; ``where`` names the place in messages."""
+    if dataclasses.is_dataclass(hint):
+        if not isinstance(data, Mapping):
+            raise ValueError(f"{where} must be an object, got {data!r}.")
+        fields, cls = dict(data), hint
+        if isinstance(hint, type) and issubclass(hint, Spec):
+            if "kind" not in fields:
+                raise ValueError(f"{where} must name its kind. Known: {', '.join(sorted(hint.table))}.")
+            cls = lookup(hint.table, hint.noun, fields.pop("kind"))
+        return _decode_fields(cls, fields, where)
+    if get_origin(hint) is tuple:
+        items = get_args(hint)
+        if not isinstance(data, list | tuple) or (items[-1] is not ... and len(data) != len(items)):
+            raise ValueError(f"{where} must be a list{'' if items[-1] is ... else f' of {len(items)}'}, got {data!r}.")
+        hints = [items[0]] * len(data) if items[-1] is ... else items
+        return tuple(decode(h, item, f"{where}[{i}]") for i, (h, item) in enumerate(zip(hints, data, strict=True)))
+    if get_origin(hint) is Literal:
+        if data not in get_args(hint):
+            raise ValueError(f"{where} must be one of {', '.join(map(str, get_args(hint)))}, got {data!r}.")
+        return data
+    if hint is float and type(data) is int:
+        return float(data)
+    if type(data) is not hint:
+        raise ValueError(f"{where} must be of type {hint.__name__}, got {data!r}.")
+    return data
+
+
+def _decode_fields(cls: Any, fields: dict[str, Any], where: str) -> Any:
+    hints = get_type_hints(cls)
+    known = {f.name: f for f in dataclasses.fields(cls)}
+    for name in fields:
+        if name not in known:
+            raise ValueError(f"{where}: {unknown('field', name, known)}")
+    missing = [n for n, f in known.items() if n not in fields and f.default is dataclasses.MISSING]
+    if missing:
+        raise ValueError(f"{where} lacks {', '.join(missing)}.")
+    return cls(**{name: decode(hints[name], value, f"{where}.{name}") for name, value in fields.items()})

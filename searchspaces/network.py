@@ -1,0 +1,57 @@
+"""From an `Architecture` to its ``nn.Module``."""
+
+import torch
+from torch import Tensor, nn
+
+from searchspaces.architecture import Architecture
+
+
+class Normalize(nn.Module):
+    """``(x - mean) / std`` per channel, the first layer of every network: inputs and attacks are in [0, 1]."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(channels))
+        self.register_buffer("std", torch.ones(channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return (x - self.mean[:, None, None]) / self.std[:, None, None]
+
+
+class Network(nn.Module):
+    """Module of an architecture: pixels ``(B, C, H, W)`` in [0, 1] -> logits ``(B, classes)``."""
+
+    def __init__(self, architecture: Architecture) -> None:
+        super().__init__()
+        shape = architecture.input
+        self.normalize = Normalize(shape[0])
+        self.stem = architecture.stem.build(shape)
+        shape = architecture.stem.output(shape)
+        blocks = []
+        for stage in architecture.stages:
+            for _ in range(stage.depth):
+                blocks.append(stage.block.build(shape))
+                shape = stage.block.output(shape)
+        self.blocks = nn.Sequential(*blocks)
+        self.head = architecture.head.build(shape)
+        self.classifier = nn.Linear(architecture.head.output(shape)[0], architecture.classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.classifier(self.head(self.blocks(self.stem(self.normalize(x)))))
+        return y
+
+
+def build(architecture: Architecture, *, seed: int = 0) -> Network:
+    """Network of ``architecture`` with weights drawn from ``seed``, on the current default device.
+
+    Under ``torch.device("meta")`` nothing is allocated. The caller's random state is left as it was.
+
+    Raises:
+        ValueError: if a node cannot take the shape that reaches it, with the values that it can take.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return Network(architecture.canonical())

@@ -1,0 +1,69 @@
+"""Depthwise convolution as a token mixer, ``(B, C, H, W) -> (B, C, H, W)``: every channel is filtered by itself.
+
+Padding is explicit because an even kernel is not symmetric: ``dilation * ((kernel - 1) // 2)`` before, the rest after,
+so that the tap ((k-1)//2, (k-1)//2) is the identity for every kernel and dilation.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor, nn
+
+from searchspaces.architecture import Shape, TokenMixer, spec
+from searchspaces.filters import filter_bank, parse_filters
+from searchspaces.freezing import Mixer
+
+
+@spec("depthwise")
+@dataclass(frozen=True)
+class Depthwise(TokenMixer):
+    """Depthwise convolution.
+
+    Args:
+        kernel: side of the filters, in pixels.
+        dilation: distance between taps, in pixels; of no effect for kernel 1.
+        filters: mode of the filter bank (`searchspaces.filters.FILTER_MODES`): what a frozen bank holds, or a trained
+            one starts from.
+    """
+
+    kernel: int = 3
+    dilation: int = 1
+    filters: str = "random"
+
+    def __post_init__(self) -> None:
+        if self.kernel < 1 or self.dilation < 1:
+            raise ValueError(
+                f"kernel and dilation must be at least 1, got kernel={self.kernel}, dilation={self.dilation}."
+            )
+        parse_filters(self.filters)
+
+    def canonical(self) -> "Depthwise":
+        name, number = parse_filters(self.filters)
+        mode = name if number is None else f"{name}({number:g})"
+        return replace(self, dilation=1 if self.kernel == 1 else self.dilation, filters=mode)
+
+    def build(self, shape: Shape) -> "DepthwiseConvolution":
+        return DepthwiseConvolution(shape[0], self)
+
+
+class DepthwiseConvolution(Mixer):
+    """Depthwise convolution with bias and "same" zero padding."""
+
+    def __init__(self, channels: int, spec: Depthwise) -> None:
+        super().__init__()
+        reach = spec.dilation * (spec.kernel - 1)
+        before = spec.dilation * ((spec.kernel - 1) // 2)
+        self.pad = nn.ZeroPad2d((before, reach - before, before, reach - before))
+        self.conv = nn.Conv2d(channels, channels, spec.kernel, dilation=spec.dilation, groups=channels)
+        if not self.conv.weight.is_meta:
+            generator = torch.Generator().manual_seed(int(torch.randint(2**31, ())))
+            with torch.no_grad():
+                self.conv.weight.copy_(filter_bank(spec.filters, channels, spec.kernel, generator))
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.conv(self.pad(x))
+        return y
+
+    def spatial_parameters(self) -> Iterable[nn.Parameter]:
+        return self.conv.parameters()

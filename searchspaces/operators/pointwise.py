@@ -1,0 +1,33 @@
+"""1x1 convolution as a channel mixer, ``(B, C, H, W) -> (B, C, H, W)``: one linear map at every position."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from searchspaces.architecture import ChannelMixer, Shape, spec
+from searchspaces.freezing import Mixer
+
+
+@spec("pointwise")
+@dataclass(frozen=True)
+class Pointwise(ChannelMixer):
+    """1x1 convolution with bias."""
+
+    def build(self, shape: Shape) -> "PointwiseConvolution":
+        return PointwiseConvolution(shape[0])
+
+
+class PointwiseConvolution(Mixer):
+    """1x1 convolution C -> C with bias."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(channels, channels, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.conv(x)
+        return y
+
+    def channel_parameters(self) -> Iterable[nn.Parameter]:
+        return self.conv.parameters()

@@ -1,0 +1,135 @@
+"""A search space: a flat list of choices and one pure function from picks to an `Architecture`.
+
+Flat because Optuna's genetic samplers do not evolve conditional parameters: every choice is always picked, and picks
+that the architecture does not use are dropped by ``decode``, so equal networks have equal keys.
+"""
+
+import math
+import random
+from collections.abc import Callable, Container, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+from searchspaces.architecture import Architecture
+from searchspaces.registry import register, unknown
+
+Value = str | int | float
+Picks = Mapping[str, Value]
+
+F = TypeVar("F", bound=Callable[..., "SearchSpace"])
+
+SEARCH_SPACES: dict[str, Callable[..., "SearchSpace"]] = {}
+"""Name -> function ``(input: Shape, classes: int, **settings) -> SearchSpace``."""
+
+
+def search_space(name: str) -> Callable[[F], F]:
+    """Decorator that registers a function returning a `SearchSpace`; its keyword-only arguments are settings."""
+
+    def add(function: F) -> F:
+        register(SEARCH_SPACES, "search space", name)(function)
+        return function
+
+    return add
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One decision of a search space.
+
+    Args:
+        name: ``choice``, or ``group.choice`` where several groups make the same choice.
+        options: what is searched by default; all of one type, because Optuna cannot tell ``True`` from ``1``.
+        allowed: every value that a study may ask for.
+        help: one sentence with the unit.
+    """
+
+    name: str
+    options: tuple[Value, ...]
+    allowed: Container[Value]
+    help: str
+
+    def narrow(self, values: Sequence[Value]) -> "Choice":
+        """The choice with ``values`` as its options.
+
+        Raises:
+            ValueError: if there are none, or one is repeated or not allowed.
+        """
+        if not values:
+            raise ValueError(f"choice {self.name!r} needs at least one option. Allowed: {describe(self.allowed)}.")
+        for i, value in enumerate(values):
+            if value in list(values)[:i]:
+                raise ValueError(f"choice {self.name!r} names the option {value!r} twice.")
+            if type(value) is not type(self.options[0]) or value not in self.allowed:
+                raise ValueError(
+                    f"choice {self.name!r} cannot be {value!r} ({self.help}). Allowed: {describe(self.allowed)}."
+                )
+        return replace(self, options=tuple(values))
+
+
+@dataclass(frozen=True)
+class SearchSpace:
+    """Choices and the pure function that turns picks into an architecture.
+
+    Args:
+        name: as registered.
+        choices: in the order in which they are shown.
+        to_architecture: pure; gets a value for every choice.
+    """
+
+    name: str
+    choices: tuple[Choice, ...]
+    to_architecture: Callable[[Picks], Architecture]
+
+    @property
+    def size(self) -> int:
+        """Exact number of assignments: the product of the numbers of options."""
+        return math.prod(len(choice.options) for choice in self.choices)
+
+    def decode(self, picks: Picks) -> Architecture:
+        """Architecture of one assignment; picks that it does not use make no difference.
+
+        Raises:
+            ValueError: if a choice is missing or unknown, or a value is not among its options.
+        """
+        known = {choice.name: choice for choice in self.choices}
+        for name, value in picks.items():
+            if name not in known:
+                raise ValueError(unknown("choice", name, known))
+            if value not in known[name].options:
+                raise ValueError(f"choice {name!r} must be one of {describe(known[name].options)}, got {value!r}.")
+        if missing := known.keys() - picks.keys():
+            raise ValueError(f"picks lack {', '.join(sorted(missing))}.")
+        return self.to_architecture(picks).canonical()
+
+    def narrow(self, options: Mapping[str, Value | Sequence[Value]]) -> "SearchSpace":
+        """The space with other options for the named choices; one value fixes a choice.
+
+        ``kernel`` names every choice ``<group>.kernel`` at once; the full name ``s1.kernel`` goes before it.
+
+        Raises:
+            ValueError: if a name is unknown or a value not allowed.
+        """
+        names = {choice.name for choice in self.choices} | {choice.name.split(".")[-1] for choice in self.choices}
+        for name in options:
+            if name not in names:
+                raise ValueError(unknown("choice", name, names))
+
+        def narrowed(choice: Choice) -> Choice:
+            values = options.get(choice.name, options.get(choice.name.split(".")[-1]))
+            if values is None:
+                return choice
+            return choice.narrow([values] if isinstance(values, str | int | float) else values)
+
+        return replace(self, choices=tuple(narrowed(choice) for choice in self.choices))
+
+    def draw(self, generator: random.Random) -> dict[str, Value]:
+        """One uniformly random assignment."""
+        return {choice.name: generator.choice(choice.options) for choice in self.choices}
+
+
+def describe(values: Container[Value]) -> str:
+    """The allowed values in words: ``1 to 64``, or the values one by one."""
+    if isinstance(values, range):
+        step = f" in steps of {values.step}" if values.step != 1 else ""
+        return f"{values.start} to {values[-1]}{step}"
+    return ", ".join(map(str, values)) if isinstance(values, Sequence | Mapping) else str(values)

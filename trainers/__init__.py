@@ -1,0 +1,22 @@
+"""How one candidate is trained, and on which data.
+
+Knows nothing of search spaces, of objectives or of the search: it trains any ``nn.Module`` on any data set.
+"""
+
+from trainers import datasets
+from trainers.data import DATASETS, Dataset, Samples, TrainingData, training_data
+from trainers.supervised import TRAINERS, Diverged, Epoch, Supervised, Trainer
+
+__all__ = [
+    "DATASETS",
+    "TRAINERS",
+    "Dataset",
+    "Diverged",
+    "Epoch",
+    "Samples",
+    "Supervised",
+    "Trainer",
+    "TrainingData",
+    "datasets",
+    "training_data",
+]

@@ -1,0 +1,64 @@
+"""CIFAR-10: 50,000 + 10,000 colour images of 32x32, 10 classes, in two layouts.
+
+``cifar10/``: ``train_1..5.npy.xz``, ``test.npy.xz`` (NHWC) and ``labels.npz``; ``cifar-10-batches-py/``: the official
+pickles ``data_batch_1..5`` and ``test_batch``, read without running any code of theirs.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from trainers.data import Dataset, Samples, Split, dataset
+from trainers.datasets.files import data_root, missing, read_npy_xz, read_npz, read_pickle, reading
+
+SHARD = 10_000
+"""Images in one file."""
+
+
+@dataset("cifar10")
+@dataclass(frozen=True)
+class Cifar10(Dataset):
+    """Krizhevsky 2009, "Learning Multiple Layers of Features from Tiny Images"."""
+
+    flip = True
+    shift = 4
+    epsilon = "1/255"
+    origin = "Get cifar-10-python.tar.gz from the CIFAR page of Alex Krizhevsky and unpack it there."
+
+    def classes(self) -> tuple[str, ...]:
+        return ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+
+    def found(self) -> str | None:
+        roots = [Path(self.location)] if self.location else [r for r in [data_root()] if r]
+        for root in roots:
+            for folder in (root / "cifar10", root / "cifar-10-batches-py", root):
+                if (folder / "labels.npz").exists() or (folder / "data_batch_1").exists():
+                    return str(folder)
+        return None
+
+    def load(self, split: Split, limit: int | None = None) -> Samples:
+        place = self.found()
+        if place is None:
+            raise missing("cifar10", ["cifar10/labels.npz", "cifar-10-batches-py/data_batch_1"], self.origin)
+        folder, shards = Path(place), 1 if split == "test" else 5 if limit is None else min(5, -(-limit // SHARD))
+        if (folder / "labels.npz").exists():
+            (labels,) = read_npz(folder / "labels.npz", [f"{split}_labels"])
+            names = [f"train_{k}.npy.xz" for k in range(1, shards + 1)] if split == "train" else ["test.npy.xz"]
+            images = [read_npy_xz(folder / name, (SHARD, 32, 32, 3)).transpose(0, 3, 1, 2) for name in names]
+            labels = labels[: shards * SHARD].astype(np.int64)
+        else:
+            names = [f"data_batch_{k}" for k in range(1, shards + 1)] if split == "train" else ["test_batch"]
+            batches = [_read_batch(folder / name) for name in names]
+            images, labels = [b.images for b in batches], np.concatenate([b.labels for b in batches])
+        return Samples(np.ascontiguousarray(np.concatenate(images)), labels)
+
+
+def _read_batch(path: Path) -> Samples:
+    expected = "an official CIFAR-10 batch: b'data' (10000, 3072) uint8 and b'labels'"
+    batch = read_pickle(path, expected)
+    with reading(path, expected):
+        data, labels = np.asarray(batch[b"data"]), np.asarray(batch[b"labels"], dtype=np.int64)
+        if data.shape != (len(labels), 3072) or data.dtype != np.uint8 or not 0 <= labels.min() <= labels.max() <= 9:
+            raise ValueError(f"it holds {data.dtype} of shape {data.shape} and {len(labels)} labels")
+        return Samples(data.reshape(-1, 3, 32, 32), labels)

@@ -1,0 +1,106 @@
+"""Readers of the file formats in which image sets come; a damaged file is one message that names it."""
+
+import gzip
+import lzma
+import os
+import pickle
+import struct
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+
+def data_root() -> Path | None:
+    """Folder that the environment variable NAS_DATA names; None if it is not set."""
+    root = os.environ.get("NAS_DATA")
+    return Path(root) if root else None
+
+
+def missing(name: str, layouts: list[str], origin: str) -> FileNotFoundError:
+    """The error for a data set that is not here: what was looked for, and where to get it."""
+    root = data_root()
+    place = f"in {root} (environment variable NAS_DATA)" if root else "because NAS_DATA, the data folder, is not set"
+    return FileNotFoundError(f"{name} was not found {place}. Expected {' or '.join(layouts)}. {origin}")
+
+
+@contextmanager
+def reading(path: Path, expected: str) -> Iterator[None]:
+    """Turns whatever a damaged file raises into one ValueError that names it and says what was expected."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise FileNotFoundError(f"{path} does not exist. Expected {expected}.") from None
+    except (
+        EOFError,
+        KeyError,
+        OSError,
+        ValueError,
+        lzma.LZMAError,
+        pickle.UnpicklingError,
+        struct.error,
+        zipfile.BadZipFile,
+    ) as error:
+        reason = str(error) or type(error).__name__
+        raise ValueError(
+            f"{path} is truncated or damaged ({reason}). Expected {expected}. Get the file again."
+        ) from None
+
+
+def read_npy_xz(path: Path, shape: tuple[int, ...]) -> np.ndarray:
+    """uint8 array of ``shape`` from a ``.npy`` file inside an xz container."""
+    with reading(path, f"a uint8 array of shape {shape} in a .npy.xz file"), lzma.open(path) as file:
+        array: np.ndarray = np.load(file, allow_pickle=False)
+        if array.shape != shape or array.dtype != np.uint8:
+            raise ValueError(f"it holds {array.dtype} of shape {array.shape}")
+    return array
+
+
+def read_npz(path: Path, keys: list[str]) -> list[np.ndarray]:
+    """The arrays called ``keys`` of a ``.npz`` file."""
+    with reading(path, f"a .npz file with {', '.join(keys)}"), np.load(path, allow_pickle=False) as archive:
+        return [archive[key] for key in keys]
+
+
+def read_idx(path: Path, dimensions: int) -> np.ndarray:
+    """uint8 array with so many ``dimensions`` from an idx file, plain or ``.gz`` (the format of MNIST)."""
+    with reading(path, f"an idx file of unsigned bytes with {dimensions} dimensions"):
+        raw = gzip.open(path).read() if path.suffix == ".gz" else path.read_bytes()
+        magic, *shape = struct.unpack_from(f">{1 + dimensions}I", raw)
+        if magic != 0x0800 + dimensions:
+            raise ValueError(f"its magic number is {magic}, not {0x0800 + dimensions}")
+        body = np.frombuffer(raw, np.uint8, offset=4 * (1 + dimensions))
+        if body.size != np.prod(shape):
+            raise ValueError(f"it holds {body.size} bytes for {'x'.join(map(str, shape))}")
+        return body.reshape(shape)
+
+
+class _ArraysOnly(pickle.Unpickler):
+    """Unpickler that builds numpy arrays and plain containers and nothing else: no code of the file is run."""
+
+    allowed = frozenset(
+        {
+            ("numpy.core.multiarray", "_reconstruct"),
+            ("numpy._core.multiarray", "_reconstruct"),
+            ("numpy", "ndarray"),
+            ("numpy", "dtype"),
+            ("_codecs", "encode"),
+        }
+    )
+
+    def find_class(self, module: str, name: str) -> Any:
+        if (module, name) not in self.allowed:
+            raise pickle.UnpicklingError(f"it asks for {module}.{name}, which no image file needs")
+        return super().find_class(module, name)
+
+
+def read_pickle(path: Path, expected: str) -> dict[bytes, Any]:
+    """Dictionary of arrays and lists from a pickle written by Python 2 or 3, without running code of it."""
+    with reading(path, expected), open(path, "rb") as file:
+        content = _ArraysOnly(file, encoding="bytes").load()
+        if not isinstance(content, dict):
+            raise ValueError(f"it holds a {type(content).__name__}")
+        return content

@@ -1,0 +1,70 @@
+"""``npz:FILE``: images and labels in one numpy archive, under the names that people use.
+
+``x_train, y_train[, x_test, y_test]`` (Keras), ``train_images, train_labels[, test_images, test_labels]`` (MedMNIST) or
+``images, labels`` (no test split). Images are uint8, or float in [0, 1]; (N, H, W), (N, H, W, C) or (N, C, H, W).
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from trainers.data import Dataset, Samples, Split, dataset
+from trainers.datasets.files import read_npz, reading
+
+NAMES = {
+    "train": (("x_train", "y_train"), ("train_images", "train_labels"), ("images", "labels")),
+    "test": (("x_test", "y_test"), ("test_images", "test_labels")),
+}
+EXPECTED = "a .npz file with x_train and y_train, or train_images and train_labels, or images and labels"
+
+
+@dataset("npz")
+@dataclass(frozen=True)
+class Npz(Dataset):
+    """A numpy archive of one's own."""
+
+    origin = "Write it with numpy.savez(FILE, x_train=..., y_train=..., x_test=..., y_test=...)."
+
+    def found(self) -> str | None:
+        return self.location if self.location and Path(self.location).is_file() else None
+
+    def classes(self) -> tuple[str, ...]:
+        return tuple(str(k) for k in range(int(self._labels("train").max()) + 1))
+
+    def load(self, split: Split, limit: int | None = None) -> Samples:
+        path, labels = Path(self.location), self._labels(split)
+        (images,) = read_npz(path, [self._names(split)[0]])
+        with reading(path, "uint8 images, or float images in [0, 1], of shape (N, H, W), (N, H, W, C) or (N, C, H, W)"):
+            if images.ndim == 3:
+                images = images[:, None]
+            elif images.ndim == 4 and images.shape[-1] in (1, 3, 4) and images.shape[1] not in (1, 3):
+                images = images.transpose(0, 3, 1, 2)
+            if images.ndim != 4 or len(images) != len(labels):
+                raise ValueError(f"it holds images of shape {images.shape} and {len(labels)} labels")
+            if images.dtype == np.uint8:
+                return Samples(np.ascontiguousarray(images), labels)
+            if images.dtype.kind != "f" or not 0 <= images.min() <= images.max() <= 1:
+                raise ValueError(f"its images are {images.dtype} from {images.min()} to {images.max()}")
+        return Samples(np.ascontiguousarray(images, dtype=np.float32), labels, levels=1)
+
+    def _names(self, split: Split) -> tuple[str, str]:
+        if not self.location:
+            raise FileNotFoundError("npz needs a file, as in npz:mydata.npz.")
+        path = Path(self.location)
+        with reading(path, EXPECTED), np.load(path, allow_pickle=False) as archive:
+            present = set(archive.files)
+        for pair in NAMES[split]:
+            if present.issuperset(pair):
+                return pair
+        if split == "test":
+            raise ValueError(f"{path} has no test split: it holds {', '.join(sorted(present))}, not x_test and y_test.")
+        raise ValueError(f"{path} holds {', '.join(sorted(present)) or 'nothing'}. Expected {EXPECTED}.")
+
+    def _labels(self, split: Split) -> np.ndarray:
+        path = Path(self.location)
+        (labels,) = read_npz(path, [self._names(split)[1]])
+        labels = labels.reshape(-1) if labels.ndim == 2 and labels.shape[1] == 1 else labels
+        if labels.ndim != 1 or labels.dtype.kind not in "iu" or len(labels) == 0 or labels.min() < 0:
+            raise ValueError(f"{path}: labels must be class numbers from 0, (N,), got {labels.dtype} {labels.shape}.")
+        return labels.astype(np.int64)
