@@ -1,0 +1,76 @@
+"""Neural architecture search for networks made of mixing operators.
+
+`search` runs a study, `open` reads one, `load` gives an exported network back. Importing this module imports nothing
+heavy: torch, Optuna and Ray come when a function needs them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from nas.study import Study
+    from searchspaces import Network
+
+__version__ = "0.1.0"
+__all__ = ["load", "open", "search"]
+
+
+def search(
+    study: str | Path,
+    *,
+    trials: int | None = None,
+    out: str | Path | None = None,
+    workers: int | None = None,
+    seed: int | None = None,
+    ray: str | None = None,
+    set: Sequence[str] = (),
+) -> Study:
+    """Runs a study file, or goes on with it, and gives the study; the same as ``nas search``.
+
+    Args:
+        study: TOML file.
+        trials, workers, seed, ray: go before what the file says.
+        out: study directory, ``runs/<name>`` unless given.
+        set: ``KEY=VALUE`` overrides with dotted keys.
+
+    Raises:
+        nas.errors.WrongInputError: if something given cannot be used.
+        nas.errors.StoppedError: if the study cannot go on; what is finished is kept.
+    """
+    from rich.console import Console
+
+    from nas.display import Progress
+    from nas.launch import launch
+
+    progress = Progress(Console(stderr=True))
+    try:
+        return launch(
+            study, trials=trials, out=out, workers=workers, seed=seed, ray=ray, overrides=set, watcher=progress
+        )
+    finally:
+        progress.close()
+
+
+def open(directory: str | Path) -> Study:
+    """The study that a directory holds.
+
+    Raises:
+        nas.errors.WrongInputError: if it holds none.
+    """
+    from nas.study import Study
+
+    return Study(directory)
+
+
+def load(directory: str | Path) -> Network:
+    """An exported network with its weights, in eval mode: (B, C, H, W) in [0, 1] -> logits.
+
+    Raises:
+        nas.errors.WrongInputError: if the directory is no export.
+    """
+    from nas.exporting import load
+
+    return load(directory)

@@ -34,10 +34,10 @@ def correct(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
     """(N,) booleans: whether the model, in eval mode, gives each image its label.
 
     Raises:
-        ValueError: if the model's logits are not finite.
+        FloatingPointError: if the model's logits are not finite.
     """
     model.eval()
     logits = torch.cat([model(images[i : i + BATCH]) for i in range(0, len(images), BATCH)])
     if not torch.isfinite(logits).all():
-        raise ValueError("the model's logits are not finite.")
+        raise FloatingPointError("the model's logits are not finite.")
     return logits.argmax(1) == labels

@@ -88,7 +88,8 @@ def filter_bank(mode: str, channels: int, kernel: int, generator: torch.Generato
         q, r = torch.linalg.qr(torch.randn(channels, k * k, k * k, generator=generator))
         bank = (q * torch.sign(torch.diagonal(r, dim1=-2, dim2=-1)).unsqueeze(-2)).mT.reshape(n, k, k)
     bank = bank * (FILTER_NORM / bank.flatten(1).norm(dim=1).clamp_min(1e-12)).view(n, 1, 1)
-    return bank.unsqueeze(1).contiguous()
+    filters: Tensor = bank.unsqueeze(1).contiguous()
+    return filters
 
 
 def _blur(bank: Tensor, sigma: float) -> Tensor:
@@ -97,5 +98,4 @@ def _blur(bank: Tensor, sigma: float) -> Tensor:
     tap = torch.exp(-0.5 * (torch.arange(-radius, radius + 1) / sigma) ** 2)
     tap = tap / tap.sum()
     rows = F.conv2d(bank.unsqueeze(1), tap.view(1, 1, -1, 1), padding=(radius, 0))
-    blurred: Tensor = F.conv2d(rows, tap.view(1, 1, 1, -1), padding=(0, radius)).squeeze(1)
-    return blurred
+    return F.conv2d(rows, tap.view(1, 1, 1, -1), padding=(0, radius)).squeeze(1)

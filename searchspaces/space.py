@@ -4,9 +4,10 @@ Flat because Optuna's genetic samplers do not evolve conditional parameters: eve
 that the architecture does not use are dropped by ``decode``, so equal networks have equal keys.
 """
 
+import itertools
 import math
 import random
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
@@ -121,6 +122,12 @@ class SearchSpace:
             return choice.narrow([values] if isinstance(values, str | int | float) else values)
 
         return replace(self, choices=tuple(narrowed(choice) for choice in self.choices))
+
+    def assignments(self) -> Iterator[dict[str, Value]]:
+        """Every assignment of the space, `size` in number."""
+        names = [choice.name for choice in self.choices]
+        for values in itertools.product(*(choice.options for choice in self.choices)):
+            yield dict(zip(names, values, strict=True))
 
     def draw(self, generator: random.Random) -> dict[str, Value]:
         """One uniformly random assignment."""

@@ -5,13 +5,13 @@ Knows nothing of search spaces, of objectives or of the search: it trains any ``
 
 from trainers import datasets
 from trainers.data import DATASETS, Dataset, Samples, TrainingData, training_data
-from trainers.supervised import TRAINERS, Diverged, Epoch, Supervised, Trainer
+from trainers.supervised import TRAINERS, DivergedError, Epoch, Supervised, Trainer
 
 __all__ = [
     "DATASETS",
     "TRAINERS",
     "Dataset",
-    "Diverged",
+    "DivergedError",
     "Epoch",
     "Samples",
     "Supervised",

@@ -6,6 +6,7 @@ import os
 import pickle
 import struct
 import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -34,6 +35,8 @@ def reading(path: Path, expected: str) -> Iterator[None]:
         yield
     except FileNotFoundError:
         raise FileNotFoundError(f"{path} does not exist. Expected {expected}.") from None
+    except PermissionError:
+        raise
     except (
         EOFError,
         KeyError,
@@ -43,11 +46,10 @@ def reading(path: Path, expected: str) -> Iterator[None]:
         pickle.UnpicklingError,
         struct.error,
         zipfile.BadZipFile,
+        zlib.error,
     ) as error:
         reason = str(error) or type(error).__name__
-        raise ValueError(
-            f"{path} is truncated or damaged ({reason}). Expected {expected}. Get the file again."
-        ) from None
+        raise ValueError(f"{path} is truncated or damaged ({reason}). Expected {expected}. Get it again.") from None
 
 
 def read_npy_xz(path: Path, shape: tuple[int, ...]) -> np.ndarray:
@@ -68,7 +70,7 @@ def read_npz(path: Path, keys: list[str]) -> list[np.ndarray]:
 def read_idx(path: Path, dimensions: int) -> np.ndarray:
     """uint8 array with so many ``dimensions`` from an idx file, plain or ``.gz`` (the format of MNIST)."""
     with reading(path, f"an idx file of unsigned bytes with {dimensions} dimensions"):
-        raw = gzip.open(path).read() if path.suffix == ".gz" else path.read_bytes()
+        raw = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
         magic, *shape = struct.unpack_from(f">{1 + dimensions}I", raw)
         if magic != 0x0800 + dimensions:
             raise ValueError(f"its magic number is {magic}, not {0x0800 + dimensions}")

@@ -1,4 +1,4 @@
-"""``folder:DIR``: one folder of PNG or JPEG files for each class, ``DIR/train/CLASS/*.png`` and ``DIR/test/CLASS/*.png``.
+"""``folder:DIR``: a folder of PNG or JPEG files for each class, ``DIR/train/CLASS/*.png`` and ``DIR/test/CLASS/*.png``.
 
 Without ``train`` and ``test`` folders, ``DIR/CLASS/*.png`` is the training split and there is no test split.
 """
@@ -34,7 +34,12 @@ class Folder(Dataset):
         return names
 
     def load(self, split: Split, limit: int | None = None) -> Samples:
-        from PIL import Image, UnidentifiedImageError
+        try:
+            from PIL import Image, UnidentifiedImageError
+        except ImportError:
+            raise ValueError(
+                "folder: reads images with Pillow. Install it: pip install 'mixing-nas[images]'."
+            ) from None
 
         root, arrays, labels = self._root(split), [], []
         first: tuple[Path, tuple[int, int]] | None = None

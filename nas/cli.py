@@ -1,0 +1,293 @@
+"""The command line. Every command imports what it needs when it runs, so that ``nas --help`` imports nothing heavy.
+
+Exit status: 0 done, 1 the work failed, 2 wrong input, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+import nas
+from nas.errors import StoppedError, WrongInputError
+
+if TYPE_CHECKING:
+    from nas.records import TrialRecord
+    from nas.study import Study
+
+DIRECTORY = click.argument("directory", metavar="DIR", type=click.Path(path_type=Path))
+AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+def main() -> None:
+    """Runs the command line; what a user got wrong is one message, never a traceback."""
+    try:
+        code = cli.main(standalone_mode=False)
+    except (WrongInputError, StoppedError) as error:
+        click.echo(f"Error: {error}", err=True)
+        code = 2 if isinstance(error, WrongInputError) else 1
+    except click.ClickException as error:
+        error.show()
+        code = error.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("Interrupted. What is finished is kept; the same command goes on.", err=True)
+        code = 130
+    except BrokenPipeError:  # the reader of our output went away, as head does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 0
+    sys.exit(code)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(nas.__version__, prog_name="nas")
+def cli() -> None:
+    """Searches networks of mixing operators for accuracy, robustness and cost.
+
+    \b
+    Example: nas search studies/quickstart.toml
+    """
+
+
+@cli.command()
+@click.argument("study", metavar="STUDY.toml", type=click.Path(path_type=Path))
+@click.option("--trials", type=int, help="Trials to run; more than before to extend a study.")
+@click.option("--out", type=click.Path(path_type=Path), help="Study directory; runs/<name> unless given.")
+@click.option("--workers", type=int, help="Trials at the same time.")
+@click.option("--seed", type=int, help="Seed of everything random.")
+@click.option("--ray", metavar="local|ADDRESS", help="Run trials on a private Ray, or on a cluster.")
+@click.option("--set", "overrides", metavar="KEY=VALUE", multiple=True, help="Override a key of the study file.")
+@click.option("--dry-run", is_flag=True, help="Check the study: feasible share, costs, time; train nothing.")
+def search(
+    study: Path,
+    trials: int | None,
+    out: Path | None,
+    workers: int | None,
+    seed: int | None,
+    ray: str | None,
+    overrides: tuple[str, ...],
+    dry_run: bool,
+) -> None:
+    """Runs a study, or goes on with it where its directory already holds it.
+
+    \b
+    Example: nas search studies/quickstart.toml --set data.name=fashion_mnist --set data.limit=2000 --out runs/fashion
+    """
+    from rich.console import Console
+
+    from nas.display import Progress, trials_table
+    from nas.launch import apply, launch
+    from nas.settings import read_settings
+
+    console = Console()
+    if dry_run:
+        from nas.rehearsal import rehearse
+
+        settings = read_settings(study, overrides)
+        rehearse(apply(settings, trials=trials, workers=workers, seed=seed, ray=ray), console)
+        return
+    progress = Progress(console)
+    try:
+        found = launch(
+            study,
+            trials=trials,
+            out=out,
+            workers=workers,
+            seed=seed,
+            ray=ray,
+            overrides=overrides,
+            watcher=progress,
+        )
+    finally:
+        progress.close()
+    console.print(trials_table(found, found.front, width=console.width))
+    console.print(f"hypervolume {found.hypervolume:.4f}", highlight=False)
+    directory, rule = found.directory, found.settings.export.pick
+    if rule and found.front:
+        _export_one(found, found.pick(rule), directory / "export", verify=True)
+    click.echo(
+        "\nNext:\n"
+        f"  nas pareto {directory} --plot front.png\n"
+        f"  nas show {directory} {found.pick('knee').number if found.front else 0}\n"
+        f"  nas export {directory} --pick best:{found.settings.objectives[0]} -o best"
+    )
+
+
+@cli.command()
+@DIRECTORY
+@AS_JSON
+def status(directory: Path, as_json: bool) -> None:
+    """Counts by state, best values so far, pace and time left.
+
+    \b
+    Example: nas status runs/quickstart
+    """
+    study = nas.open(directory)
+    figures = study.status()
+    if as_json:
+        click.echo(json.dumps(figures, indent=2))
+        return
+    from rich.console import Console
+
+    from nas.display import status_table
+
+    Console().print(status_table(figures, study.objectives))
+
+
+@cli.command()
+@DIRECTORY
+@AS_JSON
+@click.option("--csv", "as_csv", is_flag=True, help="Print CSV.")
+@click.option("--all", "everything", is_flag=True, help="All trials, not only the front.")
+@click.option("--where", multiple=True, metavar="CONDITION", help='Only trials that keep it, as in "macs<=5e6".')
+@click.option("--plot", "picture", type=click.Path(path_type=Path), help="Also draw the front into this PNG file.")
+def pareto(
+    directory: Path, as_json: bool, as_csv: bool, everything: bool, where: tuple[str, ...], picture: Path | None
+) -> None:
+    """The Pareto front (or all trials) as a table, as data, as a picture.
+
+    \b
+    Example: nas pareto runs/quickstart --where "macs<=1e5" --plot front.png
+    """
+    study = nas.open(directory)
+    records = study.where(study.records if everything else study.front, where)
+    if as_json:
+        click.echo(json.dumps([record.to_json() for record in records], indent=2))
+    elif as_csv:
+        _write_csv(study, records)
+    else:
+        from rich.console import Console
+
+        from nas.display import trials_table
+
+        console = Console()
+        console.print(trials_table(study, records, width=console.width))
+    if picture:
+        from nas.plot import plot
+
+        plot(study, picture)
+        click.echo(f"drawn: {picture}", err=True)
+
+
+def _write_csv(study: Study, records: list[TrialRecord]) -> None:
+    choices = list(dict.fromkeys(name for record in records for name in record.picks))
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerow(["trial", "status", *study.objectives, *choices, "key", "seconds"])
+    for record in records:
+        values = [record.measured.get(name, "") for name in study.objectives]
+        picks = [record.picks.get(name, "") for name in choices]
+        seconds = round(sum(record.seconds.values()), 3)
+        writer.writerow([record.number, record.status, *values, *picks, record.key, seconds])
+
+
+@cli.command()
+@DIRECTORY
+@click.argument("trial", type=int)
+@click.option("--json", "as_json", is_flag=True, help="Print the architecture file.")
+def show(directory: Path, trial: int, as_json: bool) -> None:
+    """One architecture, block by block.
+
+    \b
+    Example: nas show runs/quickstart 12
+    """
+    study = nas.open(directory)
+    record = study.trial(trial)
+    if as_json:
+        click.echo(json.dumps(record.architecture, indent=2))
+        return
+    from rich.console import Console
+
+    from nas.anatomy import anatomy_table
+    from nas.display import describe
+
+    console = Console()
+    console.print(describe(record, study.objectives), highlight=False)
+    console.print(anatomy_table(record.architecture))
+
+
+@cli.command()
+@DIRECTORY
+@click.option("--pick", required=True, help="knee, best:OBJECTIVE, trial:NUMBER, or front for every member.")
+@click.option("-o", "--out", required=True, type=click.Path(path_type=Path), help="Where to write.")
+@click.option("--no-verify", is_flag=True, help="Do not measure the written files again.")
+def export(directory: Path, pick: str, out: Path, no_verify: bool) -> None:
+    """Takes architectures away, with their weights, and measures again what was written.
+
+    \b
+    Example: nas export runs/quickstart --pick knee -o knee
+    """
+    study = nas.open(directory)
+    if pick == "front":
+        for record in study.front:
+            _export_one(study, record, out / str(record.number), verify=not no_verify)
+    else:
+        _export_one(study, study.pick(pick), out, verify=not no_verify)
+
+
+def _export_one(study: Study, record: TrialRecord, out: Path, *, verify: bool) -> None:
+    from nas.exporting import export
+
+    done = export(study, record, out, verify=verify)
+    checked = ", ".join(f"{name} {value:.4f}" for name, value in done.measured.items())
+    verdict = f"OK, read back and measured again: {checked}" if verify else "not measured again"
+    click.echo(f"exported trial {record.number} to {out}: {verdict}")
+
+
+@cli.command()
+@click.argument("directory", metavar="OUT", type=click.Path(path_type=Path))
+@click.option("--data", help="Data set; that of the study unless given.")
+@click.option(
+    "--split", type=click.Choice(["validation", "test"]), default="validation", show_default=True, help="Which images."
+)
+@AS_JSON
+def evaluate(directory: Path, data: str | None, split: str, as_json: bool) -> None:
+    """Measures an exported network; use of the test split is written down in OUT.
+
+    \b
+    Example: nas evaluate knee --data digits --split test
+    """
+    from nas.exporting import EVALUATIONS
+    from nas.exporting import evaluate as measure
+
+    result = measure(directory, data, split)
+    if as_json:
+        click.echo(json.dumps(result, indent=2))
+        return
+    for name, value in result["measured"].items():
+        click.echo(f"{name} {value:.4f}")
+    click.echo(f"on {result['samples']} {split} images of {result['data']}; noted in {directory / EVALUATIONS}")
+
+
+@cli.command()
+@AS_JSON
+def data(as_json: bool) -> None:
+    """Data sets: which exist, which are here, where the others come from.
+
+    \b
+    Example: nas data
+    """
+    from trainers import DATASETS
+
+    rows: list[dict[str, Any]] = []
+    for name, kind in DATASETS.items():
+        where = kind().found()
+        rows.append({"name": name, "here": where is not None, "where": where, "origin": kind.origin})
+    if as_json:
+        click.echo(json.dumps(rows, indent=2))
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(caption=f"NAS_DATA is {os.environ.get('NAS_DATA') or 'not set'}", caption_justify="left")
+    for column in ("name", "here", "where it is, or comes from"):
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        takes = {"npz": "npz:FILE", "folder": "folder:DIR"}.get(row["name"], row["name"])
+        here = "yes" if row["here"] else "yours" if takes != row["name"] else "no"
+        table.add_row(takes, here, row["where"] or row["origin"])
+    Console().print(table)

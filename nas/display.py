@@ -1,0 +1,155 @@
+"""What a person sees in the terminal: live progress, tables of trials, one architecture block by block."""
+
+import time
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from nas.pareto import hypervolume, non_dominated
+from nas.problem import Problem
+from nas.records import COUNTED, TrialRecord
+from nas.study import Study
+from objectives import Objective, cost
+
+
+def number(value: float, scale: str) -> str:
+    """A fraction with four digits, a count with thousands separators."""
+    return f"{value:.4f}" if scale == "fraction" else f"{value:,.0f}"
+
+
+class Progress:
+    """Live state of a search: one line that changes on a terminal, a line for every ended trial elsewhere."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self.live: Live | None = None
+        self.shown = 0
+        self.before: int | None = None
+        self.started = 0.0
+
+    def begin(self, problem: Problem, directory: Path) -> None:
+        """Prints what is searched and starts the clock."""
+        settings = problem.settings
+        self.problem, self.objectives = problem, {n: problem.objectives[n] for n in settings.objectives}
+        self.console.print(
+            f"[bold]{settings.name}[/bold]: {settings.trials} trials of {problem.space.name} "
+            f"({problem.space.size:,} assignments) on {settings.data.name} "
+            f"({len(problem.data.train):,} training, {len(problem.data.validation):,} validation images), "
+            f"{settings.search.sampler}, seed {settings.seed}, {settings.execution.workers} worker(s) -> {directory}",
+            highlight=False,
+            soft_wrap=True,
+        )
+        self.started = time.monotonic()
+        if self.console.is_terminal:
+            self.live = Live(console=self.console, refresh_per_second=4, transient=True)
+            self.live.start()
+
+    def update(self, records: list[TrialRecord], running: int) -> None:
+        """Shows the state after a change."""
+        if self.before is None:
+            self.before = sum(record.status in COUNTED for record in records)
+            self.shown = len(records)
+        line = self._line(records, running)
+        if self.live:
+            self.live.update(Text(line))
+        else:
+            for record in records[self.shown :]:
+                self.console.print(f"{describe(record, self.objectives)}  |  {line}", highlight=False, soft_wrap=True)
+        self.shown = len(records)
+
+    def say(self, message: str) -> None:
+        """Prints a note."""
+        self.console.print(message, style="yellow", highlight=False, soft_wrap=True)
+
+    def close(self) -> None:
+        """Takes the changing line away."""
+        if self.live:
+            self.live.stop()
+
+    def _line(self, records: list[TrialRecord], running: int) -> str:
+        counts, wanted = Counter(record.status for record in records), self.problem.settings.trials
+        ended = sum(counts[status] for status in COUNTED)
+        complete = [record for record in records if record.status == "complete"]
+        rows = [[cost(o, r.measured[name]) for name, o in self.objectives.items()] for r in complete]
+        costs = np.array(rows).reshape(len(rows), len(self.objectives))
+        pace = (ended - (self.before or 0)) / max(time.monotonic() - self.started, 1e-9)
+        left = str(timedelta(seconds=round((wanted - ended) / pace))) if pace > 0 else "-"
+        states = ", ".join(f"{count} {status}" for status, count in counts.items() if status != "complete")
+        return (
+            f"{ended}/{wanted} trials, {running} running{', ' if states else ''}{states} | {60 * pace:.1f}/min, "
+            f"{left} left | front {int(non_dominated(costs).sum())}, "
+            f"hypervolume {hypervolume(costs, self.problem.reference):.4f}"
+        )
+
+
+def describe(record: TrialRecord, objectives: Mapping[str, Objective]) -> str:
+    """One trial in one line."""
+    if record.status == "complete":
+        values = ", ".join(f"{name} {number(record.measured[name], o.scale)}" for name, o in objectives.items())
+        return f"trial {record.number}: {values}"
+    reasons = [f"{name} over its bound by {100 * share:.0f} %" for name, share in record.violations.items()]
+    if record.failure:
+        reasons.append(f"{record.failure}: {(record.error or '').strip().splitlines()[-1]}")
+    if record.copied_from is not None:
+        reasons.append(f"as trial {record.copied_from}")
+    return f"trial {record.number}: {record.status} ({'; '.join(reasons)})"
+
+
+def summary(architecture: Mapping[str, Any]) -> str:
+    """An architecture in one line: stem, stages, head."""
+    stages = [f"{stage.get('depth', 1)}x {_node(stage['block'])}" for stage in architecture["stages"]]
+    return " | ".join([_node(architecture["stem"]), *stages])
+
+
+def _node(node: Mapping[str, Any]) -> str:
+    inner = [_node(v) if isinstance(v, dict) else f"{k}={v}" for k, v in node.items() if k != "kind"]
+    return f"{node['kind']}({', '.join(inner)})" if inner else str(node["kind"])
+
+
+def trials_table(study: Study, records: Iterable[TrialRecord], *, width: int) -> Table:
+    """Trials as a table: objectives, then a column for every choice if ``width`` allows, else the architecture."""
+    records = list(records)
+    choices = [c for c in (records[0].picks if records else {}) if len({str(r.picks.get(c)) for r in records}) > 1]
+    needed = 8 + sum(max(12, len(n)) + 3 for n in study.objectives) + sum(max(5, len(c)) + 3 for c in choices)
+    table = Table(title=f"{study.settings.name}: {len(records)} trials", title_justify="left")
+    table.add_column("trial", justify="right")
+    other = any(record.status != "complete" for record in records)
+    if other:
+        table.add_column("status")
+    for name in study.objectives:
+        table.add_column(name, justify="right")
+    for name in choices if needed <= width else ["architecture"]:
+        table.add_column(name, overflow="fold")
+    for record in records:
+        values = [
+            number(record.measured[name], o.scale) if name in record.measured else "-"
+            for name, o in study.objectives.items()
+        ]
+        state = [record.failure or record.status] if other else []
+        cells = [str(record.picks[c]) for c in choices] if needed <= width else [summary(record.architecture)]
+        table.add_row(str(record.number), *state, *values, *cells)
+    return table
+
+
+def status_table(status: Mapping[str, Any], objectives: Mapping[str, Objective]) -> Table:
+    """The figures of `Study.status` as a table."""
+    table = Table(show_header=False, title=status["name"], title_justify="left")
+    counts = ", ".join(f"{count} {name}" for name, count in status["trials"].items()) or "none yet"
+    rows = {"trials": f"{status['ended']} of {status['wanted']} ({counts})"}
+    for name, value in status["best"].items():
+        rows[f"best {name}"] = number(value, objectives[name].scale)
+    rows["front"] = f"{status['front_size']} members, hypervolume {status['hypervolume']:.4f}"
+    if status["trials_per_minute"]:
+        rows["pace"] = f"{status['trials_per_minute']:.1f} trials a minute"
+        rows["time left"] = str(timedelta(seconds=round(status["seconds_left"])))
+    for name, value in rows.items():
+        table.add_row(name, value)
+    return table

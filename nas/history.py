@@ -1,0 +1,144 @@
+"""The log of a study: the truth from which everything else is recomputed.
+
+``trials.jsonl`` holds a line per ended trial, ``events.jsonl`` what must survive besides. Both are append-only; a line
+is flushed to the disk (fsync) before anything is told of it, so that a kill at any moment loses no finished trial. A
+last line without its newline is the trace of such a kill: it is dropped and the file cut back; any other damage is an
+error.
+"""
+
+import fcntl
+import json
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from nas.errors import StoppedError, WrongInputError
+from nas.records import TrialRecord
+
+TRIALS, EVENTS, LOCK = "trials.jsonl", "events.jsonl", "lock"
+
+
+def read_lines(path: Path) -> tuple[list[dict[str, Any]], int]:
+    """Objects of a JSON-lines file and the length in bytes of what is whole; a last line cut short is left out.
+
+    Raises:
+        WrongInputError: naming the first other line that cannot be read.
+    """
+    lines: list[dict[str, Any]] = []
+    whole = 0
+    if not path.exists():
+        return lines, whole
+    for number, line in enumerate(path.read_bytes().splitlines(keepends=True), start=1):
+        if not line.endswith(b"\n"):
+            break
+        try:
+            lines.append(json.loads(line))
+        except ValueError as error:
+            raise WrongInputError(
+                f"{path}, line {number} is damaged ({error}). Restore the file from a copy, or delete that line: "
+                "its trial is then run again."
+            ) from None
+        whole += len(line)
+    return lines, whole
+
+
+def read_trials(directory: Path) -> list[TrialRecord]:
+    """Records of the ended trials of a study, in the order in which they ended; never blocks the writer.
+
+    Raises:
+        WrongInputError: if a line is damaged.
+    """
+    path = directory / TRIALS
+    records = []
+    for number, line in enumerate(read_lines(path)[0], start=1):
+        try:
+            records.append(TrialRecord.from_json(line))
+        except (ValueError, TypeError) as error:
+            raise WrongInputError(
+                f"{path}, line {number} is damaged ({error}). Restore the file from a copy."
+            ) from None
+    return records
+
+
+class History:
+    """The open log of a study, of which there is one writer at a time.
+
+    Raises:
+        WrongInputError: if another process writes to it, or a line is damaged.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.notes: list[str] = []
+        self._lock = open(directory / LOCK, "w")  # noqa: SIM115 (held until close)
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            self._lock.close()
+            raise WrongInputError(
+                f"another search is writing to {directory}. Wait for it, or give another directory with --out."
+            ) from None
+        self.records = read_trials(directory)
+        self.events = read_lines(directory / EVENTS)[0]
+        self._files = {name: self._open(name) for name in (TRIALS, EVENTS)}
+
+    def _open(self, name: str) -> int:
+        path = self.directory / name
+        whole = read_lines(path)[1]
+        if path.exists() and path.stat().st_size > whole:
+            os.truncate(path, whole)
+            self.notes.append(f"{path}: the last line was cut short, as a kill leaves it, and was dropped.")
+        return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+
+    def record(self, record: TrialRecord) -> None:
+        """Appends an ended trial; it is on the disk when this returns.
+
+        Raises:
+            StoppedError: if it cannot be written, for example because the disk is full; the file is left whole.
+        """
+        self._append(TRIALS, record.to_json())
+        self.records.append(record)
+
+    def event(self, kind: str, number: int, **details: Any) -> None:
+        """Appends an event about trial ``number``; it is on the disk when this returns."""
+        event = {"event": kind, "number": number, "time": time.time(), **details}
+        self._append(EVENTS, event)
+        self.events.append(event)
+
+    def _append(self, name: str, content: dict[str, Any]) -> None:
+        line = (json.dumps(content, separators=(",", ":")) + "\n").encode()
+        length = os.fstat(self._files[name]).st_size
+        try:
+            view = memoryview(line)
+            while view:
+                view = view[os.write(self._files[name], view) :]
+            os.fsync(self._files[name])
+        except OSError as error:
+            os.ftruncate(self._files[name], length)
+            raise StoppedError(
+                f"{self.directory / name} cannot be written ({error.strerror}). All trials recorded before are kept; "
+                "free some space and run the same command again."
+            ) from None
+
+    def unfinished(self) -> Iterator[dict[str, Any]]:
+        """The last ``asked`` event of every trial that has not ended, by number."""
+        ended = {record.number for record in self.records}
+        asked = {e["number"]: e for e in self.events if e["event"] == "asked" and e["number"] not in ended}
+        return (asked[number] for number in sorted(asked))
+
+    def close(self) -> None:
+        """Closes the files and gives the lock back."""
+        for file in self._files.values():
+            os.close(file)
+        self._lock.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

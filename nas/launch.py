@@ -1,0 +1,126 @@
+"""From a study file to a study directory with its trials: start a study, or go on with one."""
+
+import contextlib
+import signal
+import tomllib
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import tomli_w
+
+from nas.artifacts import write_atomically
+from nas.driver import Driver, Watcher, write_environment
+from nas.errors import WrongInputError
+from nas.executors import open_executor
+from nas.history import History
+from nas.problem import Problem
+from nas.settings import Settings, differences, read_settings
+from nas.study import Study
+
+
+def launch(
+    path: str | Path,
+    *,
+    trials: int | None = None,
+    out: str | Path | None = None,
+    workers: int | None = None,
+    seed: int | None = None,
+    ray: str | None = None,
+    overrides: Sequence[str] = (),
+    watcher: Watcher,
+) -> Study:
+    """Runs the study of a TOML file, or goes on with it where its directory already holds it.
+
+    Args:
+        trials, workers, seed, ray: go before what the file says.
+        out: study directory, ``runs/<name>`` unless given.
+        overrides: ``KEY=VALUE`` with dotted keys.
+        watcher: is told of progress.
+
+    Raises:
+        WrongInputError: if something given cannot be used; nothing was trained.
+        StoppedError: if the study cannot go on; what is finished is kept.
+        KeyboardInterrupt: on Ctrl-C or SIGTERM; what is finished is kept.
+    """
+    settings = apply(read_settings(Path(path), overrides), trials=trials, workers=workers, seed=seed, ray=ray)
+    directory = Path(out) if out else Path("runs") / settings.name
+    before = _earlier(directory)
+    if before:
+        settings = replace(settings, reference={**before.get("reference", {}), **settings.reference})
+    problem = Problem.of(settings)
+    changed = differences(before, problem.settings.table()) if before else []
+    if changed:
+        raise WrongInputError(
+            f"{directory} holds another study: {'; '.join(changed)}. Give another directory with --out, "
+            "or the settings it was started with."
+        )
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        history = History(directory)
+    except OSError as error:
+        raise WrongInputError(
+            f"{directory} cannot be written to ({error.strerror}). Give another directory with --out."
+        ) from None
+    with history, _terminable():
+        for note in history.notes:
+            watcher.say(note)
+        write_atomically(directory / "study.toml", tomli_w.dumps(problem.settings.table()).encode())
+        write_environment(directory)
+        watcher.begin(problem, directory)
+        with open_executor(problem.data, settings.execution) as executor:
+            Driver(problem, history, executor, watcher).run()
+    return Study(directory)
+
+
+def apply(
+    settings: Settings, *, trials: int | None, workers: int | None, seed: int | None, ray: str | None
+) -> Settings:
+    """The settings with what the command line says on top.
+
+    Raises:
+        WrongInputError: if a value cannot be used.
+    """
+    execution = settings.execution
+    try:
+        if workers is not None:
+            execution = replace(execution, workers=workers)
+        if ray is not None:
+            execution = replace(execution, ray=ray)
+        given: dict[str, Any] = {"trials": trials, "seed": seed}
+        return replace(settings, execution=execution, **{k: v for k, v in given.items() if v is not None})
+    except ValueError as error:
+        raise WrongInputError(str(error)) from None
+
+
+def _earlier(directory: Path) -> dict[str, Any]:
+    """The resolved settings of the study that a directory holds; empty if it holds none.
+
+    Raises:
+        WrongInputError: if it holds something else.
+    """
+    if (directory / "study.toml").exists():
+        return tomllib.loads((directory / "study.toml").read_text(encoding="utf-8"))
+    if directory.exists() and (not directory.is_dir() or any(f.name != "lock" for f in directory.iterdir())):
+        raise WrongInputError(f"{directory} exists and is no study directory. Give another directory with --out.")
+    return {}
+
+
+@contextlib.contextmanager
+def _terminable() -> Iterator[None]:
+    """SIGTERM ends the search as Ctrl-C does, so that a preempted one leaves nothing running."""
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    try:
+        before = signal.signal(signal.SIGTERM, interrupt)
+    except ValueError:  # not in the main thread
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

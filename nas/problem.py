@@ -1,0 +1,248 @@
+"""A study's settings turned into what they name: data, space, trainer, objectives, bounds, reference point."""
+
+import hashlib
+import random
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+
+from nas.errors import WrongInputError, user_input
+from nas.settings import Settings, construct
+from objectives import OBJECTIVES, Candidate, Objective, cost
+from searchspaces import SEARCH_SPACES, Architecture, SearchSpace, Value, build
+from searchspaces.registry import lookup
+from trainers import DATASETS, TRAINERS, Dataset, Trainer, TrainingData, training_data
+
+
+def find_dataset(name: str) -> Dataset:
+    """Data set called ``name`` or ``name:location``.
+
+    Raises:
+        WrongInputError: if there is none of that name.
+    """
+    kind, _, location = name.partition(":")
+    with user_input("data.name"):
+        return lookup(DATASETS, "data set", kind)(location)
+
+
+def find_objectives(settings: Settings) -> dict[str, Objective]:
+    """The objectives of the front, then those that only bound it, by the study's name for them.
+
+    Raises:
+        WrongInputError: if one is unknown, its settings are wrong, or a bound is on something that must be trained for.
+    """
+    found: dict[str, Objective] = {}
+    for name in settings.objective:
+        if name not in (*settings.objectives, *settings.bounds):
+            raise WrongInputError(f"[objective.{name}] is not used: add {name!r} to objectives, or remove the table.")
+    for name in (*settings.objectives, *settings.bounds):
+        table = {"kind": name, **settings.objective.get(name, {})}
+        with user_input(f"objective {name!r}" if name in settings.objectives else f"bounds.{name}"):
+            kind = lookup(OBJECTIVES, "objective", table.pop("kind"))
+        found[name] = construct(kind, table, f"objective.{name}")
+    for name, bound in settings.bounds.items():
+        if found[name].needs != "shapes":
+            raise WrongInputError(
+                f"bounds.{name}: only costs that are known before training can be bounded, {name} needs "
+                f"{found[name].needs}. Make it an objective, and select with nas pareto --where."
+            )
+        if not bound > 0:
+            raise WrongInputError(f"bounds.{name} must be positive, got {bound}.")
+    return found
+
+
+def find_trainer(settings: Settings) -> Trainer:
+    """The trainer of ``[training]``.
+
+    Raises:
+        WrongInputError: if it is unknown or its settings are wrong.
+    """
+    table = {"kind": "supervised", **settings.training}
+    with user_input("training"):
+        kind = lookup(TRAINERS, "trainer", table.pop("kind"))
+    return construct(kind, table, "training")
+
+
+def find_space(settings: Settings, input: tuple[int, int, int], classes: int) -> SearchSpace:
+    """The search space of ``[space]`` for images ``input`` = (C, H, W), narrowed as the study says.
+
+    Raises:
+        WrongInputError: if it is unknown, its settings are wrong or a choice is narrowed to what it cannot be.
+    """
+    table = dict(settings.space)
+    kind, choices = table.pop("kind", None), table.pop("choices", {})
+    with user_input("space"):
+        if kind is None:
+            raise ValueError(f"kind is missing. Known: {', '.join(sorted(SEARCH_SPACES))}.")
+        factory = lookup(SEARCH_SPACES, "search space", kind)
+    space = construct(factory, table, "space", input=input, classes=classes)
+    with user_input("space.choices"):
+        return space.narrow(_dotted(choices))
+
+
+def _dotted(choices: Mapping[str, Any]) -> dict[str, Any]:
+    """``{"s1": {"kernel": 3}}``, as TOML reads ``s1.kernel = 3``, with dotted names."""
+    names: dict[str, Any] = {}
+    for name, value in choices.items():
+        names |= {f"{name}.{k}": v for k, v in _dotted(value).items()} if isinstance(value, dict) else {name: value}
+    return names
+
+
+@dataclass(frozen=True)
+class Problem:
+    """All that a search needs besides its log.
+
+    Args:
+        settings: resolved: every default that matters to a result is written out.
+        objectives: those of the front first, then those that only bound it.
+        bounds: largest value of a cost, by name.
+        reference: reference point of the hypervolume in costs, one for each objective of the front.
+    """
+
+    settings: Settings
+    data: TrainingData
+    space: SearchSpace
+    trainer: Trainer
+    objectives: dict[str, Objective]
+    bounds: dict[str, float]
+    reference: np.ndarray
+
+    @classmethod
+    def of(cls, settings: Settings) -> "Problem":
+        """The problem that a study file states; loads the data.
+
+        Raises:
+            WrongInputError: naming the key of the study that cannot be used, and why.
+        """
+        objectives = find_objectives(settings)
+        trainer = find_trainer(settings)
+        dataset = find_dataset(settings.data.name)
+        with user_input("data"):
+            data = training_data(
+                dataset, limit=settings.data.limit, validation=settings.data.validation, seed=settings.seed
+            )
+        space = find_space(settings, data.input, len(data.classes))
+        for name, objective in objectives.items():
+            if hasattr(objective, "epsilon") and "epsilon" not in settings.objective.get(name, {}):
+                objectives[name] = replace(objective, epsilon=dataset.epsilon)  # type: ignore[type-var]
+        probe = Probe(space, objectives, settings.bounds)
+        probe.check_bounds()
+        reference = {n: _reference(n, objectives[n], settings, probe) for n in settings.objectives}
+        resolved = replace(
+            settings,
+            space={**settings.space, "choices": {c.name: list(c.options) for c in space.choices}},
+            data=replace(settings.data, checksum=_checksum(data)),
+            training={"kind": "supervised", **settings.training, **asdict(trainer)},  # type: ignore[call-overload]
+            objective={
+                name: {"kind": name, **settings.objective.get(name, {}), **asdict(objective)}  # type: ignore[call-overload]
+                for name, objective in objectives.items()
+            },
+            reference=reference,
+        )
+        point = np.array([cost(objectives[name], value) for name, value in reference.items()])
+        return cls(resolved, data, space, trainer, objectives, dict(settings.bounds), point)
+
+
+def _checksum(data: TrainingData) -> str:
+    digest = hashlib.blake2b(digest_size=8)
+    for samples in (data.train, data.validation):
+        digest.update(samples.images.tobytes())
+        digest.update(samples.labels.tobytes())
+    return digest.hexdigest()
+
+
+def _reference(name: str, objective: Objective, settings: Settings, probe: "Probe") -> float:
+    """Reference value of one objective in its own unit: worse than all that can come."""
+    if name in settings.reference:
+        value = settings.reference[name]
+    elif objective.scale == "fraction":
+        value = 0.0 if objective.direction == "maximize" else 1.0
+    elif name in settings.bounds:
+        value = settings.bounds[name]
+    elif objective.needs == "shapes":
+        value = probe.extreme(name, largest=True)
+    else:
+        raise WrongInputError(f"reference.{name} is missing: the worst value of {name} is not known. Give one.")
+    with user_input(f"reference.{name}"):
+        cost(objective, value)
+    return float(value)
+
+
+@dataclass(frozen=True)
+class Probe:
+    """Costs of candidates, from shapes on the meta device: nothing is allocated or trained."""
+
+    space: SearchSpace
+    objectives: dict[str, Objective]
+    bounds: dict[str, float]
+
+    @cached_property
+    def costs(self) -> dict[str, Objective]:
+        """The objectives that shapes alone decide."""
+        return {name: o for name, o in self.objectives.items() if o.needs == "shapes"}
+
+    def measure(self, architecture: Architecture) -> tuple[dict[str, float], dict[str, dict[str, Any]]]:
+        """Value and settings of every cost of an architecture, by name."""
+        if not self.costs:
+            return {}, {}
+        with torch.device("meta"):
+            candidate = Candidate(build(architecture), architecture.input)
+        values = {name: objective.measure(candidate) for name, objective in self.costs.items()}
+        return values, {name: objective.settings(candidate) for name, objective in self.costs.items()}
+
+    def violations(self, values: Mapping[str, float]) -> dict[str, float]:
+        """Bound -> by what share it is exceeded, for the bounds that are."""
+        return {n: values[n] / bound - 1 for n, bound in self.bounds.items() if values[n] > bound}
+
+    def extreme(self, name: str, *, largest: bool) -> float:
+        """Cost ``name`` of the dearest (or cheapest) architecture found by improving one choice at a time.
+
+        Exact where the choices act monotonically, as those of a cost do; a bound on it otherwise.
+        """
+        sign = -1 if largest else 1
+        picks = {choice.name: choice.options[0] for choice in self.space.choices}
+        seen: dict[str, float] = {}
+
+        def value(picks: Mapping[str, Value]) -> float:
+            architecture = self.space.decode(picks)
+            if architecture.key not in seen:
+                with torch.device("meta"):
+                    candidate = Candidate(build(architecture), architecture.input)
+                seen[architecture.key] = sign * self.costs[name].measure(candidate)
+            return seen[architecture.key]
+
+        best, before = value(picks), None
+        while best != before:
+            before = best
+            for choice in self.space.choices:
+                for option in choice.options:
+                    trial = {**picks, choice.name: option}
+                    if value(trial) < best:
+                        best, picks = value(trial), trial
+        return sign * best
+
+    def check_bounds(self) -> None:
+        """Makes sure that some architecture of the space keeps the bounds.
+
+        Raises:
+            WrongInputError: if none is found, naming the bound that is hit and the cheapest cost seen.
+        """
+        generator = random.Random(0)
+        hits = dict.fromkeys(self.bounds, 0)
+        for _ in range(64 if self.bounds else 0):
+            violated = self.violations(self.measure(self.space.decode(self.space.draw(generator)))[0])
+            if not violated:
+                return
+            for name in violated:
+                hits[name] += 1
+        for name, bound in self.bounds.items():
+            cheapest = self.extreme(name, largest=False)
+            if cheapest > bound:
+                raise WrongInputError(
+                    f"bounds.{name} = {bound:g} cannot be kept: the cheapest architecture of the space found has "
+                    f"{name} = {cheapest:g}. Raise the bound, or widen [space.choices] to smaller networks."
+                )
