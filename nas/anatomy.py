@@ -8,7 +8,6 @@ import torch
 from rich.table import Table
 from torch import nn
 
-from nas.display import _node
 from objectives.counting import Counts, count
 from searchspaces import Architecture, Shape
 
@@ -25,18 +24,19 @@ class Part:
 
 def parts(architecture: Architecture) -> Iterator[Part]:
     """Stem, blocks, head and classifier in order of execution; equal neighbours come one by one."""
-    shape, data = architecture.input, architecture.to_json()
+    architecture = architecture.canonical()
+    shape = architecture.input
     with torch.device("meta"):
-        yield Part("stem", _node(data["stem"]), *_counted(architecture.stem.build(shape), shape))
+        yield Part("stem", architecture.stem.label(), *_counted(architecture.stem.build(shape), shape))
         shape = architecture.stem.output(shape)
         number = 0
-        for stage, written in zip(architecture.canonical().stages, data["stages"], strict=True):
+        for stage in architecture.stages:
             for _ in range(stage.depth):
                 number += 1
                 block = stage.block.build(shape)
-                yield Part(f"block {number}", _node(written["block"]), *_counted(block, shape))
+                yield Part(f"block {number}", stage.block.label(), *_counted(block, shape))
                 shape = stage.block.output(shape)
-        yield Part("head", _node(data["head"]), *_counted(architecture.head.build(shape), shape))
+        yield Part("head", architecture.head.label(), *_counted(architecture.head.build(shape), shape))
         features = architecture.head.output(shape)[0]
         classifier = nn.Sequential(nn.Flatten(), nn.Linear(features, architecture.classes))
         yield Part("classifier", "linear", *_counted(classifier, (features, 1, 1)))

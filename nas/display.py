@@ -18,6 +18,7 @@ from nas.problem import Problem
 from nas.records import COUNTED, TrialRecord
 from nas.study import Study
 from objectives import Objective, cost
+from searchspaces import Architecture
 
 
 def number(value: float, scale: str) -> str:
@@ -103,17 +104,6 @@ def describe(record: TrialRecord, objectives: Mapping[str, Objective]) -> str:
     return f"trial {record.number}: {record.status} ({'; '.join(reasons)})"
 
 
-def summary(architecture: Mapping[str, Any]) -> str:
-    """An architecture in one line: stem, stages, head."""
-    stages = [f"{stage.get('depth', 1)}x {_node(stage['block'])}" for stage in architecture["stages"]]
-    return " | ".join([_node(architecture["stem"]), *stages])
-
-
-def _node(node: Mapping[str, Any]) -> str:
-    inner = [_node(v) if isinstance(v, dict) else f"{k}={v}" for k, v in node.items() if k != "kind"]
-    return f"{node['kind']}({', '.join(inner)})" if inner else str(node["kind"])
-
-
 def trials_table(study: Study, records: Iterable[TrialRecord], *, width: int) -> Table:
     """Trials as a table: objectives, then a column for every choice if ``width`` allows, else the architecture."""
     records = list(records)
@@ -134,7 +124,11 @@ def trials_table(study: Study, records: Iterable[TrialRecord], *, width: int) ->
             for name, o in study.objectives.items()
         ]
         state = [record.failure or record.status] if other else []
-        cells = [str(record.picks[c]) for c in choices] if needed <= width else [summary(record.architecture)]
+        cells = (
+            [str(record.picks[c]) for c in choices]
+            if needed <= width
+            else [Architecture.from_json(record.architecture).label()]
+        )
         table.add_row(str(record.number), *state, *values, *cells)
     return table
 

@@ -53,14 +53,15 @@ class Driver:
     """Runs a study until it has its trials.
 
     Args:
+        proposer: of the problem, with nothing told to it yet.
         history: the open log; what it holds already is gone on with.
         watcher: is told of every ended trial.
     """
 
-    def __init__(self, problem: Problem, history: History, executor: Executor, watcher: Watcher) -> None:
-        self.problem, self.history, self.executor, self.watcher = problem, history, executor, watcher
-        self.probe = Probe(problem.space, problem.objectives, problem.bounds)
-        self.proposer = Proposer(problem)
+    def __init__(self, proposer: Proposer, history: History, executor: Executor, watcher: Watcher) -> None:
+        self.problem, self.proposer = proposer.problem, proposer
+        self.history, self.executor, self.watcher = history, executor, watcher
+        self.probe = Probe(self.problem.space, self.problem.objectives, self.problem.bounds)
         self.running: dict[int, tuple[TrialPlan, Proposal]] = {}
         self.by_key: dict[str, TrialRecord] = {}
         memory = {e["number"]: e.get("memory", {}) for e in history.events if e["event"] == "asked"}

@@ -63,6 +63,20 @@ def read_trials(directory: Path) -> list[TrialRecord]:
     return records
 
 
+def running_trials(directory: Path) -> int:
+    """Trials that a search is working on at this moment; 0 if no search holds the directory."""
+    try:
+        with open(directory / LOCK) as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        return 0
+    except FileNotFoundError:
+        return 0
+    except OSError:
+        ended = {line["number"] for line in read_lines(directory / TRIALS)[0]}
+        events = read_lines(directory / EVENTS)[0]
+        return len({event["number"] for event in events if event["event"] == "asked"} - ended)
+
+
 class History:
     """The open log of a study, of which there is one writer at a time.
 

@@ -17,6 +17,7 @@ from nas.errors import WrongInputError
 from nas.executors import open_executor
 from nas.history import History
 from nas.problem import Problem
+from nas.proposals import Proposer
 from nas.settings import Settings, differences, read_settings
 from nas.study import Study
 
@@ -51,6 +52,7 @@ def launch(
     if before:
         settings = replace(settings, reference={**before.get("reference", {}), **settings.reference})
     problem = Problem.of(settings)
+    proposer = Proposer(problem)
     changed = differences(before, problem.settings.table()) if before else []
     if changed:
         raise WrongInputError(
@@ -71,7 +73,7 @@ def launch(
         write_environment(directory)
         watcher.begin(problem, directory)
         with open_executor(problem.data, settings.execution) as executor:
-            Driver(problem, history, executor, watcher).run()
+            Driver(proposer, history, executor, watcher).run()
     return Study(directory)
 
 

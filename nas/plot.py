@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from matplotlib.figure import Figure
+
 from nas.errors import WrongInputError
 from nas.study import Study
 
@@ -12,12 +14,8 @@ def plot(study: Study, path: Path) -> None:
     A cost is on the x axis if there is one, on a logarithmic scale.
 
     Raises:
-        WrongInputError: if matplotlib is missing, there is nothing to draw, or the file cannot be written.
+        WrongInputError: if there is nothing to draw, or the file cannot be written.
     """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise WrongInputError("--plot draws with matplotlib. Install it: pip install 'mixing-nas[plot]'.") from None
     if not study.front:
         raise WrongInputError(f"{study.directory} has no complete trial to draw. Run nas search first.")
     names = sorted(study.objectives, key=lambda name: study.objectives[name].scale != "count")

@@ -36,9 +36,9 @@ def find_objectives(settings: Settings) -> dict[str, Objective]:
         WrongInputError: if one is unknown, its settings are wrong, or a bound is on something that must be trained for.
     """
     found: dict[str, Objective] = {}
-    for name in settings.objective:
-        if name not in (*settings.objectives, *settings.bounds):
-            raise WrongInputError(f"[objective.{name}] is not used: add {name!r} to objectives, or remove the table.")
+    for name, table in settings.objective.items():
+        with user_input(f"[objective.{name}]"):
+            lookup(OBJECTIVES, "objective", table.get("kind", name))
     for name in (*settings.objectives, *settings.bounds):
         table = {"kind": name, **settings.objective.get(name, {})}
         with user_input(f"objective {name!r}" if name in settings.objectives else f"bounds.{name}"):

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import optuna
 from optuna.distributions import CategoricalDistribution
 from optuna.samplers import BaseSampler, GPSampler, NSGAIIISampler, NSGAIISampler, QMCSampler, RandomSampler, TPESampler
@@ -25,10 +26,43 @@ from searchspaces.registry import lookup
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 
+
+class _SameParents:
+    """Makes the parents of a generation depend on the records alone.
+
+    Optuna's come in another order to who asks first, and NSGA-III breaks ties with the asker's generator, so that a
+    resumed study would go another way than an uninterrupted one.
+    """
+
+    _rng: Any
+
+    def get_parent_population(self, study: optuna.Study, generation: int) -> list[optuna.trial.FrozenTrial]:
+        parents: list[optuna.trial.FrozenTrial] = super().get_parent_population(study, generation)  # type: ignore[misc]
+        return sorted(parents, key=lambda trial: trial.number)
+
+    def select_parent(self, study: optuna.Study, generation: int) -> list[optuna.trial.FrozenTrial]:
+        generator: np.random.RandomState = self._rng.rng
+        state = generator.get_state()
+        generator.seed(generation)
+        parents: list[optuna.trial.FrozenTrial] = super().select_parent(study, generation)  # type: ignore[misc]
+        generator.set_state(state)
+        return parents
+
+
+class _NSGA2(_SameParents, NSGAIISampler):
+    def __init__(self, *, population_size: int = 20, **options: Any) -> None:
+        super().__init__(population_size=population_size, **options)
+
+
+class _NSGA3(_SameParents, NSGAIIISampler):
+    def __init__(self, *, population_size: int = 20, **options: Any) -> None:
+        super().__init__(population_size=population_size, **options)
+
+
 SAMPLERS: dict[str, Callable[..., BaseSampler]] = {
     "tpe": TPESampler,
-    "nsga2": lambda population_size=20, **options: NSGAIISampler(population_size=population_size, **options),
-    "nsga3": lambda population_size=20, **options: NSGAIIISampler(population_size=population_size, **options),
+    "nsga2": _NSGA2,
+    "nsga3": _NSGA3,
     "gp": GPSampler,
     "qmc": QMCSampler,
     "random": RandomSampler,

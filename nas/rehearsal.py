@@ -8,7 +8,7 @@ from datetime import timedelta
 
 from rich.console import Console
 
-from nas.display import number, summary
+from nas.display import number
 from nas.problem import Probe, Problem
 from nas.records import trial_seed
 from nas.settings import Settings
@@ -62,7 +62,7 @@ def rehearse(settings: Settings, console: Console) -> None:
     run_trial(plan, problem.data)
     started = time.perf_counter()
     record = run_trial(plan, problem.data).record
-    console.print(f"timed      1 epoch of {summary(record.architecture)}: {record.status}", highlight=False)
+    console.print(f"timed      1 epoch of {architecture.label()}: {record.status}", highlight=False)
     if record.status != "complete":
         console.print(record.error or "", style="yellow", highlight=False)
         return

@@ -146,11 +146,10 @@ RESUMABLE = ("trials", "execution", "export", "name")
 def differences(old: Table, new: Table) -> list[str]:
     """What differs between two resolved studies and must not, one sentence each."""
     a, b = _flat(old), _flat(new)
-    return [
-        f"{key} was {_shown(a.get(key))}, now {_shown(b.get(key))}"
-        for key in sorted(a.keys() | b.keys())
-        if key.split(".")[0] not in RESUMABLE and a.get(key) != b.get(key)
-    ]
+    changed = {key for key in a.keys() | b.keys() if key.split(".")[0] not in RESUMABLE and a.get(key) != b.get(key)}
+    if changed != {"data.checksum"}:
+        changed.discard("data.checksum")  # it follows from the seed and the other settings of the data
+    return [f"{key} was {_shown(a.get(key))}, now {_shown(b.get(key))}" for key in sorted(changed)]
 
 
 def read_settings(path: Path, overrides: Iterable[str] = ()) -> Settings:

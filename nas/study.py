@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from nas.errors import WrongInputError
-from nas.history import read_trials
+from nas.history import read_trials, running_trials
 from nas.pareto import hypervolume, knee, non_dominated
 from nas.problem import find_objectives, find_space
 from nas.records import COUNTED, TrialRecord
@@ -141,7 +141,9 @@ class Study:
 
     def status(self) -> dict[str, Any]:
         """Counts by status, size and hypervolume of the front, best value of every objective, pace."""
-        counts = Counter(record.status for record in self.records)
+        counts = Counter[str](record.status for record in self.records)
+        if running := running_trials(self.directory):
+            counts["running"] = running
         ended = sum(counts[status] for status in COUNTED)
         times = [sum(r.seconds.values()) for r in self.records if r.status in COUNTED and r.seconds]
         pace = self.settings.execution.workers / np.mean(times) if times else None

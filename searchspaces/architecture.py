@@ -55,6 +55,11 @@ class Spec:
         """The simplest spec that builds the same network."""
         return self
 
+    def label(self) -> str:
+        """A few letters for tables: the kind and what differs from the defaults."""
+        written = [f"{k}={v}" for k, v in encode(self).items() if k != "kind"]
+        return f"{self.kind}({', '.join(written)})" if written else self.kind
+
 
 S = TypeVar("S", bound=Spec)
 
@@ -152,6 +157,11 @@ class Architecture:
             else:
                 stages.append(Stage(block, stage.depth))
         return replace(self, stem=self.stem.canonical(), stages=tuple(stages), head=self.head.canonical())
+
+    def label(self) -> str:
+        """The network in one line: stem, then the stages with their depths."""
+        stages = [f"{stage.depth} x {stage.block.label()}" for stage in self.stages]
+        return " | ".join([self.stem.label(), *stages])
 
     def to_json(self) -> dict[str, Any]:
         """Canonical JSON object; `from_json` gives an architecture with the same key back."""

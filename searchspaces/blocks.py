@@ -35,6 +35,10 @@ class ConvMixerBlock(Block):
             token = replace(token, dilation=1)  # a frozen centre tap reads the same pixel at any dilation
         return replace(self, token=token, channel=self.channel.canonical())
 
+    def label(self) -> str:
+        channel = "" if self.channel == Pointwise() else f" + {self.channel.label()}"
+        return f"{self.token.label()}{channel} {self.freeze}"
+
     def build(self, shape: Shape) -> nn.Module:
         return ConvMixer(shape, self)
 

@@ -20,6 +20,9 @@ class PatchStem(Stem):
     dim: int
     patch: int = 1
 
+    def label(self) -> str:
+        return f"dim {self.dim} patch {self.patch}"
+
     def output(self, shape: Shape) -> Shape:
         _, height, width = shape
         if self.patch < 1 or height % self.patch or width % self.patch:

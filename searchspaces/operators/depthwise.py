@@ -43,6 +43,10 @@ class Depthwise(TokenMixer):
         mode = name if number is None else f"{name}({number:g})"
         return replace(self, dilation=1 if self.kernel == 1 else self.dilation, filters=mode)
 
+    def label(self) -> str:
+        dilation = f" dil{self.dilation}" if self.dilation > 1 else ""
+        return f"dw{self.kernel}{dilation}" + (f" {self.filters}" if self.filters != "random" else "")
+
     def build(self, shape: Shape) -> "DepthwiseConvolution":
         return DepthwiseConvolution(shape[0], self)
 

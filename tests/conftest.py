@@ -1,0 +1,64 @@
+"""What all tests share: one torch thread, the folder of real data, small study files."""
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tomli_w
+import torch
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session")
+def repository() -> Path:
+    """Root of the checkout."""
+    return Path(__file__).parent.parent
+
+
+@pytest.fixture
+def nas_data() -> Path:
+    """Folder of the real data sets."""
+    root = os.environ.get("NAS_DATA")
+    if not root or not Path(root).is_dir():
+        pytest.skip("NAS_DATA does not name a folder with the real data sets")
+    return Path(root)
+
+
+SMALL: dict[str, Any] = {
+    "name": "small",
+    "seed": 3,
+    "trials": 4,
+    "objectives": ["accuracy", "robust_accuracy", "macs"],
+    "space": {"kind": "convmixer", "choices": {"dim": [8, 16], "depth": [1, 2], "patch": [2], "kernel": [3]}},
+    "data": {"name": "digits", "limit": 200},
+    "training": {"epochs": 1},
+    "objective": {"robust_accuracy": {"steps": 2, "samples": 20}},
+}
+
+
+@pytest.fixture(scope="session")
+def small() -> dict[str, Any]:
+    """The tables of a study of a second or two."""
+    return SMALL
+
+
+@pytest.fixture
+def study_file(tmp_path: Path) -> Callable[..., Path]:
+    """Writes a study of a second or two; keyword arguments replace its tables, None removes one."""
+
+    def write(**changes: Any) -> Path:
+        table = {k: v for k, v in {**SMALL, **changes}.items() if v is not None}
+        path = tmp_path / f"{table.get('name', 'study')}.toml"
+        path.write_text(tomli_w.dumps(table))
+        return path
+
+    return write

@@ -1,0 +1,184 @@
+"""The command line as a person uses it: output, JSON, exit status, one message for a wrong input."""
+
+import csv
+import io
+import json
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tomli_w
+
+import nas
+from nas.cli import main
+
+StudyFile = Callable[..., Path]
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a command printed, and its exit status."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+def run(*arguments: object, cwd: Path | None = None, **environment: str) -> Result:
+    """Runs a command in this process: starting one costs two seconds for torch alone."""
+    out, err = io.StringIO(), io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
+        patch.setattr(sys, "argv", ["nas", *map(str, arguments)])
+        for name, value in {"COLUMNS": "200", **environment}.items():
+            patch.setenv(name, value)
+        if cwd:
+            patch.chdir(cwd)
+        with pytest.raises(SystemExit) as status:
+            main()
+    return Result(int(status.value.code or 0), out.getvalue(), err.getvalue())
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory, small: dict[str, Any]) -> Path:
+    folder = tmp_path_factory.mktemp("finished")
+    table = {**small, "bounds": {"macs": 12_000}, "export": {"pick": "knee"}}
+    (folder / "small.toml").write_text(tomli_w.dumps(table))
+    result = run("search", folder / "small.toml", cwd=folder)
+    assert result.returncode == 0, result.stderr
+    (folder / "output.txt").write_text(result.stdout)
+    return folder / "runs" / "small"
+
+
+def test_a_search_ends_with_the_front_a_checked_export_and_the_next_commands(finished: Path) -> None:
+    output = (finished.parent.parent / "output.txt").read_text()
+    assert "4/4 trials" in output
+    assert "hypervolume" in output
+    assert "OK, read back and measured again: accuracy" in output
+    assert re.search(r"Next:\n  nas pareto runs/small .*\n  nas show runs/small \d+\n  nas export runs/small", output)
+    assert nas.load(finished / "export") is not None
+
+
+def test_status_prints_counts_front_and_hypervolume(finished: Path) -> None:
+    assert "4 of 4" in run("status", finished).stdout
+    figures = json.loads(run("status", finished, "--json").stdout)
+    assert figures["trials"]["complete"] == 4
+    assert figures["front_size"] == len(nas.open(finished).front)
+    assert figures["hypervolume"] == pytest.approx(nas.open(finished).hypervolume)
+
+
+def test_pareto_prints_a_table_json_csv_and_a_picture(finished: Path, tmp_path: Path) -> None:
+    front = nas.open(finished).front
+    assert "robust_accuracy" in run("pareto", finished).stdout
+    assert [r["number"] for r in json.loads(run("pareto", finished, "--json").stdout)] == [r.number for r in front]
+    rows = list(csv.DictReader(io.StringIO(run("pareto", finished, "--csv", "--all").stdout)))
+    assert len(rows) == len(nas.open(finished).records)
+    assert {"trial", "status", "accuracy", "s1.freeze", "key"} <= rows[0].keys()
+    assert run("pareto", finished, "--plot", tmp_path / "front.png").returncode == 0
+    assert (tmp_path / "front.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_pareto_where_filters(finished: Path) -> None:
+    assert json.loads(run("pareto", finished, "--json", "--where", "macs<=1").stdout) == []
+
+
+def test_show_prints_blocks_and_the_architecture_file(finished: Path) -> None:
+    record = nas.open(finished).front[0]
+    shown = run("show", finished, record.number).stdout
+    assert record.key in shown
+    assert "block 1" in shown
+    assert f"{record.measured['macs']:,.0f}" in shown
+    assert json.loads(run("show", finished, record.number, "--json").stdout) == record.architecture
+
+
+def test_export_front_writes_every_member(finished: Path, tmp_path: Path) -> None:
+    result = run("export", finished, "--pick", "front", "-o", tmp_path / "all")
+    assert result.returncode == 0, result.stderr
+    assert {p.name for p in (tmp_path / "all").iterdir()} == {str(r.number) for r in nas.open(finished).front}
+
+
+def test_evaluate_says_what_was_measured(finished: Path, tmp_path: Path) -> None:
+    shutil.copytree(finished / "export", tmp_path / "out")
+    result = run("evaluate", tmp_path / "out", "--data", "digits", "--split", "test")
+    assert "on 360 test images of digits" in result.stdout
+    assert json.loads(run("evaluate", tmp_path / "out", "--json").stdout)["split"] == "validation"
+
+
+def test_data_lists_every_data_set_and_where_it_is(tmp_path: Path) -> None:
+    rows = {row["name"]: row for row in json.loads(run("data", "--json", NAS_DATA=str(tmp_path)).stdout)}
+    assert rows["digits"]["here"]
+    assert not rows["cifar10"]["here"]
+    assert "cifar-10-python.tar.gz" in rows["cifar10"]["origin"]
+    assert "NAS_DATA is" in run("data").stdout
+
+
+def test_a_dry_run_tells_feasibility_cost_and_time_and_writes_nothing(study_file: StudyFile, tmp_path: Path) -> None:
+    result = run("search", study_file(bounds={"macs": 12_000}), "--dry-run", cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert re.search(r"feasible +\d+ of 100 random candidates", result.stdout)
+    assert re.search(r"macs +2,768 to 13,984, median [\d,]+, bound 12,000", result.stdout)
+    assert re.search(r"s an epoch, .* s a trial; 4 trials on 1 worker\(s\): about", result.stdout)
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["search", "none.toml"], "study file none.toml does not exist"),
+        (["search", "small.toml", "--set", "trails=3"], "Did you mean 'trials'?"),
+        (["search", "small.toml", "--trials", "0"], "trials must be at least 1, got 0"),
+        (["search", "small.toml", "--trials", "many"], "'many' is not a valid integer"),
+        (["search", "small.toml", "--workers", "0"], "workers must be at least 1"),
+        (
+            ["search", "small.toml", "--set", "bounds.macs=100"],
+            "the cheapest architecture of the space found has macs =",
+        ),
+        (["search", "small.toml", "--set", "data.name=cifar10"], "Expected cifar10/labels.npz or cifar-10-batches-py"),
+        (["search", "small.toml", "--set", "search.sampler=tpee"], "unknown sampler 'tpee'. Did you mean 'tpe'?"),
+        (
+            ["search", "small.toml", "--set", "search.options={n=1}"],
+            "search.options: .*unexpected keyword argument 'n'",
+        ),
+        (["search", "small.toml", "--out", "/proc/nas"], "cannot be written to"),
+        (["status", "nowhere"], "nowhere is not a study directory"),
+        (["pareto", "nowhere"], "nowhere is not a study directory"),
+        (["serch"], "No such command 'serch'"),
+        (["evaluate", "nowhere"], "architecture.json does not exist"),
+        (["export", "nowhere", "--pick", "knee", "-o", "x"], "is not a study directory"),
+    ],
+)
+def test_wrong_input_is_one_message_and_status_2(
+    study_file: StudyFile, tmp_path: Path, arguments: list[str], message: str
+) -> None:
+    study_file()
+    result = run(*arguments, cwd=tmp_path, NAS_DATA=str(tmp_path))
+    assert result.returncode == 2, result.stdout + result.stderr
+    assert re.search(message, result.stderr), result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_a_damaged_log_is_named_by_line(finished: Path, tmp_path: Path) -> None:
+    shutil.copytree(finished, tmp_path / "run")
+    path = tmp_path / "run" / "trials.jsonl"
+    lines = path.read_text().splitlines(keepends=True)
+    path.write_text(lines[0] + "garbage\n" + "".join(lines[1:]))
+    result = run("status", tmp_path / "run")
+    assert (result.returncode, "line 2 is damaged" in result.stderr) == (2, True)
+
+
+def test_a_reader_that_stops_early_is_no_error(finished: Path) -> None:
+    command = f"{sys.executable} -m nas pareto {finished} --all --json | head -c 1"
+    result = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
+    assert (result.stdout, result.stderr) == ("[", "")
+
+
+def test_python_gives_the_same_as_the_command_line(finished: Path) -> None:
+    study = nas.open(finished)
+    assert study.pick("knee").number in {record.number for record in study.front}
+    assert json.loads(run("pareto", finished, "--json").stdout) == [record.to_json() for record in study.front]

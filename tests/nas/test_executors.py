@@ -1,0 +1,74 @@
+"""The executor contract, for every executor of the table."""
+
+import os
+import signal
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from torch import nn
+
+from nas.executors import EXECUTORS, Executor
+from nas.executors.inline import InlineExecutor
+from nas.executors.ray_tasks import RayExecutor
+from nas.settings import ExecutionSettings
+from nas.trial import TrialPlan
+from objectives import OBJECTIVES
+from searchspaces import SEARCH_SPACES
+from trainers import DATASETS, Epoch, Supervised, TrainingData, training_data
+
+
+@dataclass(frozen=True)
+class KillsItsWorker:
+    """A trainer whose process dies."""
+
+    epochs: int = 1
+
+    def train(self, model: nn.Module, data: TrainingData, *, seed: int, report: Callable[[Epoch], None]) -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def plan(data: TrainingData, number: int, trainer: Any = Supervised(epochs=1)) -> TrialPlan:  # noqa: B008 (frozen)
+    space = SEARCH_SPACES["convmixer"](data.input, 10)
+    picks = {choice.name: choice.options[0] for choice in space.choices}
+    architecture = space.decode(picks)
+    objectives = {"accuracy": OBJECTIVES["accuracy"]()}
+    return TrialPlan(number, picks, architecture.to_json(), architecture.key, number, trainer, objectives)
+
+
+@pytest.fixture(scope="module")
+def data() -> TrainingData:
+    return training_data(DATASETS["digits"](), limit=100, validation=0.2, seed=0)
+
+
+@pytest.fixture(scope="module", params=sorted(EXECUTORS))
+def executor(request: pytest.FixtureRequest, data: TrainingData) -> Iterator[Executor]:
+    workers = 1 if request.param == "inline" else 2
+    with EXECUTORS[request.param](data, ExecutionSettings(workers=workers)) as opened:
+        yield opened
+
+
+def test_every_submitted_plan_gives_one_outcome(executor: Executor, data: TrainingData) -> None:
+    for number in range(executor.slots):
+        executor.submit(plan(data, number))
+    outcomes = [executor.wait() for _ in range(executor.slots)]
+    assert {o.record.number for o in outcomes} == set(range(executor.slots))
+    assert all(o.record.status == "complete" and o.weights for o in outcomes), [o.record.error for o in outcomes]
+
+
+def test_outcomes_do_not_depend_on_the_executor(executor: Executor, data: TrainingData) -> None:
+    executor.submit(plan(data, 7))
+    with InlineExecutor(data, ExecutionSettings()) as reference:
+        reference.submit(plan(data, 7))
+        assert executor.wait().weights == reference.wait().weights
+
+
+def test_a_worker_that_dies_is_a_failed_outcome_and_the_next_trial_runs(data: TrainingData, executor: Executor) -> None:
+    if not isinstance(executor, RayExecutor):
+        pytest.skip("an inline trial dies with the driver; resuming is tested with the search")
+    executor.submit(plan(data, 3, KillsItsWorker()))
+    record = executor.wait().record
+    assert (record.number, record.status, record.failure) == (3, "failed", "worker_lost")
+    executor.submit(plan(data, 4))
+    assert executor.wait().record.status == "complete"

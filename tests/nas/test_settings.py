@@ -1,0 +1,143 @@
+"""The study file: what it accepts, and the one message for what it does not."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tomli_w
+
+from nas.errors import WrongInputError
+from nas.problem import Problem
+from nas.settings import Settings, construct, differences, read_settings
+
+StudyFile = Callable[..., Path]
+
+
+def test_defaults_fill_what_the_file_leaves_out(study_file: StudyFile) -> None:
+    settings = read_settings(study_file())
+    assert (settings.trials, settings.execution.workers, settings.search.sampler) == (4, 1, "tpe")
+
+
+def test_overrides_take_toml_values_and_bare_words(study_file: StudyFile) -> None:
+    settings = read_settings(
+        study_file(), ["data.name=cifar10", "trials=7", "space.choices.dim=[8]", "search.sampler=nsga2"]
+    )
+    assert (settings.data.name, settings.trials, settings.search.sampler) == ("cifar10", 7, "nsga2")
+    assert settings.space["choices"]["dim"] == [8]
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("trails=3", "unknown key 'trails'. Did you mean 'trials'?"),
+        ("data.nme=x", r"\[data\] has an unknown key 'nme'. Did you mean 'name'?"),
+        ("trials=many", "trials must be a valid integer, got 'many'"),
+        ("trials=0", "trials must be at least 1, got 0"),
+        ("seed=1.5", "seed must be a valid integer, got 1.5"),
+        ("data=digits", r"data must be a table \[data\], got 'digits'"),
+        ("objectives=[]", "objectives must be one or more different names"),
+        ("objectives=accuracy", "objectives must be a valid array, got 'accuracy'"),
+        ("name=a/b", "name must be usable as a folder name"),
+        ("execution.workers=0", "execution: workers must be at least 1, got 0"),
+        ("execution.device=tpu", "execution.device must be 'auto', 'cpu' or 'cuda', got 'tpu'"),
+        ("data.limit=1", "data: limit must be at least 2 images, got 1"),
+        ("nonsense", "--set needs KEY=VALUE"),
+        ("name.x=1", "'name' is not a table"),
+    ],
+)
+def test_wrong_keys_and_values_are_named(study_file: StudyFile, override: str, message: str) -> None:
+    with pytest.raises(WrongInputError, match=message):
+        read_settings(study_file(), [override])
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"objectives": ["acuracy"]}, "unknown objective 'acuracy'. Did you mean 'accuracy'?"),
+        ({"objective": {"robust_accuracy": {"epsilon": "8/0"}}}, 'epsilon must be a number in .* such as "8/255"'),
+        ({"objective": {"robust_accuracy": {"attack": "cw"}}}, "attack must be 'pgd' or 'fgsm', got 'cw'"),
+        ({"objective": {"flop": {}}}, r"\[objective.flop\]: unknown objective 'flop'. Did you mean 'flops'?"),
+        ({"bounds": {"accuracy": 0.5}}, "only costs that are known before training can be bounded"),
+        ({"bounds": {"macs": -1}}, "bounds.macs must be positive"),
+        ({"bounds": {"mac": 1e6}}, "bounds.mac: unknown objective 'mac'. Did you mean 'macs'?"),
+        ({"bounds": {"macs": 100}}, "the cheapest architecture of the space found has macs = 2,?768"),
+        ({"space": {"kind": "convmixr"}}, "unknown search space 'convmixr'. Did you mean 'convmixer'?"),
+        ({"space": {"choices": {}}}, "space: kind is missing. Known: .*convmixer"),
+        ({"space": {"kind": "convmixer", "choices": {"dpth": [2]}}}, "unknown choice 'dpth'. Did you mean 'depth'?"),
+        (
+            {"space": {"kind": "convmixer", "choices": {"patch": [3]}}},
+            "choice 'patch' cannot be 3 .* Allowed: 1, 2, 4, 8",
+        ),
+        ({"space": {"kind": "convmixer", "depth": 3}}, r"\[space\] has an unknown key 'depth'"),
+        ({"space": {"kind": "convmixer", "filters_as_init": 1}}, "space.filters_as_init must be a valid boolean"),
+        ({"training": {"kind": "supervized"}}, "unknown trainer 'supervized'. Did you mean 'supervised'?"),
+        ({"training": {"epoch": 3}}, r"\[training\] has an unknown key 'epoch'. Did you mean 'epochs'?"),
+        ({"training": {"epochs": 0}}, "training: epochs must be at least 1, got 0"),
+        ({"data": {"name": "digit"}}, "unknown data set 'digit'. Did you mean 'digits'?"),
+        ({"data": {"name": "npz:nowhere.npz"}}, "nowhere.npz does not exist"),
+        ({"data": {"name": "digits", "limit": 12}}, "cannot divide 12 images of 10 classes"),
+        ({"reference": {"macs": -5.0}}, "reference.macs: a count must be finite"),
+    ],
+)
+def test_what_a_study_names_must_exist_and_fit(study_file: StudyFile, changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(WrongInputError, match=message):
+        Problem.of(read_settings(study_file(**changes)))
+
+
+def test_a_missing_or_broken_file_is_one_message(tmp_path: Path) -> None:
+    with pytest.raises(WrongInputError, match="does not exist"):
+        read_settings(tmp_path / "none.toml")
+    (tmp_path / "broken.toml").write_text("name = ")
+    with pytest.raises(WrongInputError, match="is not valid TOML"):
+        read_settings(tmp_path / "broken.toml")
+    (tmp_path / "empty.toml").write_text("")
+    with pytest.raises(WrongInputError, match="name is missing"):
+        read_settings(tmp_path / "empty.toml")
+
+
+def test_the_resolved_study_says_everything_and_resolves_to_itself(study_file: StudyFile, tmp_path: Path) -> None:
+    problem = Problem.of(read_settings(study_file()))
+    table = problem.settings.table()
+    assert table["training"]["batch_size"] == 64
+    assert table["objective"]["robust_accuracy"]["epsilon"] == "8/255"
+    assert table["space"]["choices"]["s2.freeze"] == ["full", "chans", "space"]
+    path = tmp_path / "resolved.toml"
+    path.write_text(tomli_w.dumps(table))
+    assert Problem.of(read_settings(path)).settings.table() == table
+
+
+def test_one_objective_may_appear_under_two_names(study_file: StudyFile) -> None:
+    path = study_file(
+        objectives=["accuracy", "near", "far"],
+        objective={
+            "near": {"kind": "robust_accuracy", "epsilon": 0.01},
+            "far": {"kind": "robust_accuracy", "epsilon": "16/255"},
+        },
+    )
+    assert set(Problem.of(read_settings(path)).objectives) == {"accuracy", "near", "far"}
+
+
+def test_reference_is_the_bound_else_the_dearest_architecture_else_what_the_study_says(study_file: StudyFile) -> None:
+    def reference(**changes: Any) -> dict[str, float]:
+        return Problem.of(read_settings(study_file(**changes))).settings.reference
+
+    # The dearest: dim 16, depth 2, 4x4 grid: 16 (4 16 + 2 (16 9 + 16 16)) + 160
+    assert reference() == {"accuracy": 0.0, "robust_accuracy": 0.0, "macs": 16 * (64 + 2 * 400) + 160}
+    assert reference(bounds={"macs": 10_000})["macs"] == 10_000
+    assert reference(bounds={"macs": 10_000}, reference={"macs": 5e6})["macs"] == 5e6
+
+
+def test_differences_name_what_must_not_change_and_pass_over_the_rest() -> None:
+    old = Settings("a", ["macs"], seed=1, trials=3).table()
+    new = Settings("a", ["macs"], seed=2, trials=9).table()
+    assert differences(old, new) == ["seed was 1, now 2"]
+
+
+def test_construct_checks_functions_as_it_does_classes() -> None:
+    def factory(input: int, *, scale: float = 1.0) -> float:
+        return input * scale
+
+    assert construct(factory, {"scale": 3}, "space", input=2) == 6
+    with pytest.raises(WrongInputError, match="unknown key 'input'"):
+        construct(factory, {"input": 3}, "space", input=2)

@@ -1,0 +1,225 @@
+"""Architectures as data: JSON, keys, and what a wrong description is answered."""
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+import torch
+
+from searchspaces import Architecture, Stage, build
+from searchspaces.architecture import BLOCKS, TOKEN_MIXERS, TokenMixer, spec
+from searchspaces.blocks import ConvMixerBlock
+from searchspaces.heads import AverageHead
+from searchspaces.operators.depthwise import Depthwise
+from searchspaces.stems import PatchStem
+
+
+def network(*stages: Stage, dim: int = 8) -> Architecture:
+    return Architecture((3, 8, 8), 10, PatchStem(dim, 2), stages, AverageHead())
+
+
+def stage(depth: int = 2, freeze: str = "full", **depthwise: Any) -> Stage:
+    return Stage(ConvMixerBlock(token=Depthwise(**depthwise), freeze=freeze), depth)
+
+
+PLAIN = network(stage())
+RICH = network(stage(1, "chans", kernel=5, dilation=2, filters="smooth(1.5)"), stage(3, "space", kernel=7))
+
+
+def written(**changes: Any) -> dict[str, Any]:
+    """JSON of a valid architecture with some top-level fields replaced; None removes one."""
+    data = {**json.loads(json.dumps(RICH.to_json())), **changes}
+    return {name: value for name, value in data.items() if value is not None}
+
+
+def block(**fields: Any) -> dict[str, Any]:
+    return written(stages=[{"block": {"kind": "convmixer", **fields}}])
+
+
+@pytest.mark.parametrize("architecture", [PLAIN, RICH], ids=["plain", "rich"])
+def test_json_round_trip_gives_the_same_architecture_and_key(architecture: Architecture) -> None:
+    back = Architecture.from_json(json.loads(json.dumps(architecture.to_json())))
+    assert back == architecture
+    assert back.key == architecture.key
+
+
+def test_the_json_is_what_a_person_would_write() -> None:
+    assert RICH.to_json() == {
+        "input": [3, 8, 8],
+        "classes": 10,
+        "stem": {"kind": "patch", "dim": 8, "patch": 2},
+        "stages": [
+            {
+                "block": {
+                    "kind": "convmixer",
+                    "token": {"kind": "depthwise", "kernel": 5, "dilation": 2, "filters": "smooth(1.5)"},
+                    "freeze": "chans",
+                }
+            },
+            {
+                "block": {"kind": "convmixer", "token": {"kind": "depthwise", "kernel": 7}, "freeze": "space"},
+                "depth": 3,
+            },
+        ],
+        "head": {"kind": "average"},
+    }
+
+
+def test_fields_at_their_default_are_left_out() -> None:
+    assert PLAIN.to_json()["stages"] == [{"block": {"kind": "convmixer"}, "depth": 2}]
+    assert network(stage(depth=1)).to_json()["stages"] == [{"block": {"kind": "convmixer"}}]
+
+
+def test_fields_at_their_default_may_be_written_out() -> None:
+    token = {"kind": "depthwise", "kernel": 3, "dilation": 1, "filters": "random"}
+    full = {"kind": "convmixer", "token": token, "channel": {"kind": "pointwise"}, "freeze": "full"}
+    assert Architecture.from_json({**PLAIN.to_json(), "stages": [{"block": full, "depth": 2}]}) == PLAIN
+
+
+@pytest.mark.parametrize("hash_seed", ["1", "31415"])
+def test_key_is_the_same_in_another_process(hash_seed: str) -> None:
+    code = (
+        "import json, sys; from searchspaces import Architecture; "
+        "print(Architecture.from_json(json.loads(sys.argv[1])).key)"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code, json.dumps(RICH.to_json())],
+        env={**os.environ, "PYTHONHASHSEED": hash_seed},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert result.stdout.strip() == RICH.key
+
+
+def test_keys_are_those_of_earlier_versions() -> None:
+    """A change here forgets every finished trial: fields added later must have defaults that change no key."""
+    assert (PLAIN.key, RICH.key) == ("0e1d7551b87368d6", "c3c49d5d38f3fd00")
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (network(stage(kernel=1, dilation=2)), network(stage(kernel=1))),
+        (network(stage(1), stage(3)), network(stage(4))),
+        (network(stage(1, kernel=5), stage(1, kernel=5), stage(1)), network(stage(2, kernel=5), stage(1))),
+        (network(stage(1, kernel=1, dilation=3), stage(1, kernel=1)), network(stage(2, kernel=1))),
+        (
+            network(stage(freeze="chans", filters="identity", dilation=2)),
+            network(stage(freeze="chans", filters="identity")),
+        ),
+        (network(stage(filters="smooth(1)")), network(stage(filters="smooth(1.0)"))),
+        (network(stage(filters="smooth(1.50)")), network(stage(filters="smooth(1.5)"))),
+    ],
+    ids=[
+        "dilation of a 1x1 kernel",
+        "neighbouring stages",
+        "first two of three stages",
+        "neighbours that are equal only in canonical form",
+        "dilation of a frozen identity",
+        "smooth(1.0)",
+        "smooth(1.50)",
+    ],
+)
+def test_equal_networks_have_equal_keys(one: Architecture, other: Architecture) -> None:
+    assert one != other
+    assert one.key == other.key
+    x = torch.rand(2, 3, 8, 8)
+    assert torch.equal(build(one).eval()(x), build(other).eval()(x))
+
+
+def test_different_networks_have_different_keys() -> None:
+    different = [
+        PLAIN,
+        network(stage(), dim=16),
+        network(stage(3)),
+        network(stage(kernel=5)),
+        network(stage(dilation=2)),
+        network(stage(freeze="chans")),
+        network(stage(freeze="space")),
+        network(stage(filters="box")),
+        network(stage(filters="smooth(1)")),
+        network(stage(filters="smooth(2)")),
+        network(stage(filters="identity")),
+        network(stage(filters="identity", dilation=2)),  # trained: the other taps grow
+        network(stage(1, kernel=5), stage(1)),
+        network(stage(1), stage(1, kernel=5)),
+        network(stage(1), stage(1, kernel=5), stage(1)),
+        Architecture((3, 8, 8), 11, PLAIN.stem, PLAIN.stages, PLAIN.head),
+        Architecture((1, 8, 8), 10, PLAIN.stem, PLAIN.stages, PLAIN.head),
+        Architecture((3, 8, 16), 10, PLAIN.stem, PLAIN.stages, PLAIN.head),
+    ]
+    assert len({architecture.key for architecture in different}) == len(different)
+
+
+def test_key_is_sixteen_hexadecimal_digits() -> None:
+    assert len(RICH.key) == 16
+    assert int(RICH.key, 16) >= 0
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (written(head={"kind": "averge"}), r"unknown head 'averge'\. Did you mean 'average'\? Known: .*average"),
+        (written(stem={"kind": "ptch", "dim": 8}), r"unknown stem 'ptch'\. Did you mean 'patch'\?"),
+        (block(token={"kind": "depthwis"}), r"unknown token mixer 'depthwis'\. Did you mean 'depthwise'\?"),
+        (block(channel={"kind": "depthwise"}), r"unknown channel mixer 'depthwise'\..* Known: .*pointwise"),
+        (written(stages=[{"block": {"kind": "conv"}}]), r"unknown block 'conv'\."),
+        (written(stem={"dim": 8}), r"architecture\.stem must name its kind\. Known: patch"),
+        (written(clases=10), r"architecture: unknown field 'clases'\. Did you mean 'classes'\?"),
+        (block(token={"kind": "depthwise", "kernl": 3}), r"token: unknown field 'kernl'\. Did you mean 'kernel'\?"),
+        (written(classes=None), r"architecture lacks classes\."),
+        (written(stem={"kind": "patch"}), r"architecture\.stem lacks dim\."),
+        (written(classes="10"), r"architecture\.classes must be of type int, got '10'\."),
+        (written(classes=10.0), r"architecture\.classes must be of type int, got 10\.0\."),
+        (written(classes=True), r"architecture\.classes must be of type int, got True\."),
+        (written(head="average"), r"architecture\.head must be an object, got 'average'\."),
+        (written(stages={}), r"architecture\.stages must be a list, got {}\."),
+        (written(stages=[3]), r"architecture\.stages\[0\] must be an object, got 3\."),
+        (written(input=[3, 8]), r"architecture\.input must be a list of 3, got \[3, 8\]\."),
+        (written(input=[3, 8, "8"]), r"architecture\.input\[2\] must be of type int, got '8'\."),
+        (block(freeze="half"), r"stages\[0\]\.block\.freeze must be one of full, chans, space, got 'half'\."),
+        (block(freeze=1), r"stages\[0\]\.block\.freeze must be one of full, chans, space, got 1\."),
+        (block(token={"kind": "depthwise", "kernel": 0}), r"kernel and dilation must be at least 1, got kernel=0"),
+        (block(token={"kind": "depthwise", "filters": "bx"}), r"unknown filter mode 'bx'\. Did you mean 'box'\?"),
+        (written(stages=[{"block": {"kind": "convmixer"}, "depth": 0}]), r"depth of a stage must be at least 1, got 0"),
+    ],
+)
+def test_a_wrong_description_is_answered_with_the_place_and_what_is_expected(data: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Architecture.from_json(data)
+
+
+def test_a_description_that_is_no_object_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"architecture must be an object, got \[\]"):
+        Architecture.from_json([])  # type: ignore[arg-type]
+
+
+def test_registering_a_name_twice_is_an_error_and_replaces_nothing() -> None:
+    with pytest.raises(ValueError, match=r"token mixer 'depthwise' is already registered by .*Depthwise"):
+
+        @spec("depthwise")
+        @dataclass(frozen=True)
+        class Impostor(TokenMixer):
+            pass
+
+    assert TOKEN_MIXERS["depthwise"] is Depthwise
+
+
+def test_the_same_name_in_another_role_is_no_conflict() -> None:
+    assert set(TOKEN_MIXERS).isdisjoint(BLOCKS)
+    try:
+
+        @spec("convmixer")
+        @dataclass(frozen=True)
+        class Namesake(TokenMixer):
+            pass
+
+        assert TOKEN_MIXERS["convmixer"] is Namesake
+        assert BLOCKS["convmixer"] is ConvMixerBlock
+    finally:
+        TOKEN_MIXERS.pop("convmixer", None)
