@@ -3,22 +3,28 @@
 Knows nothing of training, of objectives or of the search.
 """
 
-from searchspaces import heads, operators, spaces, stems
-from searchspaces.architecture import Architecture, Shape, Stage
+from searchspaces import blocks, downsamples, heads, operators, spaces, stems
+from searchspaces.architecture import Architecture, Shape, Stage, Value
+from searchspaces.costs import Cost, NoFormulaError, architecture_cost
 from searchspaces.network import Network, build
-from searchspaces.space import SEARCH_SPACES, Choice, Picks, SearchSpace, Value
+from searchspaces.space import SEARCH_SPACES, Choice, Picks, SearchSpace
 
 __all__ = [
     "SEARCH_SPACES",
     "Architecture",
     "Choice",
+    "Cost",
     "Network",
+    "NoFormulaError",
     "Picks",
     "SearchSpace",
     "Shape",
     "Stage",
     "Value",
+    "architecture_cost",
+    "blocks",
     "build",
+    "downsamples",
     "heads",
     "operators",
     "spaces",

@@ -14,21 +14,27 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Literal, Self, TypeVar, get_args, get_origin, get_type_hints
+from types import UnionType
+from typing import Any, ClassVar, Literal, Self, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from torch import nn
 
-from searchspaces.freezing import Mixer
+from searchspaces.costs import Cost, NoFormulaError
+from searchspaces.freezing import Freeze, Mixer
 from searchspaces.registry import lookup, register, unknown
 
 Shape = tuple[int, int, int]
 """(C, H, W) of one sample."""
+
+Value = str | int | float
+"""What a field of a spec, or an option of a choice, can be."""
 
 TOKEN_MIXERS: dict[str, type[Spec]] = {}
 CHANNEL_MIXERS: dict[str, type[Spec]] = {}
 BLOCKS: dict[str, type[Spec]] = {}
 STEMS: dict[str, type[Spec]] = {}
 HEADS: dict[str, type[Spec]] = {}
+DOWNSAMPLES: dict[str, type[Spec]] = {}
 
 
 @dataclass(frozen=True)
@@ -51,6 +57,19 @@ class Spec:
         """(C, H, W) that comes out for ``shape``; the same unless overridden."""
         return shape
 
+    def cost(self, shape: Shape) -> Cost:
+        """What the module takes for inputs ``(1, *shape)``, in closed form.
+
+        Raises:
+            NoFormulaError: if the node has none; it is then counted on the meta device.
+        """
+        raise NoFormulaError(self.kind)
+
+    @classmethod
+    def options(cls, shape: Shape) -> dict[str, tuple[Any, ...]]:
+        """Values that a field can take for inputs ``(B, *shape)``; fields not named keep their default."""
+        return {}
+
     def canonical(self) -> Self:
         """The simplest spec that builds the same network."""
         return self
@@ -70,6 +89,10 @@ class TokenMixer(Spec):
     table = TOKEN_MIXERS
     noun = "token mixer"
 
+    def cost(self, shape: Shape, freeze: Freeze = "full") -> Cost:
+        """As `Spec.cost`, with the parameters that ``freeze`` freezes not trained."""
+        raise NoFormulaError(self.kind)
+
     def build(self, shape: Shape) -> Mixer:
         raise NotImplementedError(f"{type(self).__name__} must define build(shape).")
 
@@ -79,6 +102,10 @@ class ChannelMixer(Spec):
 
     table = CHANNEL_MIXERS
     noun = "channel mixer"
+
+    def cost(self, shape: Shape, freeze: Freeze = "full") -> Cost:
+        """As `Spec.cost`, with the parameters that ``freeze`` freezes not trained."""
+        raise NoFormulaError(self.kind)
 
     def build(self, shape: Shape) -> Mixer:
         raise NotImplementedError(f"{type(self).__name__} must define build(shape).")
@@ -96,6 +123,13 @@ class Stem(Spec):
 
     table = STEMS
     noun = "stem"
+
+
+class Downsample(Spec):
+    """Spec of what stands between two stages: ``(B, C, H, W)`` to fewer positions and more channels."""
+
+    table = DOWNSAMPLES
+    noun = "downsampling"
 
 
 class Head(Spec):
@@ -122,10 +156,11 @@ def spec(name: str) -> Callable[[type[S]], type[S]]:
 
 @dataclass(frozen=True)
 class Stage:
-    """``depth`` equal blocks in a row."""
+    """``depth`` equal blocks in a row, after a downsampling if there is one."""
 
     block: Block
     depth: int = 1
+    downsample: Downsample | None = None
 
     def __post_init__(self) -> None:
         if self.depth < 1:
@@ -152,15 +187,18 @@ class Architecture:
         stages: list[Stage] = []
         for stage in self.stages:
             block = stage.block.canonical()
-            if stages and stages[-1].block == block:
-                stages[-1] = Stage(block, stages[-1].depth + stage.depth)
+            if stages and stages[-1].block == block and stage.downsample is None:
+                stages[-1] = replace(stages[-1], depth=stages[-1].depth + stage.depth)
             else:
-                stages.append(Stage(block, stage.depth))
+                stages.append(Stage(block, stage.depth, stage.downsample and stage.downsample.canonical()))
         return replace(self, stem=self.stem.canonical(), stages=tuple(stages), head=self.head.canonical())
 
     def label(self) -> str:
         """The network in one line: stem, then the stages with their depths."""
-        stages = [f"{stage.depth} x {stage.block.label()}" for stage in self.stages]
+        stages = [
+            (f"{stage.downsample.label()} | " if stage.downsample else "") + f"{stage.depth} x {stage.block.label()}"
+            for stage in self.stages
+        ]
         return " | ".join([self.stem.label(), *stages])
 
     def to_json(self) -> dict[str, Any]:
@@ -199,6 +237,9 @@ def encode(value: Any) -> Any:
 
 def decode(hint: Any, data: Any, where: str) -> Any:
     """Value of type ``hint`` from JSON; ``where`` names the place in messages."""
+    if get_origin(hint) in (Union, UnionType):
+        inner = [h for h in get_args(hint) if h is not type(None)]
+        return None if data is None else decode(inner[0], data, where)
     if dataclasses.is_dataclass(hint):
         if not isinstance(data, Mapping):
             raise ValueError(f"{where} must be an object, got {data!r}.")

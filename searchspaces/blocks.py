@@ -1,11 +1,14 @@
 """Blocks: how a token mixer and a channel mixer are put together with norms, activations and residuals."""
 
 from dataclasses import dataclass, replace
+from typing import Any, get_args
 
 from torch import Tensor, nn
 
 from searchspaces.architecture import Block, ChannelMixer, Shape, TokenMixer, spec
+from searchspaces.costs import NORM_COSTS, Cost, batch_norm, elementwise
 from searchspaces.freezing import FREEZE_PATTERNS, Freeze, freeze
+from searchspaces.layers import LayerScale, Norm, make_norm
 from searchspaces.operators.depthwise import Depthwise
 from searchspaces.operators.pointwise import Pointwise
 
@@ -35,12 +38,89 @@ class ConvMixerBlock(Block):
             token = replace(token, dilation=1)  # a frozen centre tap reads the same pixel at any dilation
         return replace(self, token=token, channel=self.channel.canonical())
 
+    def cost(self, shape: Shape) -> Cost:
+        channels, positions = shape[0], shape[1] * shape[2]
+        size = channels * positions
+        activated = elementwise(size, kept=size) + batch_norm(channels, positions)
+        residual = elementwise(size)
+        return (
+            self.token.cost(shape, self.freeze)
+            + activated
+            + residual
+            + self.channel.cost(shape, self.freeze)
+            + activated
+        )
+
     def label(self) -> str:
         channel = "" if self.channel == Pointwise() else f" + {self.channel.label()}"
         return f"{self.token.label()}{channel} {self.freeze}"
 
     def build(self, shape: Shape) -> nn.Module:
         return ConvMixer(shape, self)
+
+
+@spec("metaformer")
+@dataclass(frozen=True)
+class MetaFormerBlock(Block):
+    """MetaFormer block: ``x <- x + s1 token(norm1(x))``, then ``x <- x + s2 channel(norm2(x))`` (2111.11418).
+
+    Args:
+        freeze: which parameters of the two mixers are trained: ``full``, ``chans``, ``space`` (2503.16760).
+        norm: before each mixer.
+        layer_scale: start of the factors s1 and s2, one for each channel; 0 for none. Short trainings need 1 or 1e-2:
+            with 1e-5 they rank warm-up, not architectures.
+    """
+
+    token: TokenMixer
+    channel: ChannelMixer
+    freeze: Freeze = "full"
+    norm: Norm = "layer"
+    layer_scale: float = 0.0
+
+    @classmethod
+    def options(cls, shape: Shape) -> dict[str, tuple[Any, ...]]:
+        return {
+            "token": (Depthwise(), Depthwise(kernel=5, dilation=2)),
+            "channel": (Pointwise(),),
+            "freeze": FREEZE_PATTERNS,
+            "norm": get_args(Norm),
+            "layer_scale": (0.0, 1e-2),
+        }
+
+    def canonical(self) -> "MetaFormerBlock":
+        return replace(self, token=self.token.canonical(), channel=self.channel.canonical())
+
+    def cost(self, shape: Shape) -> Cost:
+        channels, positions = shape[0], shape[1] * shape[2]
+        size = channels * positions
+        around = NORM_COSTS[self.norm](channels, positions) + elementwise(size)
+        if self.layer_scale:
+            around += Cost(elementwise_flops=size, parameters=channels, trainable_parameters=channels, activations=size)
+        return self.token.cost(shape, self.freeze) + self.channel.cost(shape, self.freeze) + around * 2
+
+    def label(self) -> str:
+        return f"{self.token.label()} + {self.channel.label()} {self.freeze}"
+
+    def build(self, shape: Shape) -> nn.Module:
+        return MetaFormer(shape, self)
+
+
+class MetaFormer(nn.Module):
+    """Module of `MetaFormerBlock`, ``(B, C, H, W) -> (B, C, H, W)``."""
+
+    def __init__(self, shape: Shape, spec: MetaFormerBlock) -> None:
+        super().__init__()
+        channels = shape[0]
+        self.token_norm, self.channel_norm = make_norm(spec.norm, channels), make_norm(spec.norm, channels)
+        self.token, self.channel = spec.token.build(shape), spec.channel.build(shape)
+        scales = [LayerScale(channels, spec.layer_scale) if spec.layer_scale else nn.Identity() for _ in range(2)]
+        self.token_scale, self.channel_scale = scales
+        freeze(spec.freeze, (self.token, self.channel))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x + self.token_scale(self.token(self.token_norm(x)))
+        y: Tensor = x + self.channel_scale(self.channel(self.channel_norm(x)))
+        return y
 
 
 class ConvMixer(nn.Module):

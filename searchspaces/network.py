@@ -32,6 +32,9 @@ class Network(nn.Module):
         shape = architecture.stem.output(shape)
         blocks = []
         for stage in architecture.stages:
+            if stage.downsample is not None:
+                blocks.append(stage.downsample.build(shape))
+                shape = stage.downsample.output(shape)
             for _ in range(stage.depth):
                 blocks.append(stage.block.build(shape))
                 shape = stage.block.output(shape)

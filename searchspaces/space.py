@@ -11,10 +11,9 @@ from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from searchspaces.architecture import Architecture
+from searchspaces.architecture import Architecture, Value
 from searchspaces.registry import register, unknown
 
-Value = str | int | float
 Picks = Mapping[str, Value]
 
 F = TypeVar("F", bound=Callable[..., "SearchSpace"])

@@ -1,5 +1,7 @@
-"""Mixing operators, one per file: the spec, its module and which parameters mix space or channels."""
+"""Mixing operators, one per file: the spec, its module, its cost, and which parameters mix space or channels."""
 
-from searchspaces.operators import depthwise, pointwise
+from importlib import import_module
+from pkgutil import iter_modules
 
-__all__ = ["depthwise", "pointwise"]
+for _module in iter_modules(__path__):
+    import_module(f"{__name__}.{_module.name}")

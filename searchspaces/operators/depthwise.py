@@ -6,13 +6,15 @@ so that the tap ((k-1)//2, (k-1)//2) is the identity for every kernel and dilati
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from searchspaces.architecture import Shape, TokenMixer, spec
+from searchspaces.costs import Cost, convolution
 from searchspaces.filters import filter_bank, parse_filters
-from searchspaces.freezing import Mixer
+from searchspaces.freezing import Freeze, Mixer
 
 
 @spec("depthwise")
@@ -46,6 +48,16 @@ class Depthwise(TokenMixer):
     def label(self) -> str:
         dilation = f" dil{self.dilation}" if self.dilation > 1 else ""
         return f"dw{self.kernel}{dilation}" + (f" {self.filters}" if self.filters != "random" else "")
+
+    def cost(self, shape: Shape, freeze: Freeze = "full") -> Cost:
+        channels, height, width = shape
+        reach, taps = self.dilation * (self.kernel - 1), self.kernel**2
+        padded = channels * (height + reach) * (width + reach)
+        return convolution(channels * height * width * taps, channels * (taps + 1), padded, trained=freeze != "chans")
+
+    @classmethod
+    def options(cls, shape: Shape) -> dict[str, tuple[Any, ...]]:
+        return {"kernel": (1, 3, 5, 7, 8), "dilation": (1, 2), "filters": ("random", "smooth(1)", "identity", "box")}
 
     def build(self, shape: Shape) -> "DepthwiseConvolution":
         return DepthwiseConvolution(shape[0], self)

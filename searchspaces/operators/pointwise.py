@@ -6,13 +6,19 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from searchspaces.architecture import ChannelMixer, Shape, spec
-from searchspaces.freezing import Mixer
+from searchspaces.costs import Cost, convolution
+from searchspaces.freezing import Freeze, Mixer
 
 
 @spec("pointwise")
 @dataclass(frozen=True)
 class Pointwise(ChannelMixer):
     """1x1 convolution with bias."""
+
+    def cost(self, shape: Shape, freeze: Freeze = "full") -> Cost:
+        channels, positions = shape[0], shape[1] * shape[2]
+        inputs = channels * positions
+        return convolution(inputs * channels, channels * (channels + 1), inputs, trained=freeze != "space")
 
     def build(self, shape: Shape) -> "PointwiseConvolution":
         return PointwiseConvolution(shape[0])

@@ -1,5 +1,7 @@
 """Search spaces, one per file: its choices and the function from picks to an architecture."""
 
-from searchspaces.spaces import convmixer
+from importlib import import_module
+from pkgutil import iter_modules
 
-__all__ = ["convmixer"]
+for _module in iter_modules(__path__):
+    import_module(f"{__name__}.{_module.name}")

@@ -7,13 +7,13 @@ or ``filters_as_init`` asks for them as initialisation of a trained bank too.
 
 from typing import cast
 
-from searchspaces.architecture import Architecture, Shape, Stage
+from searchspaces.architecture import Architecture, Shape, Stage, Value
 from searchspaces.blocks import ConvMixerBlock
 from searchspaces.filters import FILTER_MODES, parse_filters
 from searchspaces.freezing import FREEZE_PATTERNS, Freeze
 from searchspaces.heads import AverageHead
 from searchspaces.operators.depthwise import Depthwise
-from searchspaces.space import Choice, Picks, SearchSpace, Value, search_space
+from searchspaces.space import Choice, Picks, SearchSpace, search_space
 from searchspaces.stems import PatchStem
 
 

@@ -1,5 +1,7 @@
 """Data sets, one per file: where the files lie, how they are read, and which augmentations suit them."""
 
-from trainers.datasets import cifar10, digits, fashion_mnist, folder, npz
+from importlib import import_module
+from pkgutil import iter_modules
 
-__all__ = ["cifar10", "digits", "fashion_mnist", "folder", "npz"]
+for _module in iter_modules(__path__):
+    import_module(f"{__name__}.{_module.name}")

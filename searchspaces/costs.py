@@ -1,0 +1,179 @@
+"""What a node costs in closed form, from its encoding alone: nothing is built.
+
+Conventions, for one image: ``macs`` of the network as defined (separable convolutions unfused, masked matrices by their
+non-zeros), ``macs_executed`` of the form that is run. Element-wise: one operation for each element written, pooling and
+sums one for each element read, batch norm 2 an element, layer and group norm 5, softmax 5; biases and moving data are
+free. A complex Fourier transform of length N takes 5 N log2 N operations, a real one half. ``activations`` are the
+elements that autograd keeps for the backward pass: the inputs of convolutions, of matrix products with trained weights,
+of activations and of norms. Tests hold every formula to what counting and autograd give.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from searchspaces.architecture import Architecture
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What a node takes for one image of batch size 1.
+
+    Args:
+        macs, macs_executed: multiply-accumulates of convolutions and matrix products, as defined and as run.
+        transform_flops, elementwise_flops: operations besides.
+        parameters, trainable_parameters: numbers of scalars.
+        buffer_bytes: of the tensors that a checkpoint holds besides parameters.
+        activations: elements kept for the backward pass in training, in float32.
+    """
+
+    macs: int = 0
+    macs_executed: int = 0
+    transform_flops: int = 0
+    elementwise_flops: int = 0
+    parameters: int = 0
+    trainable_parameters: int = 0
+    buffer_bytes: int = 0
+    activations: int = 0
+
+    def __add__(self, other: Cost) -> Cost:
+        return Cost(*(getattr(self, name) + getattr(other, name) for name in _NAMES))
+
+    def __mul__(self, times: int) -> Cost:
+        return Cost(*(getattr(self, name) * times for name in _NAMES))
+
+    @property
+    def flops(self) -> int:
+        """2 macs + transforms + element-wise operations."""
+        return 2 * self.macs + self.transform_flops + self.elementwise_flops
+
+    @property
+    def checkpoint_bytes(self) -> int:
+        """Bytes of all tensors that a checkpoint holds, in float32."""
+        return 4 * self.parameters + self.buffer_bytes
+
+    def training_bytes(self, batch: int) -> int:
+        """Bytes of a training step with AdamW: parameters, their gradients and two moments, activations of a batch."""
+        return self.checkpoint_bytes + 12 * self.trainable_parameters + 4 * self.activations * batch
+
+
+_NAMES = tuple(field.name for field in fields(Cost))
+
+
+class NoFormulaError(NotImplementedError):
+    """A node has no closed form for its cost; it can only be counted."""
+
+
+def convolution(macs: int, parameters: int, inputs: int, *, trained: bool = True) -> Cost:
+    """A convolution; PyTorch keeps its ``inputs`` elements for the backward pass whether or not its weights train."""
+    return Cost(
+        macs=macs,
+        macs_executed=macs,
+        parameters=parameters,
+        trainable_parameters=parameters if trained else 0,
+        activations=inputs,
+    )
+
+
+def linear(macs: int, parameters: int, inputs: int, *, trained: bool = True) -> Cost:
+    """A matrix product with weights; its ``inputs`` elements are kept for the backward pass if the weights train."""
+    return Cost(
+        macs=macs,
+        macs_executed=macs,
+        parameters=parameters,
+        trainable_parameters=parameters if trained else 0,
+        activations=inputs if trained else 0,
+    )
+
+
+def elementwise(operations: int, kept: int = 0) -> Cost:
+    """Element-wise work that keeps ``kept`` elements for the backward pass."""
+    return Cost(elementwise_flops=operations, activations=kept)
+
+
+def batch_norm(channels: int, positions: int) -> Cost:
+    """BatchNorm over (B, C, ...): 2 operations an element; keeps its input, mean and deviation."""
+    return Cost(
+        elementwise_flops=2 * channels * positions,
+        parameters=2 * channels,
+        trainable_parameters=2 * channels,
+        buffer_bytes=4 * 2 * channels + 8,
+        activations=channels * positions + 2 * channels,
+    )
+
+
+def layer_norm(channels: int, positions: int) -> Cost:
+    """LayerNorm over the channels at every position: 5 operations an element; keeps input and 2 figures a position."""
+    return Cost(
+        elementwise_flops=5 * channels * positions,
+        parameters=2 * channels,
+        trainable_parameters=2 * channels,
+        activations=channels * positions + 2 * positions,
+    )
+
+
+def group_norm(channels: int, positions: int) -> Cost:
+    """GroupNorm with one group: 5 operations an element; keeps its input, mean and deviation."""
+    return Cost(
+        elementwise_flops=5 * channels * positions,
+        parameters=2 * channels,
+        trainable_parameters=2 * channels,
+        activations=channels * positions + 2,
+    )
+
+
+NORM_COSTS: dict[str, Callable[[int, int], Cost]] = {
+    "batch": batch_norm,
+    "layer": layer_norm,
+    "group": group_norm,
+    "none": lambda channels, positions: Cost(),
+}
+
+
+def architecture_cost(architecture: Architecture) -> Cost:
+    """Cost of a whole network, normalisation and classifier included.
+
+    Raises:
+        NoFormulaError: naming the node that has no closed form.
+    """
+    shape = architecture.input
+    total = _entrance(shape)
+    total += _node_cost(architecture.stem, shape)
+    shape = _node_output(architecture.stem, shape)
+    for stage in architecture.stages:
+        if stage.downsample is not None:
+            total += _node_cost(stage.downsample, shape)
+            shape = _node_output(stage.downsample, shape)
+        for _ in range(stage.depth):
+            after = _node_output(stage.block, shape)
+            total += _node_cost(stage.block, shape)
+            shape = after
+    total += _node_cost(architecture.head, shape)
+    features = _node_output(architecture.head, shape)[0]
+    classes = architecture.classes
+    return total + linear(features * classes, features * classes + classes, features)
+
+
+@lru_cache(maxsize=100_000)
+def _node_cost(node: Spec, shape: Shape) -> Cost:
+    return node.cost(shape)
+
+
+@lru_cache(maxsize=100_000)
+def _node_output(node: Spec, shape: Shape) -> Shape:
+    return node.output(shape)
+
+
+@lru_cache(maxsize=1_000)
+def _entrance(shape: Shape) -> Cost:
+    """Normalisation of the pixels: subtract and divide; the divided image needs no gradient, so nothing is kept."""
+    channels, height, width = shape
+    return Cost(elementwise_flops=2 * channels * height * width, buffer_bytes=2 * 4 * channels)
+
+
+if TYPE_CHECKING:
+    from searchspaces.architecture import Shape, Spec

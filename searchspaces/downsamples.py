@@ -1,0 +1,47 @@
+"""What stands between two stages: ``(B, C, H, W)`` to fewer positions and more channels."""
+
+from dataclasses import dataclass
+from typing import Any, get_args
+
+from torch import nn
+
+from searchspaces.architecture import Downsample, Shape, spec
+from searchspaces.costs import NORM_COSTS, Cost, convolution
+from searchspaces.layers import Norm, make_norm
+
+
+@spec("conv_downsample")
+@dataclass(frozen=True)
+class ConvDownsample(Downsample):
+    """One strided convolution with bias, then a norm if there is one (PoolFormer: kernel 3, stride 2, no norm).
+
+    Args:
+        dim: channels that come out.
+        kernel, stride: in positions; ``kernel // 2`` zeros on every side.
+    """
+
+    dim: int
+    kernel: int = 3
+    stride: int = 2
+    norm: Norm = "none"
+
+    def label(self) -> str:
+        return f"dim {self.dim} /{self.stride}"
+
+    def output(self, shape: Shape) -> Shape:
+        sides = [(side + 2 * (self.kernel // 2) - self.kernel) // self.stride + 1 for side in shape[1:]]
+        return self.dim, sides[0], sides[1]
+
+    def cost(self, shape: Shape) -> Cost:
+        dim, height, width = self.output(shape)
+        taps, positions = shape[0] * self.kernel**2, height * width
+        conv = convolution(positions * taps * dim, dim * taps + dim, shape[0] * shape[1] * shape[2])
+        return conv + NORM_COSTS[self.norm](dim, positions)
+
+    @classmethod
+    def options(cls, shape: Shape) -> dict[str, tuple[Any, ...]]:
+        return {"dim": (16,), "kernel": (1, 2, 3), "norm": get_args(Norm)}
+
+    def build(self, shape: Shape) -> nn.Module:
+        conv = nn.Conv2d(shape[0], self.dim, self.kernel, self.stride, self.kernel // 2)
+        return nn.Sequential(conv, make_norm(self.norm, self.dim))
