@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from nas.errors import WrongInputError, user_input
+from nas.pricing import price
 from nas.settings import Settings, construct
 from objectives import OBJECTIVES, Candidate, Objective, cost
 from searchspaces import SEARCH_SPACES, Architecture, SearchSpace, Value, build
@@ -190,7 +191,8 @@ class Probe:
         if not self.costs:
             return {}, {}
         with torch.device("meta"):
-            candidate = Candidate(build(architecture), architecture.input)
+            model = build(architecture)
+        candidate = Candidate(model, architecture.input, known=price(architecture).counts)
         values = {name: objective.measure(candidate) for name, objective in self.costs.items()}
         return values, {name: objective.settings(candidate) for name, objective in self.costs.items()}
 
@@ -210,9 +212,7 @@ class Probe:
         def value(picks: Mapping[str, Value]) -> float:
             architecture = self.space.decode(picks)
             if architecture.key not in seen:
-                with torch.device("meta"):
-                    candidate = Candidate(build(architecture), architecture.input)
-                seen[architecture.key] = sign * self.costs[name].measure(candidate)
+                seen[architecture.key] = sign * self.measure(architecture)[0][name]
             return seen[architecture.key]
 
         best, before = value(picks), None

@@ -28,17 +28,19 @@ class Candidate:
         input: (C, H, W) of one image.
         images: (N, C, H, W) float in [0, 1], on the device of the model; None unless the objective needs more.
         labels: (N,) class numbers.
+        known: operations and parameters where they are known in closed form.
     """
 
     model: nn.Module
     input: tuple[int, int, int]
     images: Tensor | None = None
     labels: Tensor | None = None
+    known: Counts | None = None
 
     @cached_property
     def counts(self) -> Counts:
-        """Operations and parameters of the model, counted once whatever the number of objectives."""
-        return count(self.model, self.input)
+        """Operations and parameters of the model: those known already, else counted, once for all objectives."""
+        return self.known or count(self.model, self.input)
 
     def examples(self) -> tuple[Tensor, Tensor]:
         """Images and labels to measure on.

@@ -5,7 +5,7 @@ Knows nothing of training, of objectives or of the search.
 
 from searchspaces import blocks, downsamples, heads, operators, spaces, stems
 from searchspaces.architecture import Architecture, Shape, Stage, Value
-from searchspaces.costs import Cost, NoFormulaError, architecture_cost
+from searchspaces.costs import Cost, NoFormulaError, Part, architecture_cost, parts
 from searchspaces.network import Network, build
 from searchspaces.space import SEARCH_SPACES, Choice, Picks, SearchSpace
 
@@ -16,6 +16,7 @@ __all__ = [
     "Cost",
     "Network",
     "NoFormulaError",
+    "Part",
     "Picks",
     "SearchSpace",
     "Shape",
@@ -27,6 +28,7 @@ __all__ = [
     "downsamples",
     "heads",
     "operators",
+    "parts",
     "spaces",
     "stems",
 ]

@@ -1,5 +1,6 @@
 """Blocks: how a token mixer and a channel mixer are put together with norms, activations and residuals."""
 
+from collections import OrderedDict
 from dataclasses import dataclass, replace
 from typing import Any, get_args
 
@@ -64,6 +65,8 @@ class ConvMixerBlock(Block):
 class MetaFormerBlock(Block):
     """MetaFormer block: ``x <- x + s1 token(norm1(x))``, then ``x <- x + s2 channel(norm2(x))`` (2111.11418).
 
+    A sub-layer whose mixer is ``identity`` is left out.
+
     Args:
         freeze: which parameters of the two mixers are trained: ``full``, ``chans``, ``space`` (2503.16760).
         norm: before each mixer.
@@ -93,10 +96,11 @@ class MetaFormerBlock(Block):
     def cost(self, shape: Shape) -> Cost:
         channels, positions = shape[0], shape[1] * shape[2]
         size = channels * positions
+        mixers = [mixer for mixer in (self.token, self.channel) if mixer.kind != "identity"]
         around = NORM_COSTS[self.norm](channels, positions) + elementwise(size)
         if self.layer_scale:
             around += Cost(elementwise_flops=size, parameters=channels, trainable_parameters=channels, activations=size)
-        return self.token.cost(shape, self.freeze) + self.channel.cost(shape, self.freeze) + around * 2
+        return sum((mixer.cost(shape, self.freeze) for mixer in mixers), around * len(mixers))
 
     def label(self) -> str:
         return f"{self.token.label()} + {self.channel.label()} {self.freeze}"
@@ -110,17 +114,24 @@ class MetaFormer(nn.Module):
 
     def __init__(self, shape: Shape, spec: MetaFormerBlock) -> None:
         super().__init__()
-        channels = shape[0]
-        self.token_norm, self.channel_norm = make_norm(spec.norm, channels), make_norm(spec.norm, channels)
-        self.token, self.channel = spec.token.build(shape), spec.channel.build(shape)
-        scales = [LayerScale(channels, spec.layer_scale) if spec.layer_scale else nn.Identity() for _ in range(2)]
-        self.token_scale, self.channel_scale = scales
-        freeze(spec.freeze, (self.token, self.channel))
+        self.token = self._branch(spec.token, shape, spec)
+        self.channel = self._branch(spec.channel, shape, spec)
+
+    @staticmethod
+    def _branch(mixer: TokenMixer | ChannelMixer, shape: Shape, spec: MetaFormerBlock) -> nn.Sequential | None:
+        """Norm, mixer and layer scale; None where nothing is mixed."""
+        if mixer.kind == "identity":
+            return None
+        scale = LayerScale(shape[0], spec.layer_scale) if spec.layer_scale else nn.Identity()
+        module = mixer.build(shape)
+        freeze(spec.freeze, [module])
+        return nn.Sequential(OrderedDict(norm=make_norm(spec.norm, shape[0]), mixer=module, scale=scale))
 
     def forward(self, x: Tensor) -> Tensor:
-        x = x + self.token_scale(self.token(self.token_norm(x)))
-        y: Tensor = x + self.channel_scale(self.channel(self.channel_norm(x)))
-        return y
+        for branch in (self.token, self.channel):
+            if branch is not None:
+                x = x + branch(x)
+        return x
 
 
 class ConvMixer(nn.Module):

@@ -10,7 +10,7 @@ of activations and of norms. Tests hold every formula to what counting and autog
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -134,32 +134,70 @@ NORM_COSTS: dict[str, Callable[[int, int], Cost]] = {
 }
 
 
-def architecture_cost(architecture: Architecture) -> Cost:
+def architecture_cost(architecture: Architecture, count: Callable[[Spec, Shape], Cost] | None = None) -> Cost:
     """Cost of a whole network, normalisation and classifier included.
+
+    Args:
+        count: gives the cost of a node that has no closed form; without it such a node is an error.
 
     Raises:
         NoFormulaError: naming the node that has no closed form.
     """
+    return sum((part.cost for part in parts(architecture, count)), Cost())
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One part of a network in order of execution: its name, its spec in words, what comes out, what it takes.
+
+    Args:
+        repeat: how many of these follow each other; ``cost`` is that of all of them.
+    """
+
+    name: str
+    node: Spec | None
+    output: Shape
+    cost: Cost
+    repeat: int = 1
+
+
+def parts(architecture: Architecture, count: Callable[[Spec, Shape], Cost] | None = None) -> Iterator[Part]:
+    """The parts of a network: normalisation, stem, the blocks stage by stage, head, classifier."""
     shape = architecture.input
-    total = _entrance(shape)
-    total += _node_cost(architecture.stem, shape)
-    shape = _node_output(architecture.stem, shape)
-    for stage in architecture.stages:
+    yield Part("normalization", None, shape, _entrance(shape))
+
+    def step(name: str, node: Spec, repeat: int = 1) -> Part:
+        nonlocal shape
+        cost = Cost()
+        if repeat > 1 and _node_output(node, shape) == shape:
+            cost = _node_cost(node, shape, count) * repeat
+        else:
+            for _ in range(repeat):
+                cost += _node_cost(node, shape, count)
+                shape = _node_output(node, shape)
+        return Part(name, node, shape, cost, repeat)
+
+    yield step("stem", architecture.stem)
+    for number, stage in enumerate(architecture.stages, start=1):
         if stage.downsample is not None:
-            total += _node_cost(stage.downsample, shape)
-            shape = _node_output(stage.downsample, shape)
-        for _ in range(stage.depth):
-            after = _node_output(stage.block, shape)
-            total += _node_cost(stage.block, shape)
-            shape = after
-    total += _node_cost(architecture.head, shape)
-    features = _node_output(architecture.head, shape)[0]
-    classes = architecture.classes
-    return total + linear(features * classes, features * classes + classes, features)
+            yield step(f"downsample {number}", stage.downsample)
+        yield step(f"stage {number}", stage.block, stage.depth)
+    yield step("head", architecture.head)
+    features, classes = shape[0], architecture.classes
+    yield Part("classifier", None, (classes, 1, 1), linear(features * classes, features * classes + classes, features))
+
+
+def _node_cost(node: Spec, shape: Shape, count: Callable[[Spec, Shape], Cost] | None) -> Cost:
+    try:
+        return _closed_form(node, shape)
+    except NoFormulaError:
+        if count is None:
+            raise
+        return count(node, shape)
 
 
 @lru_cache(maxsize=100_000)
-def _node_cost(node: Spec, shape: Shape) -> Cost:
+def _closed_form(node: Spec, shape: Shape) -> Cost:
     return node.cost(shape)
 
 

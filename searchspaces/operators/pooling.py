@@ -1,0 +1,62 @@
+"""Pooling as a token mixer, ``(B, C, H, W) -> (B, C, H, W)``, without parameters (2111.11418, 2505.18608)."""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from searchspaces.architecture import Shape, TokenMixer, spec
+from searchspaces.costs import Cost
+from searchspaces.freezing import Freeze, Mixer
+
+
+@spec("pooling")
+@dataclass(frozen=True)
+class Pooling(TokenMixer):
+    """``y = pool(x) - x`` with stride 1: the subtraction takes back the identity that the block's residual adds.
+
+    Args:
+        kernel: side of the window, odd; what stands outside the grid does not count.
+        reduce: ``avg``, or ``max``, which is not low-pass.
+        subtract: whether x is subtracted.
+    """
+
+    kernel: int = 3
+    reduce: Literal["avg", "max"] = "avg"
+    subtract: bool = True
+
+    def __post_init__(self) -> None:
+        if self.kernel < 1 or self.kernel % 2 == 0:
+            raise ValueError(f"kernel of a pooling must be odd, got {self.kernel}. Take 3, 5 or 7.")
+
+    def label(self) -> str:
+        return f"{self.reduce}pool{self.kernel}" + ("" if self.subtract else " plain")
+
+    def cost(self, shape: Shape, freeze: Freeze = "full") -> Cost:
+        size = shape[0] * shape[1] * shape[2]
+        kept = size if self.reduce == "avg" else 3 * size  # the maximum keeps 64-bit positions besides its input
+        return Cost(elementwise_flops=size * self.kernel**2 + size * self.subtract, activations=kept)
+
+    @classmethod
+    def options(cls, shape: Shape) -> dict[str, tuple[Any, ...]]:
+        return {"kernel": (1, 3, 5), "reduce": ("avg", "max"), "subtract": (True, False)}
+
+    def build(self, shape: Shape) -> "Pool":
+        return Pool(self)
+
+
+class Pool(Mixer):
+    """Module of `Pooling`."""
+
+    def __init__(self, spec: Pooling) -> None:
+        super().__init__()
+        self.spec = spec
+
+    def forward(self, x: Tensor) -> Tensor:
+        kernel, padding = self.spec.kernel, self.spec.kernel // 2
+        if self.spec.reduce == "avg":
+            pooled = F.avg_pool2d(x, kernel, 1, padding, count_include_pad=False)
+        else:
+            pooled = F.max_pool2d(x, kernel, 1, padding)
+        return pooled - x if self.spec.subtract else pooled

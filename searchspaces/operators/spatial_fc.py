@@ -1,0 +1,124 @@
+"""One matrix over all positions as a token mixer, trained or random: ``y[b, c, :] = W x[b, c, :]``.
+
+Source: 2111.11418 (PoolFormer), 2210.13452 (RandFormer). Bound to the resolution it was built for. The published random
+matrix is almost a global mean (at 196 positions 92 % of its energy is in one singular value), hence the orthogonal
+default.
+"""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from searchspaces.architecture import Shape, TokenMixer, spec
+from searchspaces.costs import Cost, linear
+from searchspaces.freezing import Freeze, Mixer
+
+
+@spec("spatial_fc")
+@dataclass(frozen=True)
+class SpatialFC(TokenMixer):
+    """A trained matrix over the positions, the same for every channel, without bias."""
+
+    def label(self) -> str:
+        return "fc"
+
+    def cost(self, shape: Shape, freeze: Freeze = "full") -> Cost:
+        channels, positions = shape[0], shape[1] * shape[2]
+        weights = positions * positions
+        return linear(channels * weights, weights, channels * positions, trained=freeze != "chans")
+
+    def build(self, shape: Shape) -> "PositionMatrix":
+        return PositionMatrix(shape[1] * shape[2])
+
+
+class PositionMatrix(Mixer):
+    """Module of `SpatialFC`."""
+
+    def __init__(self, positions: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(positions, positions))
+        nn.init.uniform_(self.weight, -1 / math.sqrt(positions), 1 / math.sqrt(positions))
+
+    def forward(self, x: Tensor) -> Tensor:
+        batch, channels, height, width = x.shape
+        rows = x.reshape(batch * channels, height * width)
+        return (rows @ self.weight.T).view(batch, channels, height, width)
+
+    def spatial_parameters(self) -> Iterable[nn.Parameter]:
+        return (self.weight,)
+
+
+@spec("random_mix")
+@dataclass(frozen=True)
+class RandomMix(TokenMixer):
+    """Frozen random matrices over the positions, one for each group of channels; never trained.
+
+    Args:
+        init: ``orthogonal``; ``softmax``: rows softmax(tau * normal); ``uniform``: rows softmax(uniform), as published.
+        tau: sharpness of ``softmax``.
+        groups: matrices; must divide the channels.
+    """
+
+    init: Literal["orthogonal", "softmax", "uniform"] = "orthogonal"
+    tau: float = 5.0
+    groups: int = 1
+
+    def canonical(self) -> "RandomMix":
+        return self if self.init == "softmax" else replace(self, tau=5.0)
+
+    def label(self) -> str:
+        return f"random {self.init}" + (f" g{self.groups}" if self.groups > 1 else "")
+
+    def cost(self, shape: Shape, freeze: Freeze = "full") -> Cost:
+        self.check(shape)
+        channels, positions = shape[0], shape[1] * shape[2]
+        macs = channels * positions * positions
+        return Cost(macs=macs, macs_executed=macs, buffer_bytes=4 * self.groups * positions * positions)
+
+    @classmethod
+    def options(cls, shape: Shape) -> dict[str, tuple[Any, ...]]:
+        groups = tuple(g for g in (1, 4, 8, shape[0]) if shape[0] % g == 0)
+        return {"init": ("orthogonal", "softmax", "uniform"), "tau": (3.0, 5.0), "groups": groups}
+
+    def check(self, shape: Shape) -> None:
+        """Refuses groups that do not divide the channels."""
+        if self.groups < 1 or shape[0] % self.groups:
+            allowed = [g for g in range(1, shape[0] + 1) if shape[0] % g == 0]
+            raise ValueError(
+                f"groups must divide the channels, got groups={self.groups} for {shape[0]} channels. "
+                f"Allowed: {', '.join(map(str, allowed))}."
+            )
+
+    def build(self, shape: Shape) -> "RandomMatrices":
+        self.check(shape)
+        return RandomMatrices(shape[1] * shape[2], self)
+
+
+class RandomMatrices(Mixer):
+    """Module of `RandomMix`; the matrices (groups, N, N) are buffers and travel with a checkpoint."""
+
+    matrices: Tensor
+
+    def __init__(self, positions: int, spec: RandomMix) -> None:
+        super().__init__()
+        shape = (spec.groups, positions, positions)
+        if spec.init == "uniform":
+            matrices = torch.rand(shape).softmax(-1)
+        elif spec.init == "softmax":
+            matrices = (spec.tau * torch.randn(shape)).softmax(-1)
+        else:
+            matrices = torch.empty(shape)
+            for matrix in matrices:
+                nn.init.orthogonal_(matrix)
+        self.register_buffer("matrices", matrices)
+
+    def forward(self, x: Tensor) -> Tensor:
+        batch, channels, height, width = x.shape
+        groups = self.matrices.shape[0]
+        rows = x.reshape(batch, groups, channels // groups, height * width).transpose(0, 1).flatten(1, 2)
+        mixed = torch.bmm(rows, self.matrices.mT).view(groups, batch, channels // groups, height * width)
+        return mixed.transpose(0, 1).reshape(batch, channels, height, width)
