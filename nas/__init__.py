@@ -65,12 +65,15 @@ def open(directory: str | Path) -> Study:
     return Study(directory)
 
 
-def load(directory: str | Path) -> Network:
+def load(directory: str | Path, *, plugins: Sequence[str | Path] = ()) -> Network:
     """An exported network with its weights, in eval mode: (B, C, H, W) in [0, 1] -> logits.
+
+    Args:
+        plugins: files of operators that are not ours; needed only where the search's own are not at hand.
 
     Raises:
         nas.errors.WrongInputError: if the directory is no export.
     """
     from nas.exporting import load
 
-    return load(directory)
+    return load(directory, plugins=plugins)

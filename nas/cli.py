@@ -202,12 +202,13 @@ def show(directory: Path, trial: int, as_json: bool) -> None:
         return
     from rich.console import Console
 
-    from nas.anatomy import anatomy_table
+    from nas.bill import bill, bill_table
     from nas.display import describe
+    from searchspaces import Architecture
 
     console = Console()
     console.print(describe(record, study.objectives), highlight=False)
-    console.print(anatomy_table(record.architecture))
+    console.print(bill_table(f"trial {trial}", bill(Architecture.from_json(record.architecture))))
 
 
 @cli.command()
@@ -291,3 +292,73 @@ def data(as_json: bool) -> None:
         here = "yes" if row["here"] else "yours" if takes != row["name"] else "no"
         table.add_row(takes, here, row["where"] or row["origin"])
     Console().print(table)
+
+
+@cli.command()
+@click.argument("arch", metavar="ARCH")
+@click.option("--input", "shape", metavar="C,H,W", help="Shape of one image, if not that of the architecture.")
+@click.option("--batch", type=click.IntRange(1), default=1, show_default=True, help="Images in a training step.")
+@click.option("--plugin", "plugins", multiple=True, help="Python file with operators of your own.")
+@AS_JSON
+def cost(arch: str, shape: str | None, batch: int, plugins: tuple[str, ...], as_json: bool) -> None:
+    """Parameters, MACs, FLOPs and memory of ARCH, part by part: a file, known:NAME or DIR#TRIAL.
+
+    \b
+    Example: nas cost known:convmixer_256_8 --input 3,32,32
+    """
+    from nas.bill import bill, bill_table
+    from nas.plugins import load_plugins
+    from nas.references import find_architecture
+
+    load_plugins(plugins)
+    figures = bill(find_architecture(arch), shape, batch)
+    if as_json:
+        click.echo(json.dumps(figures, indent=2))
+        return
+    from rich.console import Console
+
+    Console().print(bill_table(arch, figures))
+
+
+@cli.command()
+@click.argument("name", required=False)
+@click.option("--input", "shape", metavar="C,H,W", default="3,32,32", show_default=True, help="Shape of one image.")
+@click.option("--classes", type=click.IntRange(1), default=10, show_default=True, help="Number of classes.")
+@click.option("--plugin", "plugins", multiple=True, help="Python file with spaces of your own.")
+@AS_JSON
+def spaces(name: str | None, shape: str, classes: int, plugins: tuple[str, ...], as_json: bool) -> None:
+    """Search spaces, or one of them with its choices, their options, its size and an example.
+
+    \b
+    Example: nas spaces convmixer --input 1,8,8
+    """
+    from nas.catalogue import describe_spaces, space_table, spaces_table
+    from nas.plugins import load_plugins
+
+    load_plugins(plugins)
+    found = describe_spaces(name, shape, classes)
+    if as_json:
+        click.echo(json.dumps(found, indent=2))
+        return
+    from rich.console import Console
+
+    Console().print(space_table(name, found[name]) if name else spaces_table(found))
+
+
+@cli.command()
+@AS_JSON
+def known(as_json: bool) -> None:
+    """Published networks that can be named as known:NAME.
+
+    \b
+    Example: nas known
+    """
+    from nas.catalogue import describe_known, known_table
+
+    found = describe_known()
+    if as_json:
+        click.echo(json.dumps(found, indent=2))
+        return
+    from rich.console import Console
+
+    Console().print(known_table(found))

@@ -142,6 +142,7 @@ class Driver:
             settings=how,
             device="cuda" if on_gpu else "cpu",
             timeout_seconds=execution.timeout_seconds,
+            plugins=tuple(settings.plugins),
         )
 
     def _book_duplicate(self, plan: TrialPlan, proposal: Proposal, earlier: TrialRecord | None) -> None:

@@ -3,6 +3,7 @@
 import json
 import shutil
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from safetensors import SafetensorError
 
 from nas.artifacts import write_atomically
 from nas.errors import StoppedError, WrongInputError, user_input
+from nas.plugins import checksum, load_plugins
 from nas.problem import find_dataset, find_objectives
 from nas.records import TrialRecord
 from nas.settings import Settings, construct
@@ -22,12 +24,13 @@ from objectives import Candidate
 from searchspaces import Architecture, Network, build
 from trainers import Samples, training_data
 
-ARCHITECTURE, WEIGHTS, CARD, ORIGIN, EVALUATIONS = (
+ARCHITECTURE, WEIGHTS, CARD, ORIGIN, EVALUATIONS, PLUGINS = (
     "architecture.json",
     "weights.safetensors",
     "README.md",
     "origin.json",
     "evaluations.jsonl",
+    "plugins",
 )
 
 
@@ -63,6 +66,7 @@ def export(study: Study, record: TrialRecord, out: Path, *, verify: bool = True)
     origin = {
         "study": study.settings.table(),
         "trial": record.to_json(),
+        "plugins": {path: checksum(Path(path)) for path in study.settings.plugins},
         "exported": time.strftime("%Y-%m-%d %H:%M:%S"),
     }
     with user_input(str(out)):
@@ -70,6 +74,8 @@ def export(study: Study, record: TrialRecord, out: Path, *, verify: bool = True)
         (out / EVALUATIONS).unlink(missing_ok=True)
     write_atomically(out / ARCHITECTURE, _pretty(record.architecture))
     write_atomically(out / ORIGIN, _pretty(origin))
+    for path in study.settings.plugins:
+        write_atomically(out / PLUGINS / Path(path).name, Path(path).read_bytes())
     partial = out / f".{WEIGHTS}"
     shutil.copyfile(weights, partial)
     partial.replace(out / WEIGHTS)
@@ -78,13 +84,18 @@ def export(study: Study, record: TrialRecord, out: Path, *, verify: bool = True)
     return Exported(out, record, measured)
 
 
-def load(directory: str | Path) -> Network:
+def load(directory: str | Path, *, plugins: Iterable[str | Path] = ()) -> Network:
     """The exported network with its weights, in eval mode; maps (B, C, H, W) in [0, 1] to logits.
+
+    Args:
+        plugins: files of operators that are not ours. Those that the search used are loaded by themselves while they
+            lie where they were, unchanged; elsewhere name the copies in ``directory``, which runs them.
 
     Raises:
         WrongInputError: if the directory is no export, or its files do not belong together.
     """
     directory = Path(directory)
+    load_plugins([*plugins, *(() if plugins else _own_plugins(directory))])
     architecture = load_architecture(directory / ARCHITECTURE)
     network = build(architecture)
     try:
@@ -94,6 +105,25 @@ def load(directory: str | Path) -> Network:
     except (SafetensorError, RuntimeError) as error:
         raise WrongInputError(f"{directory / WEIGHTS} does not fit {ARCHITECTURE} or is damaged: {error}") from None
     return network.eval()
+
+
+def _own_plugins(directory: Path) -> list[Path]:
+    """The plugin files that the search used, where they still lie unchanged on this machine.
+
+    The copies inside an export are never run unasked: an export may come from somebody else.
+    """
+    try:
+        used: dict[str, str] = json.loads((directory / ORIGIN).read_text(encoding="utf-8")).get("plugins", {})
+    except (OSError, ValueError):
+        return []
+    missing = [path for path, digest in used.items() if not Path(path).is_file() or checksum(Path(path)) != digest]
+    if missing:
+        copies = ", ".join(repr(str(directory / PLUGINS / Path(path).name)) for path in used)
+        raise WrongInputError(
+            f"{directory} needs operators of {', '.join(missing)}, which is not on this machine or has changed. "
+            f"Read the copies, then load with plugins=[{copies}]."
+        )
+    return [Path(path) for path in used]
 
 
 def load_architecture(path: Path) -> Architecture:

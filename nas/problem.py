@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from nas.errors import WrongInputError, user_input
+from nas.plugins import load_plugins
 from nas.pricing import price
 from nas.settings import Settings, construct
 from objectives import OBJECTIVES, Candidate, Objective, cost
@@ -119,6 +120,7 @@ class Problem:
         Raises:
             WrongInputError: naming the key of the study that cannot be used, and why.
         """
+        load_plugins(settings.plugins)
         objectives = find_objectives(settings)
         trainer = find_trainer(settings)
         dataset = find_dataset(settings.data.name)

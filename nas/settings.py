@@ -9,7 +9,7 @@ import inspect
 import json
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_type_hints
 
@@ -109,6 +109,7 @@ class Settings:
         bounds: largest value of a cost, by objective name; dearer candidates are never trained.
         training: ``kind`` (default ``supervised``) and the settings of that trainer.
         objective: settings of the objectives, by name.
+        plugins: Python files of one's own to load, relative to the study file.
         reference: reference point of the hypervolume in the objectives' own units, by name.
     """
 
@@ -121,6 +122,7 @@ class Settings:
     data: DataSettings = field(default_factory=DataSettings)
     training: Table = field(default_factory=dict)
     objective: dict[str, Table] = field(default_factory=dict)
+    plugins: list[str] = field(default_factory=list)
     reference: dict[str, float] = field(default_factory=dict)
     search: SearchSettings = field(default_factory=SearchSettings)
     execution: ExecutionSettings = field(default_factory=ExecutionSettings)
@@ -139,7 +141,7 @@ class Settings:
         return _without_none(dataclasses.asdict(self))
 
 
-RESUMABLE = ("trials", "execution", "export", "name")
+RESUMABLE = ("trials", "execution", "export", "name", "plugins")
 """Settings that may change when a study goes on; any other change would mix what cannot be compared."""
 
 
@@ -168,7 +170,8 @@ def read_settings(path: Path, overrides: Iterable[str] = ()) -> Settings:
         raise WrongInputError(f"study file {path} is not valid TOML: {error}.") from None
     for override in overrides:
         _override(table, override)
-    return construct(Settings, table, "")
+    settings = construct(Settings, table, "")
+    return replace(settings, plugins=[str((path.parent / plugin).resolve()) for plugin in settings.plugins])
 
 
 def _override(table: Table, override: str) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 from nas.errors import WrongInputError
 from nas.history import read_trials, running_trials
 from nas.pareto import hypervolume, knee, non_dominated
+from nas.plugins import load_plugins
 from nas.problem import find_objectives, find_space
 from nas.records import COUNTED, TrialRecord
 from nas.settings import Settings, construct
@@ -45,6 +46,7 @@ class Study:
             ) from None
         except (OSError, tomllib.TOMLDecodeError) as error:
             raise WrongInputError(f"{path} cannot be read: {error}.") from None
+        load_plugins(self.settings.plugins)
         self.records = read_trials(self.directory)
 
     @cached_property

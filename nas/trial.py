@@ -10,6 +10,7 @@ from typing import Any
 import safetensors.torch
 import torch
 
+from nas.plugins import load_plugins
 from nas.records import Failure, TrialRecord
 from objectives import Candidate, Objective
 from searchspaces import Architecture, Network, Value, build
@@ -27,6 +28,7 @@ class TrialPlan:
         measured, settings: what is known already, the costs.
         device: ``cpu`` or ``cuda``.
         timeout_seconds: time for the trial, counted from its own start.
+        plugins: files that the worker loads first.
     """
 
     number: int
@@ -41,6 +43,7 @@ class TrialPlan:
     device: str = "cpu"
     timeout_seconds: float | None = None
     attempt: int = 1
+    plugins: tuple[str, ...] = ()
 
     def failed(self, failure: Failure, error: str, seconds: dict[str, float] | None = None) -> "TrialOutcome":
         """The outcome of a trial that ended without its values."""
@@ -86,6 +89,7 @@ def run_trial(plan: TrialPlan, data: TrainingData, report: Callable[[Epoch], Non
             )
 
     try:
+        load_plugins(plan.plugins)
         with _one_thread(plan.device):
             model = build(Architecture.from_json(plan.architecture), seed=plan.seed)
             _set_normalization(model, data)

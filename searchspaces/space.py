@@ -9,6 +9,7 @@ import math
 import random
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from typing import TypeVar
 
 from searchspaces.architecture import Architecture, Value
@@ -67,6 +68,14 @@ class Choice:
 
 
 @dataclass(frozen=True)
+class Distinct:
+    """A number of different architectures, and whether it was counted rather than estimated."""
+
+    count: int
+    exact: bool
+
+
+@dataclass(frozen=True)
 class SearchSpace:
     """Choices and the pure function that turns picks into an architecture.
 
@@ -121,6 +130,25 @@ class SearchSpace:
             return choice.narrow([values] if isinstance(values, str | int | float) else values)
 
         return replace(self, choices=tuple(narrowed(choice) for choice in self.choices))
+
+    def distinct(self, enumerable: int = 50_000) -> "Distinct":
+        """Number of different architectures: counted in spaces of at most ``enumerable`` assignments, else estimated.
+
+        The estimate weighs random assignments by how many others give the same network, one choice changed at a time.
+        """
+        if self.size <= enumerable:
+            return Distinct(len({self.decode(picks).key for picks in self.assignments()}), exact=True)
+        generator, shares = random.Random(0), []
+        for _ in range(100):
+            picks = self.draw(generator)
+            key, same = self.decode(picks).key, 1
+            for choice in self.choices:
+                changed = [
+                    self.decode({**picks, choice.name: o}).key for o in choice.options if o != picks[choice.name]
+                ]
+                same *= 1 + changed.count(key)
+            shares.append(Fraction(1, same))
+        return Distinct(int(self.size * sum(shares) / len(shares)), exact=False)
 
     def assignments(self) -> Iterator[dict[str, Value]]:
         """Every assignment of the space, `size` in number."""

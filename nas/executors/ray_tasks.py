@@ -10,6 +10,7 @@ from typing import Any, Self
 
 from nas.errors import user_input
 from nas.executors.executor import EXECUTORS
+from nas.plugins import loaded
 from nas.settings import ExecutionSettings
 from nas.trial import TrialOutcome, TrialPlan, run_trial
 from searchspaces.registry import register
@@ -39,6 +40,8 @@ class RayExecutor:
                 ray.init(address=address or "local", log_to_driver=False, logging_level=logging.ERROR, **local)
             except (ConnectionError, RuntimeError) as error:
                 raise ValueError(f"Ray cannot be reached at {address or 'local'}: {error}") from None
+        for module in loaded():  # no worker can import a plugin by name, so what is defined in one travels by value
+            ray.cloudpickle.register_pickle_by_value(module)  # type: ignore[no-untyped-call]
         self.data = ray.put(data)
         self.task = ray.remote(num_cpus=1, num_gpus=settings.gpus_per_trial, max_retries=0)(run_trial)
 

@@ -92,7 +92,7 @@ def test_show_prints_blocks_and_the_architecture_file(finished: Path) -> None:
     record = nas.open(finished).front[0]
     shown = run("show", finished, record.number).stdout
     assert record.key in shown
-    assert "block 1" in shown
+    assert "stage 1" in shown
     assert f"{record.measured['macs']:,.0f}" in shown
     assert json.loads(run("show", finished, record.number, "--json").stdout) == record.architecture
 
