@@ -26,6 +26,9 @@ from searchspaces.registry import lookup, register, unknown
 Shape = tuple[int, int, int]
 """(C, H, W) of one sample."""
 
+Weights = Literal["spatial", "channel"]
+"""Kind of a mixer's parameters: those that mix positions, those that mix channels."""
+
 Value = str | int | float
 """What a field of a spec, or an option of a choice, can be."""
 
@@ -89,6 +92,10 @@ class TokenMixer(Spec):
     table = TOKEN_MIXERS
     noun = "token mixer"
 
+    def weights(self) -> frozenset[Weights]:
+        """Kinds of parameters that the module has; a freeze pattern that finds none of its kind freezes nothing."""
+        return frozenset({"spatial"})
+
     def cost(self, shape: Shape, freeze: Freeze = "full") -> Cost:
         """As `Spec.cost`, with the parameters that ``freeze`` freezes not trained."""
         raise NoFormulaError(self.kind)
@@ -102,6 +109,10 @@ class ChannelMixer(Spec):
 
     table = CHANNEL_MIXERS
     noun = "channel mixer"
+
+    def weights(self) -> frozenset[Weights]:
+        """Kinds of parameters that the module has; a freeze pattern that finds none of its kind freezes nothing."""
+        return frozenset({"channel"})
 
     def cost(self, shape: Shape, freeze: Freeze = "full") -> Cost:
         """As `Spec.cost`, with the parameters that ``freeze`` freezes not trained."""

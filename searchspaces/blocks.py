@@ -2,7 +2,7 @@
 
 from collections import OrderedDict
 from dataclasses import dataclass, replace
-from typing import Any, get_args
+from typing import Any, TypeVar, get_args
 
 from torch import Tensor, nn
 
@@ -12,6 +12,19 @@ from searchspaces.freezing import FREEZE_PATTERNS, Freeze, freeze
 from searchspaces.layers import LayerScale, Norm, make_norm
 from searchspaces.operators.depthwise import Depthwise
 from searchspaces.operators.pointwise import Pointwise
+
+B = TypeVar("B", "ConvMixerBlock", "MetaFormerBlock")
+
+
+def _canonical(block: B) -> B:
+    """``block`` with canonical mixers, ``full`` for a pattern that freezes nothing, no dilation of a frozen delta."""
+    token, channel, pattern = block.token.canonical(), block.channel.canonical(), block.freeze
+    frozen = {"full": "", "chans": "spatial", "space": "channel"}[pattern]
+    if frozen not in token.weights() | channel.weights():
+        pattern = "full"
+    if pattern == "chans" and isinstance(token, Depthwise) and token.filters == "identity":
+        token = replace(token, dilation=1)  # a frozen centre tap reads the same pixel at any dilation
+    return replace(block, token=token, channel=channel, freeze=pattern)
 
 
 @spec("convmixer")
@@ -34,10 +47,7 @@ class ConvMixerBlock(Block):
             raise ValueError(f"freeze must be one of {', '.join(FREEZE_PATTERNS)}, got {self.freeze!r}.")
 
     def canonical(self) -> "ConvMixerBlock":
-        token = self.token.canonical()
-        if self.freeze == "chans" and isinstance(token, Depthwise) and token.filters == "identity":
-            token = replace(token, dilation=1)  # a frozen centre tap reads the same pixel at any dilation
-        return replace(self, token=token, channel=self.channel.canonical())
+        return _canonical(self)
 
     def cost(self, shape: Shape) -> Cost:
         channels, positions = shape[0], shape[1] * shape[2]
@@ -91,7 +101,7 @@ class MetaFormerBlock(Block):
         }
 
     def canonical(self) -> "MetaFormerBlock":
-        return replace(self, token=self.token.canonical(), channel=self.channel.canonical())
+        return _canonical(self)
 
     def cost(self, shape: Shape) -> Cost:
         channels, positions = shape[0], shape[1] * shape[2]

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from searchspaces.architecture import ChannelMixer, Shape, TokenMixer, spec
+from searchspaces.architecture import ChannelMixer, Shape, TokenMixer, Weights, spec
 from searchspaces.costs import Cost
 from searchspaces.freezing import Freeze, Mixer
 
@@ -22,6 +22,9 @@ class Nothing(Mixer):
 class NoTokenMixing(TokenMixer):
     """Positions are not mixed; a block leaves out the norm before it too."""
 
+    def weights(self) -> frozenset[Weights]:
+        return frozenset()
+
     def cost(self, shape: Shape, freeze: Freeze = "full") -> Cost:
         return Cost()
 
@@ -33,6 +36,9 @@ class NoTokenMixing(TokenMixer):
 @dataclass(frozen=True)
 class NoChannelMixing(ChannelMixer):
     """Channels are not mixed; a block leaves out the norm before it too."""
+
+    def weights(self) -> frozenset[Weights]:
+        return frozenset()
 
     def cost(self, shape: Shape, freeze: Freeze = "full") -> Cost:
         return Cost()

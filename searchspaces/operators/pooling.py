@@ -6,7 +6,7 @@ from typing import Any, Literal
 import torch.nn.functional as F
 from torch import Tensor
 
-from searchspaces.architecture import Shape, TokenMixer, spec
+from searchspaces.architecture import Shape, TokenMixer, Weights, spec
 from searchspaces.costs import Cost
 from searchspaces.freezing import Freeze, Mixer
 
@@ -32,6 +32,9 @@ class Pooling(TokenMixer):
 
     def label(self) -> str:
         return f"{self.reduce}pool{self.kernel}" + ("" if self.subtract else " plain")
+
+    def weights(self) -> frozenset[Weights]:
+        return frozenset()
 
     def cost(self, shape: Shape, freeze: Freeze = "full") -> Cost:
         size = shape[0] * shape[1] * shape[2]

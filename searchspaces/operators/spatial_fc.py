@@ -13,7 +13,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from searchspaces.architecture import Shape, TokenMixer, spec
+from searchspaces.architecture import Shape, TokenMixer, Weights, spec
 from searchspaces.costs import Cost, linear
 from searchspaces.freezing import Freeze, Mixer
 
@@ -72,6 +72,9 @@ class RandomMix(TokenMixer):
 
     def label(self) -> str:
         return f"random {self.init}" + (f" g{self.groups}" if self.groups > 1 else "")
+
+    def weights(self) -> frozenset[Weights]:
+        return frozenset()
 
     def cost(self, shape: Shape, freeze: Freeze = "full") -> Cost:
         self.check(shape)
