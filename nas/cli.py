@@ -80,7 +80,7 @@ def search(
     """
     from rich.console import Console
 
-    from nas.display import Progress, trials_table
+    from nas.display import Progress, print_trials
     from nas.launch import apply, launch
     from nas.settings import read_settings
 
@@ -105,7 +105,7 @@ def search(
         )
     finally:
         progress.close()
-    console.print(trials_table(found, found.front, width=console.width))
+    print_trials(found, found.front, console)
     console.print(f"hypervolume {found.hypervolume:.4f}", highlight=False)
     directory, rule = found.directory, found.settings.export.pick
     if rule and found.front:
@@ -163,10 +163,9 @@ def pareto(
     else:
         from rich.console import Console
 
-        from nas.display import trials_table
+        from nas.display import print_trials
 
-        console = Console()
-        console.print(trials_table(study, records, width=console.width))
+        print_trials(study, records, Console())
     if picture:
         from nas.plot import plot
 
@@ -190,7 +189,7 @@ def _write_csv(study: Study, records: list[TrialRecord]) -> None:
 @click.argument("trial", type=int)
 @click.option("--json", "as_json", is_flag=True, help="Print the architecture file.")
 def show(directory: Path, trial: int, as_json: bool) -> None:
-    """One architecture, block by block.
+    """One architecture, stage by stage, with the spectra and singular values of its trained mixing layers.
 
     \b
     Example: nas show runs/quickstart 12
@@ -203,12 +202,19 @@ def show(directory: Path, trial: int, as_json: bool) -> None:
     from rich.console import Console
 
     from nas.bill import bill, bill_table
+    from nas.diagnosis import diagnosis_tables
     from nas.display import describe
+    from nas.exporting import WEIGHTS, load_weights
     from searchspaces import Architecture
 
     console = Console()
     console.print(describe(record, study.objectives), highlight=False)
-    console.print(bill_table(f"trial {trial}", bill(Architecture.from_json(record.architecture))))
+    architecture = Architecture.from_json(record.architecture)
+    console.print(bill_table(f"trial {trial}", bill(architecture)))
+    weights = directory / "artifacts" / str(trial) / WEIGHTS
+    if weights.exists():
+        for table in diagnosis_tables(load_weights(architecture, weights), architecture.input):
+            console.print(table)
 
 
 @cli.command()

@@ -104,11 +104,29 @@ def describe(record: TrialRecord, objectives: Mapping[str, Objective]) -> str:
     return f"trial {record.number}: {record.status} ({'; '.join(reasons)})"
 
 
-def trials_table(study: Study, records: Iterable[TrialRecord], *, width: int) -> Table:
-    """Trials as a table: objectives, then a column for every choice if ``width`` allows, else the architecture."""
+def print_trials(study: Study, records: Iterable[TrialRecord], console: Console) -> None:
+    """Prints trials as a table: objectives, then a column for every open choice, else, where narrow, the architecture.
+
+    A choice that every stage makes is one column, its picks joined by ``/``; a pick without effect is a dot.
+    """
     records = list(records)
-    choices = [c for c in (records[0].picks if records else {}) if len({str(r.picks.get(c)) for r in records}) > 1]
-    needed = 8 + sum(max(12, len(n)) + 3 for n in study.objectives) + sum(max(5, len(c)) + 3 for c in choices)
+    picks = {record.number: _picks(study, record) for record in records}
+    columns = list(dict.fromkeys(name for row in picks.values() for name in row))
+    wide = _trials_table(study, records, columns, picks)
+    if Console(width=10_000).measure(wide).maximum <= console.width:
+        console.print(wide)
+        return
+    labels = {r.number: {"architecture": Architecture.from_json(r.architecture).label()} for r in records}
+    console.print(_trials_table(study, records, ["architecture"], labels))
+    note = (
+        f"{len(columns)} choices do not fit beside each other in {console.width} columns: widen the terminal, or --csv."
+    )
+    console.print(note, style="dim", highlight=False)
+
+
+def _trials_table(
+    study: Study, records: list[TrialRecord], columns: list[str], cells: Mapping[int, Mapping[str, str]]
+) -> Table:
     table = Table(title=f"{study.settings.name}: {len(records)} trials", title_justify="left")
     table.add_column("trial", justify="right")
     other = any(record.status != "complete" for record in records)
@@ -116,7 +134,7 @@ def trials_table(study: Study, records: Iterable[TrialRecord], *, width: int) ->
         table.add_column("status")
     for name in study.objectives:
         table.add_column(name, justify="right")
-    for name in choices if needed <= width else ["architecture"]:
+    for name in columns:
         table.add_column(name, overflow="fold")
     for record in records:
         values = [
@@ -124,13 +142,20 @@ def trials_table(study: Study, records: Iterable[TrialRecord], *, width: int) ->
             for name, o in study.objectives.items()
         ]
         state = [record.failure or record.status] if other else []
-        cells = (
-            [str(record.picks[c]) for c in choices]
-            if needed <= width
-            else [Architecture.from_json(record.architecture).label()]
-        )
-        table.add_row(str(record.number), *state, *values, *cells)
+        table.add_row(str(record.number), *state, *values, *(cells[record.number][c] for c in columns))
     return table
+
+
+def _picks(study: Study, record: TrialRecord) -> dict[str, str]:
+    """Picks of the choices that the study leaves open, by the name of the choice without its stage."""
+    space = study.space(record)
+    effective = space.effective(record.picks)
+    joined: dict[str, list[str]] = {}
+    for choice in space.choices:
+        shown = str(record.picks[choice.name]) if choice.name in effective else "\u00b7"
+        joined.setdefault(choice.name.split(".", 1)[-1], []).append(shown)
+    open_choices = {choice.name.split(".", 1)[-1] for choice in space.choices if len(choice.options) > 1}
+    return {name: "/".join(values) for name, values in joined.items() if name in open_choices}
 
 
 def status_table(status: Mapping[str, Any], objectives: Mapping[str, Objective]) -> Table:

@@ -96,14 +96,22 @@ def load(directory: str | Path, *, plugins: Iterable[str | Path] = ()) -> Networ
     """
     directory = Path(directory)
     load_plugins([*plugins, *(() if plugins else _own_plugins(directory))])
-    architecture = load_architecture(directory / ARCHITECTURE)
+    return load_weights(load_architecture(directory / ARCHITECTURE), directory / WEIGHTS)
+
+
+def load_weights(architecture: Architecture, path: Path) -> Network:
+    """The network of an architecture with the weights of a safetensors file, in eval mode.
+
+    Raises:
+        WrongInputError: if the file is missing, damaged or of another network.
+    """
     network = build(architecture)
     try:
-        network.load_state_dict(safetensors.torch.load_file(directory / WEIGHTS))
+        network.load_state_dict(safetensors.torch.load_file(path))
     except FileNotFoundError:
-        raise WrongInputError(f"{directory} holds no {WEIGHTS}. Export again with nas export.") from None
+        raise WrongInputError(f"{path.parent} holds no {path.name}. Export again with nas export.") from None
     except (SafetensorError, RuntimeError) as error:
-        raise WrongInputError(f"{directory / WEIGHTS} does not fit {ARCHITECTURE} or is damaged: {error}") from None
+        raise WrongInputError(f"{path} is damaged, or of another network than {ARCHITECTURE}: {error}") from None
     return network.eval()
 
 

@@ -3,7 +3,7 @@
 Knows nothing of training, of objectives or of the search.
 """
 
-from searchspaces import blocks, downsamples, heads, operators, spaces, stems
+from searchspaces import blocks, diagnostics, downsamples, heads, operators, resnet, spaces, stems
 from searchspaces.architecture import Architecture, Shape, Stage, Value
 from searchspaces.costs import Cost, NoFormulaError, Part, architecture_cost, parts
 from searchspaces.network import Network, build
@@ -25,10 +25,12 @@ __all__ = [
     "architecture_cost",
     "blocks",
     "build",
+    "diagnostics",
     "downsamples",
     "heads",
     "operators",
     "parts",
+    "resnet",
     "spaces",
     "stems",
 ]

@@ -14,6 +14,7 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from types import UnionType
 from typing import Any, ClassVar, Literal, Self, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -197,12 +198,13 @@ class Architecture:
         """The same network in its simplest writing: canonical nodes, equal neighbouring stages merged."""
         stages: list[Stage] = []
         for stage in self.stages:
-            block = stage.block.canonical()
+            block = _canonical(stage.block)
             if stages and stages[-1].block == block and stage.downsample is None:
                 stages[-1] = replace(stages[-1], depth=stages[-1].depth + stage.depth)
             else:
-                stages.append(Stage(block, stage.depth, stage.downsample and stage.downsample.canonical()))
-        return replace(self, stem=self.stem.canonical(), stages=tuple(stages), head=self.head.canonical())
+                stages.append(Stage(block, stage.depth, stage.downsample and _canonical(stage.downsample)))
+        stem, head = _canonical(self.stem), _canonical(self.head)
+        return Architecture(self.input, self.classes, stem, tuple(stages), head)
 
     def label(self) -> str:
         """The network in one line: stem, then the stages with their depths."""
@@ -232,6 +234,11 @@ class Architecture:
         """Stable 16-digit name of the network: equal networks have equal keys, in every process."""
         text = json.dumps(self.to_json(), sort_keys=True, separators=(",", ":"))
         return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+
+
+@lru_cache(maxsize=100_000)  # candidates of a search share most of their nodes
+def _canonical(node: S) -> S:
+    return node.canonical()
 
 
 def encode(value: Any) -> Any:

@@ -11,7 +11,7 @@ of activations and of norms. Tests hold every formula to what counting and autog
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -28,7 +28,8 @@ class Cost:
         transform_flops, elementwise_flops: operations besides.
         parameters, trainable_parameters: numbers of scalars.
         buffer_bytes: of the tensors that a checkpoint holds besides parameters.
-        activations: elements kept for the backward pass in training, in float32.
+        activations: elements kept for the backward pass in training for each image, in float32.
+        kept_once: elements kept for the backward pass once a step, whatever the batch: composed or masked weights.
     """
 
     macs: int = 0
@@ -39,12 +40,33 @@ class Cost:
     trainable_parameters: int = 0
     buffer_bytes: int = 0
     activations: int = 0
+    kept_once: int = 0
 
     def __add__(self, other: Cost) -> Cost:
-        return Cost(*(getattr(self, name) + getattr(other, name) for name in _NAMES))
+        return Cost(
+            self.macs + other.macs,
+            self.macs_executed + other.macs_executed,
+            self.transform_flops + other.transform_flops,
+            self.elementwise_flops + other.elementwise_flops,
+            self.parameters + other.parameters,
+            self.trainable_parameters + other.trainable_parameters,
+            self.buffer_bytes + other.buffer_bytes,
+            self.activations + other.activations,
+            self.kept_once + other.kept_once,
+        )
 
     def __mul__(self, times: int) -> Cost:
-        return Cost(*(getattr(self, name) * times for name in _NAMES))
+        return Cost(
+            self.macs * times,
+            self.macs_executed * times,
+            self.transform_flops * times,
+            self.elementwise_flops * times,
+            self.parameters * times,
+            self.trainable_parameters * times,
+            self.buffer_bytes * times,
+            self.activations * times,
+            self.kept_once * times,
+        )
 
     @property
     def flops(self) -> int:
@@ -58,10 +80,7 @@ class Cost:
 
     def training_bytes(self, batch: int) -> int:
         """Bytes of a training step with AdamW: parameters, their gradients and two moments, activations of a batch."""
-        return self.checkpoint_bytes + 12 * self.trainable_parameters + 4 * self.activations * batch
-
-
-_NAMES = tuple(field.name for field in fields(Cost))
+        return self.checkpoint_bytes + 12 * self.trainable_parameters + 4 * (self.activations * batch + self.kept_once)
 
 
 class NoFormulaError(NotImplementedError):

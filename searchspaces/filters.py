@@ -44,6 +44,8 @@ def parse_filters(mode: str) -> tuple[str, float | None]:
     number = float(match[2]) if match[2] else None
     if name in ("smooth", "heads") and not number:
         raise ValueError(f"filter mode {name!r} takes a positive number, as in {name}(1), got {mode!r}.")
+    if name == "heads" and number != int(number or 1):
+        raise ValueError(f"filter mode 'heads' takes a whole number, as in heads(4), got {mode!r}.")
     if name not in ("smooth", "heads") and number is not None:
         raise ValueError(f"filter mode {name!r} takes no number, got {mode!r}.")
     return name, number

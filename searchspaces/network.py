@@ -1,5 +1,7 @@
 """From an `Architecture` to its ``nn.Module``."""
 
+from typing import Protocol, runtime_checkable
+
 import torch
 from torch import Tensor, nn
 
@@ -47,14 +49,28 @@ class Network(nn.Module):
         return y
 
 
-def build(architecture: Architecture, *, seed: int = 0) -> Network:
+@runtime_checkable
+class Fusable(Protocol):
+    """A module with a form that is cheaper to run than the one that defines it."""
+
+    fused: bool
+
+
+def build(architecture: Architecture, *, seed: int = 0, fused: bool = True) -> Network:
     """Network of ``architecture`` with weights drawn from ``seed``, on the current default device.
 
     Under ``torch.device("meta")`` nothing is allocated. The caller's random state is left as it was.
+
+    Args:
+        fused: as it is run; False for the reference form, whose multiply-accumulates are ``Cost.macs``.
 
     Raises:
         ValueError: if a node cannot take the shape that reaches it, with the values that it can take.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return Network(architecture.canonical())
+        network = Network(architecture.canonical())
+    for module in network.modules():
+        if not fused and isinstance(module, Fusable):
+            module.fused = False
+    return network

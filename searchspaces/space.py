@@ -10,6 +10,7 @@ import random
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import cached_property
 from typing import TypeVar
 
 from searchspaces.architecture import Architecture, Value
@@ -100,15 +101,19 @@ class SearchSpace:
         Raises:
             ValueError: if a choice is missing or unknown, or a value is not among its options.
         """
-        known = {choice.name: choice for choice in self.choices}
+        known = self._options
         for name, value in picks.items():
             if name not in known:
                 raise ValueError(unknown("choice", name, known))
-            if value not in known[name].options:
-                raise ValueError(f"choice {name!r} must be one of {describe(known[name].options)}, got {value!r}.")
+            if value not in known[name]:
+                raise ValueError(f"choice {name!r} must be one of {describe(known[name])}, got {value!r}.")
         if missing := known.keys() - picks.keys():
             raise ValueError(f"picks lack {', '.join(sorted(missing))}.")
         return self.to_architecture(picks).canonical()
+
+    @cached_property
+    def _options(self) -> dict[str, tuple[Value, ...]]:
+        return {choice.name: choice.options for choice in self.choices}
 
     def narrow(self, options: Mapping[str, Value | Sequence[Value]]) -> "SearchSpace":
         """The space with other options for the named choices; one value fixes a choice.
@@ -130,6 +135,19 @@ class SearchSpace:
             return choice.narrow([values] if isinstance(values, str | int | float) else values)
 
         return replace(self, choices=tuple(narrowed(choice) for choice in self.choices))
+
+    def effective(self, picks: Picks) -> set[str]:
+        """Names of the choices that make a difference to the network of ``picks``, changed one at a time."""
+        key = self.decode(picks).key
+        return {
+            choice.name
+            for choice in self.choices
+            if any(
+                self.decode({**picks, choice.name: option}).key != key
+                for option in choice.options
+                if option != picks[choice.name]
+            )
+        }
 
     def distinct(self, enumerable: int = 50_000) -> "Distinct":
         """Number of different architectures: counted in spaces of at most ``enumerable`` assignments, else estimated.

@@ -99,7 +99,7 @@ def test_exporting_again_replaces_the_export(study: Study, tmp_path: Path) -> No
         (lambda out: (out / "weights.safetensors").unlink(), "holds no weights.safetensors"),
         (
             lambda out: (out / "weights.safetensors").write_bytes(b"short"),
-            "does not fit architecture.json or is damaged",
+            "is damaged, or of another network than architecture.json",
         ),
         (lambda out: (out / "architecture.json").unlink(), "architecture.json does not exist"),
         (lambda out: (out / "architecture.json").write_text("{"), "is not an architecture"),

@@ -1,6 +1,11 @@
 """Blocks: what is computed, and what each freeze pattern trains."""
 
 import copy
+import dataclasses
+import itertools
+import json
+import random
+from typing import Any
 
 import pytest
 import torch
@@ -8,11 +13,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from searchspaces import Architecture, Network, Stage, build
-from searchspaces.architecture import BLOCKS, HEADS, STEMS, Block, Head, Shape
-from searchspaces.blocks import ConvMixerBlock
-from searchspaces.freezing import FREEZE_PATTERNS, Freeze, freeze
+from searchspaces.architecture import BLOCKS, DOWNSAMPLES, HEADS, STEMS, Shape, decode, encode
+from searchspaces.blocks import ConvMixerBlock, MetaFormerBlock
+from searchspaces.freezing import FREEZE_PATTERNS, Freeze, Mixer, freeze
 from searchspaces.heads import AverageHead
 from searchspaces.operators.depthwise import Depthwise
+from searchspaces.operators.pointwise import Pointwise
 from searchspaces.stems import PatchStem
 
 FROZEN: dict[str, set[str]] = {
@@ -96,13 +102,21 @@ def test_an_unknown_pattern_is_answered_with_the_known_ones() -> None:
         freeze("half", ())  # type: ignore[arg-type]
 
 
-def test_a_convmixer_block_computes_what_was_published() -> None:
-    block = ConvMixerBlock(token=Depthwise(5)).build((6, 8, 8)).train()
+def gradient(y: Tensor, x: Tensor) -> Tensor:
+    """Of a fixed random combination of the outputs ``y`` with respect to the input ``x``."""
+    weights = torch.randn(y.shape, generator=torch.Generator().manual_seed(0))
+    return torch.autograd.grad((y * weights).sum(), x)[0]
+
+
+@every_pattern
+def test_a_convmixer_block_computes_what_was_published_and_its_gradient(pattern: Freeze) -> None:
+    block = ConvMixerBlock(token=Depthwise(5), freeze=pattern).build((6, 8, 8)).train()
     token, channel = block.token.conv, block.channel.conv
-    x = torch.randn(4, 6, 8, 8)
+    x = torch.randn(4, 6, 8, 8, requires_grad=True)
     y = x + F.batch_norm(F.gelu(F.conv2d(x, token.weight, token.bias, padding=2, groups=6)), None, None, training=True)
     y = F.batch_norm(F.gelu(F.conv2d(y, channel.weight, channel.bias)), None, None, training=True)
     torch.testing.assert_close(block(x), y)
+    torch.testing.assert_close(gradient(block(x), x), gradient(y, x))
 
 
 def test_blocks_of_a_stage_have_weights_of_their_own() -> None:
@@ -111,21 +125,108 @@ def test_blocks_of_a_stage_have_weights_of_their_own() -> None:
     assert not torch.equal(first["channel.conv.weight"], second["channel.conv.weight"])
 
 
-@pytest.mark.parametrize("shape", [(6, 8, 8), (8, 4, 10)], ids=str)
-@pytest.mark.parametrize("spec", [*BLOCKS.values(), *HEADS.values()], ids=[*BLOCKS, *HEADS])
-def test_the_promised_output_is_what_comes_out(spec: type[Block] | type[Head], shape: Shape) -> None:
-    with torch.device("meta"):
-        y = spec().build(shape)(torch.empty(2, *shape))
-    assert (*y.shape[1:], 1, 1)[:3] == spec().output(shape)
+# The contract of everything that stands around the mixers
+
+NODES: dict[str, Any] = {
+    f"{spec.noun} {name}": spec for table in (BLOCKS, STEMS, DOWNSAMPLES, HEADS) for name, spec in table.items()
+}
+every_node = pytest.mark.parametrize("kind", NODES.values(), ids=NODES.keys())
+every_shape = pytest.mark.parametrize("shape", [(6, 8, 8), (8, 4, 10)], ids=str)
 
 
-@pytest.mark.parametrize("spec", BLOCKS.values(), ids=BLOCKS.keys())
-def test_canonical_form_of_a_block_is_its_own_canonical_form(spec: type[Block]) -> None:
-    assert spec().canonical().canonical() == spec().canonical()
+def variants(kind: Any, shape: Shape, limit: int = 4) -> list[Any]:
+    """The spec with its defaults, if every field has one, and a seeded sample of the combinations of its options."""
+    options = kind.options(shape)
+    combinations = list(itertools.product(*options.values()))
+    sample = random.Random(0).sample(combinations, min(limit, len(combinations)))
+    defaults = all(field.default is not dataclasses.MISSING for field in dataclasses.fields(kind))
+    return ([kind()] if defaults else []) + [kind(**dict(zip(options, values, strict=True))) for values in sample]
+
+
+@every_node
+@every_shape
+def test_the_promised_output_is_what_comes_out(kind: Any, shape: Shape) -> None:
+    for spec in variants(kind, shape):
+        with torch.device("meta"):
+            y = spec.build(shape)(torch.empty(2, *shape))
+        assert len(y) == 2
+        assert (*y.shape[1:], 1, 1)[:3] == spec.output(shape)
+
+
+@every_node
+@every_shape
+def test_a_node_is_finite_and_lets_gradients_through(kind: Any, shape: Shape) -> None:
+    for spec in variants(kind, shape):
+        torch.manual_seed(0)
+        node, x = spec.build(shape), torch.randn(3, *shape, requires_grad=True)
+        y = node(x)
+        (y * torch.randn(y.shape)).sum().backward()
+        assert torch.isfinite(y).all()
+        assert x.grad is not None
+        assert torch.isfinite(x.grad).all()
+        assert x.grad.abs().sum() > 0
+
+
+@every_node
+def test_the_canonical_form_of_a_node_is_its_own_and_builds_the_same(kind: Any) -> None:
+    for spec in variants(kind, (6, 8, 8)):
+        canonical, x = spec.canonical(), torch.rand(2, 6, 8, 8)
+        assert canonical.canonical() == canonical
+        outputs = []
+        for node in (spec, canonical):
+            torch.manual_seed(0)
+            outputs.append(node.build((6, 8, 8)).eval()(x))
+        assert torch.equal(*outputs)
+
+
+@every_node
+def test_a_node_keeps_itself_through_json(kind: Any) -> None:
+    for spec in variants(kind, (6, 8, 8), limit=50):
+        assert decode(kind.__mro__[1], json.loads(json.dumps(encode(spec))), "node") == spec
+
+
+@pytest.mark.parametrize("kind", BLOCKS.values(), ids=BLOCKS.keys())
+@every_pattern
+def test_every_block_freezes_what_its_mixers_say(kind: Any, pattern: Freeze) -> None:
+    for spec in variants(kind, (6, 8, 8)):
+        block = dataclasses.replace(spec, freeze=pattern).build((6, 8, 8))
+        mixers = [module for module in block.modules() if isinstance(module, Mixer)]
+        method = {"chans": "spatial_parameters", "space": "channel_parameters"}.get(pattern)
+        frozen = {id(p) for mixer in mixers if method for p in getattr(mixer, method)()}
+        assert {id(p) for p in block.parameters() if not p.requires_grad} == frozen
+
+
+@pytest.mark.parametrize("kind", BLOCKS.values(), ids=BLOCKS.keys())
+def test_freezing_changes_neither_outputs_nor_gradients_of_the_input(kind: Any) -> None:
+    """In double precision: what is frozen may be run in another form, and rounding must not flip a ReLU."""
+    for spec in variants(kind, (6, 8, 8)):
+        x = torch.randn(4, 6, 8, 8, dtype=torch.float64, requires_grad=True)
+        results = []
+        for pattern in FREEZE_PATTERNS:
+            torch.manual_seed(0)
+            y = dataclasses.replace(spec, freeze=pattern).build((6, 8, 8)).double()(x)
+            results.append((y, gradient(y, x)))
+        for y, slope in results[1:]:
+            torch.testing.assert_close(y, results[0][0])
+            torch.testing.assert_close(slope, results[0][1])
+
+
+@every_pattern
+def test_a_metaformer_block_computes_what_was_published_and_its_gradient(pattern: Freeze) -> None:
+    block = MetaFormerBlock(Depthwise(5), Pointwise(), pattern, layer_scale=0.5).build((6, 8, 8))
+    token, channel = (module for module in block.modules() if isinstance(module, nn.Conv2d))
+    x = torch.randn(4, 6, 8, 8, requires_grad=True)
+
+    def norm(x: Tensor) -> Tensor:
+        return (x - x.mean(1, keepdim=True)) / (x.var(1, unbiased=False, keepdim=True) + 1e-6).sqrt()
+
+    y = x + 0.5 * F.conv2d(norm(x), token.weight, token.bias, padding=2, groups=6)
+    y = y + 0.5 * F.conv2d(norm(y), channel.weight, channel.bias)
+    torch.testing.assert_close(block(x), y)
+    torch.testing.assert_close(gradient(block(x), x), gradient(y, x))
 
 
 def test_the_patch_stem_gives_the_grid_it_promises() -> None:
-    assert set(STEMS) >= {"patch"}
     stem = PatchStem(dim=5, patch=4)
     assert stem.output((3, 8, 12)) == (5, 2, 3)
     assert stem.build((3, 8, 12))(torch.rand(2, 3, 8, 12)).shape == (2, 5, 2, 3)

@@ -8,6 +8,7 @@ import torch
 
 from searchspaces import Architecture, Shape, Stage, build
 from searchspaces.blocks import ConvMixerBlock
+from searchspaces.downsamples import ConvDownsample
 from searchspaces.freezing import Freeze
 from searchspaces.heads import AverageHead
 from searchspaces.operators.depthwise import Depthwise
@@ -67,6 +68,17 @@ def test_images_become_logits() -> None:
 def test_sides_may_differ() -> None:
     architecture = convmixer(8, 1, kernel=4, patch=2, input=(1, 6, 10), classes=3)
     assert build(architecture)(torch.rand(2, 1, 6, 10)).shape == (2, 3)
+
+
+def test_a_downsampling_gives_the_next_stage_its_grid_and_channels() -> None:
+    second = Stage(ConvMixerBlock(), 2, ConvDownsample(12))
+    architecture = Architecture((3, 8, 12), 5, PatchStem(6, 1), (Stage(ConvMixerBlock(), 1), second), AverageHead())
+    model = build(architecture)
+    shapes: list[tuple[int, ...]] = []
+    for module in model.blocks:
+        module.register_forward_hook(lambda module, args, out: shapes.append(tuple(out.shape[1:])))
+    assert model(torch.rand(2, 3, 8, 12)).shape == (2, 5)
+    assert shapes == [(6, 8, 12), (12, 4, 6), (12, 4, 6), (12, 4, 6)]
 
 
 def test_the_same_seed_gives_the_same_weights_and_another_seed_others() -> None:

@@ -1,0 +1,94 @@
+"""Token MLP, ``(B, C, H, W) -> (B, C, H, W)``: one MLP over the H W tokens, shared by all channels.
+
+Source: MLP-Mixer (2105.01601); with random permutations RP-Mixer (2306.01470, permuted-Kronecker form).
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from torch import Tensor, nn
+
+from searchspaces.architecture import Shape, TokenMixer, spec
+from searchspaces.costs import Cost
+from searchspaces.freezing import Freeze, Mixer
+from searchspaces.permutations import (
+    ACTIVATIONS,
+    PERMUTATIONS,
+    Activation,
+    Permutation,
+    PermutedMLP,
+    check_mlp,
+    hidden_units,
+    mlp_cost,
+    mlp_label,
+)
+
+
+@spec("token_mlp")
+@dataclass(frozen=True)
+class TokenMLP(TokenMixer):
+    """``W2 phi(W1 x)`` over the tokens of every channel, with biases.
+
+    Args:
+        expansion: hidden units for each token.
+        hidden: number of hidden units; 0 for those of ``expansion``.
+        permutation: of the table before and after; ``identity`` is the ordinary token MLP too, whose blocks of
+            H W elements lie in order.
+    """
+
+    expansion: float = 0.5
+    hidden: int = 0
+    activation: Activation = "gelu"
+    permutation: Permutation = "commutation"
+
+    def __post_init__(self) -> None:
+        check_mlp(self.expansion, self.hidden, self.activation, self.permutation)
+
+    def canonical(self) -> "TokenMLP":
+        permutation: Permutation = "commutation" if self.permutation == "identity" else self.permutation
+        return replace(self, expansion=TokenMLP.expansion if self.hidden else self.expansion, permutation=permutation)
+
+    def label(self) -> str:
+        return mlp_label("token_mlp", self.expansion, self.hidden, self.activation, self.canonical().permutation)
+
+    def cost(self, shape: Shape, freeze: Freeze = "full") -> Cost:
+        channels, tokens = shape[0], shape[1] * shape[2]
+        hidden = hidden_units(tokens, self.expansion, self.hidden)
+        return mlp_cost(channels * tokens, tokens, hidden, self.activation, self.permutation, trained=freeze != "chans")
+
+    @classmethod
+    def options(cls, shape: Shape) -> dict[str, tuple[Any, ...]]:
+        return {
+            "expansion": (0.5, 1.0, 2.0),
+            "hidden": (0, 24),
+            "activation": tuple(ACTIVATIONS),
+            "permutation": PERMUTATIONS,
+        }
+
+    def build(self, shape: Shape) -> "TokenMixing":
+        return TokenMixing(shape, self)
+
+
+class TokenMixing(Mixer):
+    """Module of `TokenMLP`: blocks are the channels, the transposition is none."""
+
+    def __init__(self, shape: Shape, spec: TokenMLP) -> None:
+        super().__init__()
+        channels, tokens = shape[0], shape[1] * shape[2]
+        self.mlp = PermutedMLP(
+            shape,
+            tokens,
+            hidden_units(tokens, spec.expansion, spec.hidden),
+            activation=spec.activation,
+            permutation=spec.permutation,
+            sizes=(channels, tokens),
+            order=(0, 1),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.mlp(x)
+        return y
+
+    def spatial_parameters(self) -> Iterable[nn.Parameter]:
+        return self.mlp.parameters()

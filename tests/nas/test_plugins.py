@@ -1,0 +1,124 @@
+"""A user's own operator in one file: searched, priced, exported and loaded like ours."""
+
+import json
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tomli_w
+
+import nas
+from nas.errors import WrongInputError
+from nas.plugins import load_plugins
+
+FAST = {"data": {"name": "digits", "limit": 200}, "training": {"epochs": 1}}
+
+
+@pytest.fixture(scope="module")
+def example(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The example of CONTRIBUTING.md, written out as it tells."""
+    text = (repository / "CONTRIBUTING.md").read_text()
+    (code,) = re.findall(r"```python\n(.*?)```", text, re.S)
+    (study,) = re.findall(r"```toml\n(.*?)```", text, re.S)
+    folder = tmp_path_factory.mktemp("example")
+    (folder / "gated_shift.py").write_text(code)
+    table: dict[str, Any] = tomllib.loads(study)
+    (folder / "mine.toml").write_text(tomli_w.dumps({**table, **FAST}))
+    return folder
+
+
+def in_a_fresh_process(code: str, *arguments: object) -> str:
+    command = [sys.executable, "-c", code, *map(str, arguments)]
+    result = subprocess.run(command, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    return result.stdout
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_the_example_is_searched(example: Path, tmp_path: Path, workers: int) -> None:
+    study = nas.search(example / "mine.toml", out=tmp_path / "run", workers=workers)
+    assert [record.status for record in study.records].count("complete") == 4
+    assert any("gated_shift" in json.dumps(record.architecture) for record in study.complete)
+
+
+def test_the_closed_form_of_the_example_is_what_counting_gives(example: Path) -> None:
+    load_plugins([example / "gated_shift.py"])
+    from objectives.counting import count
+    from searchspaces.architecture import TOKEN_MIXERS
+
+    spec = TOKEN_MIXERS["gated_shift"]()
+    shape = (8, 5, 7)
+    cost, counts = spec.cost(shape), count(spec.build(shape), shape)
+    assert (cost.macs, cost.elementwise_flops, cost.parameters) == (0, counts.elementwise_flops, counts.parameters)
+
+
+def test_an_export_is_loaded_again_and_never_runs_its_copy_unasked(example: Path, tmp_path: Path) -> None:
+    study = nas.search(example / "mine.toml", out=tmp_path / "run")
+    record = next(r for r in study.complete if "gated_shift" in json.dumps(r.architecture))
+    out = study.export(f"trial:{record.number}", tmp_path / "out")
+    assert (out / "plugins" / "gated_shift.py").read_text() == (example / "gated_shift.py").read_text()
+    load = "import sys, nas; print(type(nas.load(sys.argv[1], plugins=sys.argv[2:])).__name__)"
+    assert in_a_fresh_process(load, out) == "Network\n"
+
+    origin = json.loads((out / "origin.json").read_text())
+    origin["plugins"] = {"/nowhere/gated_shift.py": "0" * 16}
+    (out / "origin.json").write_text(json.dumps(origin))
+    with pytest.raises(
+        WrongInputError, match=r"needs operators of /nowhere/gated_shift\.py, which is not on this machine"
+    ):
+        nas.load(out)
+    assert in_a_fresh_process(load, out, out / "plugins" / "gated_shift.py") == "Network\n"
+
+
+def test_an_operator_without_a_formula_is_counted_and_the_bill_says_so(tmp_path: Path) -> None:
+    (tmp_path / "plain.py").write_text(
+        "from dataclasses import dataclass\n"
+        "from searchspaces.architecture import TokenMixer, spec\n"
+        "from searchspaces.operators.spatial_fc import PositionMatrix\n"
+        "@spec('plain_fc')\n"
+        "@dataclass(frozen=True)\n"
+        "class Plain(TokenMixer):\n"
+        "    def build(self, shape): return PositionMatrix(shape[1] * shape[2])\n"
+    )
+    load_plugins([tmp_path / "plain.py"])
+    from nas.bill import bill
+    from searchspaces import Architecture, Stage
+    from searchspaces.architecture import TOKEN_MIXERS
+    from searchspaces.blocks import MetaFormerBlock
+    from searchspaces.heads import AverageHead
+    from searchspaces.operators.pointwise import Pointwise
+    from searchspaces.operators.spatial_fc import SpatialFC
+    from searchspaces.stems import PatchStem
+
+    def network(token: Any) -> Architecture:
+        return Architecture(
+            (3, 8, 8), 10, PatchStem(8, 2), (Stage(MetaFormerBlock(token, Pointwise())),), AverageHead()
+        )
+
+    counted, formula = bill(network(TOKEN_MIXERS["plain_fc"]())), bill(network(SpatialFC()))
+    assert (counted["counted"], formula["counted"]) == (["plain_fc"], [])
+    for figure in ("macs", "flops", "parameters", "trainable_parameters", "checkpoint_bytes"):
+        assert counted[figure] == formula[figure]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, r"plugins: .*mine\.py does not exist"),
+        ("def broken(:", r"mine\.py: cannot be loaded: SyntaxError"),
+        ("import not_there", r"cannot be loaded: ModuleNotFoundError: No module named 'not_there'"),
+        (
+            "from searchspaces.architecture import TokenMixer, spec\n@spec('pooling')\nclass Mine(TokenMixer): pass",
+            "token mixer 'pooling' is already registered",
+        ),
+    ],
+)
+def test_a_plugin_that_cannot_be_loaded_is_one_message(tmp_path: Path, content: str | None, message: str) -> None:
+    if content is not None:
+        (tmp_path / "mine.py").write_text(content)
+    with pytest.raises(WrongInputError, match=message):
+        load_plugins([tmp_path / "mine.py"])

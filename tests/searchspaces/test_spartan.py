@@ -1,0 +1,496 @@
+"""SpaRTAN (2507.10999): published counts, the equations of its mixers, its gradient footprint, its search space."""
+
+import json
+import random
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from objectives.counting import count
+from searchspaces import Architecture, Shape, Value, architecture_cost, build
+from searchspaces.blocks import MetaFormerBlock
+from searchspaces.freezing import freeze
+from searchspaces.layers import LayerScale
+from searchspaces.operators.channel_mlp import ChannelMLP
+from searchspaces.operators.mlp_variants import MlpDepthwise, MlpSE
+from searchspaces.operators.smixer import SMixer, SpatialMixer
+from searchspaces.operators.wave import Conv, Wave, WaveMixer, multiply_pairs
+from searchspaces.spaces.spartan import spartan as space_of
+from searchspaces.spartan import SpartanDownsample, SpartanStem, spartan, spartan_small, spartan_t, spartan_tiny
+
+
+def enlarged(module: nn.Module) -> Any:
+    """The module in float64 and evaluation with every parameter and statistic away from 0 and 1."""
+    torch.manual_seed(1)
+    module = module.double().eval()
+    for tensor in [*module.parameters(), *(b for b in module.buffers() if b.is_floating_point())]:
+        tensor.data.add_(0.3 * torch.rand_like(tensor))
+    return module
+
+
+# Counts
+
+STAGES: list[tuple[int, int, Any, Conv, int, int, int]] = [
+    (32, 4, "full", "depthwise", 8_872, 16_296, 25_360),
+    (64, 4, "full", "depthwise", 35_152, 61_264, 96_800),
+    (128, 2, "depthwise", "grouped", 31_072, 120_992, 152_832),
+    (256, 2, "depthwise", "grouped", 119_488, 471_360, 592_384),
+]
+
+
+@pytest.mark.parametrize(("width", "expansion", "conv", "channel_conv", "token", "channel", "block"), STAGES)
+def test_parameters_of_a_block_are_those_of_the_released_code(
+    width: int, expansion: int, conv: Any, channel_conv: Conv, token: int, channel: int, block: int
+) -> None:
+    shape, mixers = (width, 4, 4), (SMixer(conv=conv), Wave(expansion, conv=channel_conv))
+    whole = MetaFormerBlock(*mixers, norm="group", layer_scale=1e-5)
+    for spec, expected in zip((*mixers, whole), (token, channel, block), strict=True):
+        assert spec.cost(shape).parameters == expected
+        with torch.device("meta"):
+            assert sum(p.numel() for p in spec.build(shape).parameters()) == expected
+
+
+def test_parameters_between_the_blocks_are_those_of_the_released_code() -> None:
+    assert SpartanStem(32).cost((3, 256, 256)).parameters == 5_136
+    steps = [((32, 64, 64), 64, 8_320), ((64, 32, 32), 128, 33_024), ((128, 16, 16), 256, 131_584)]
+    for shape, width, parameters in steps:
+        assert SpartanDownsample(width).output(shape) == (width, shape[1] // 2, shape[2] // 2)
+        assert SpartanDownsample(width).cost(shape).parameters == parameters
+
+
+def at(side: int, **settings: Any) -> Architecture:
+    return spartan((3, side, side), 1000, **settings)
+
+
+DW: tuple[Conv, ...] = ("depthwise",) * 4
+FULL: tuple[Conv, ...] = ("full",) * 4
+READINGS = {
+    "A": ({}, 3_820_296, 799_589_888, 1_044_147_968),
+    "B": ({"channel_convs": (*FULL[:2], *DW[:2])}, 5_984_904, 3_551_994_368, 4_639_125_248),
+    "C": ({"hybrid": 0, "channel_convs": DW}, 3_683_640, 669_759_488, 874_573_568),
+    "D": ({"hybrid": 4, "channel_convs": FULL}, 19_928_712, 5_463_662_336, 7_135_997_696),
+    "E": ({"hybrid": 4, "channel_convs": DW}, 5_967_624, 1_092_780_800, 1_427_091_200),
+    "F": ({"channel_convs": DW}, 3_783_432, 793_719_296, 1_036_480_256),
+    "r 2": ({"expansions": (2, 2, 2, 2)}, 3_704_136, 675_840_512, 882_520_832),
+    "narrow": ({"widths": (32, 64, 96, 192), "depths": (3, 3, 10, 2)}, 2_222_792, 614_396_864, 802_344_704),
+}
+
+
+@pytest.mark.parametrize(("settings", "parameters", "at_224", "at_256"), READINGS.values(), ids=READINGS)
+def test_counts_of_every_reading(settings: Any, parameters: int, at_224: int, at_256: int) -> None:
+    costs = [architecture_cost(at(side, **settings)) for side in (224, 256)]
+    assert [(cost.parameters, cost.macs) for cost in costs] == [(parameters, at_224), (parameters, at_256)]
+
+
+KNOWN = {
+    "T": (spartan_t(), 3_820_296, 1_044_147_968),
+    "T at 224": (spartan_t((3, 224, 224)), 3_820_296, 799_589_888),
+    "small": (spartan_small(), 312_426, 5_420_864),
+    "tiny": (spartan_tiny(), 143_114, 1_123_040),
+}
+
+
+@pytest.mark.parametrize(("architecture", "parameters", "macs"), KNOWN.values(), ids=KNOWN)
+def test_closed_form_and_counting_agree_on_the_known_networks(
+    architecture: Architecture, parameters: int, macs: int
+) -> None:
+    cost = architecture_cost(architecture)
+    with torch.device("meta"):
+        counts = count(build(architecture), architecture.input)
+    assert (counts.parameters, counts.macs, counts.uncounted) == (parameters, macs, ())
+    assert (cost.parameters, cost.macs, cost.macs_executed) == (parameters, macs, macs)
+    assert cost.elementwise_flops == counts.elementwise_flops
+
+
+def test_stacked_small_kernels_cost_what_the_paper_page_says() -> None:
+    def macs(**changes: Any) -> float:
+        stages = tuple(
+            replace(stage, block=replace(stage.block, token=replace(stage.block.token, **changes)))
+            for stage in spartan_t().stages
+        )
+        return architecture_cost(replace(spartan_t(), stages=stages)).macs / 1e9
+
+    assert macs(l_stack=3) == pytest.approx(1.103, abs=5e-4)
+    assert macs(l_stack=1) == pytest.approx(0.986, abs=5e-4)
+
+
+def test_the_controls_cost_what_they_cost_in_the_pilot() -> None:
+    """Differences between networks of two blocks at C = 16: only the channel mixers differ."""
+    shape: Shape = (16, 8, 8)
+    mlp, gated, depthwise, wave2, wave4 = (
+        2 * spec.cost(shape).parameters for spec in (ChannelMLP(4.0), MlpSE(4), MlpDepthwise(2), Wave(2), Wave(4))
+    )
+    assert gated - mlp == 11_570 - 10_410
+    assert wave2 - mlp == 10_738 - 10_410
+    assert wave2 - depthwise == 10_738 - 8_938
+    assert wave4 - wave2 == 15_282 - 10_738
+    assert wave2 - 2 * Wave(2, wc="off").cost(shape).parameters == 10_738 - 10_674
+
+
+# The equations
+
+
+def reference_smixer(m: SpatialMixer, x: Tensor, layers: list[dict[str, int]]) -> Tensor:
+    """``Y`` from the equations of the paper; ``layers`` are the settings of each branch's convolutions."""
+    p = F.conv2d(x, m.reduce.weight, m.reduce.bias)
+    z = p if m.gain is None else p + m.gain * (p - p.mean((2, 3), keepdim=True))
+    outputs = []
+    for branch, settings in zip(m.branches, layers, strict=True):
+        y, parts = z, list(branch)
+        while isinstance(parts[0], nn.Conv2d):
+            y = F.conv2d(y, parts.pop(0).weight, **settings)
+        y = F.gelu(normalised(parts.pop(0), y))
+        parts.pop(0)
+        outputs.append(gated(parts.pop(0), y) if parts else y)
+    return F.conv2d(torch.cat(outputs, 1), m.mix.weight, m.mix.bias)
+
+
+def normalised(norm: Any, x: Tensor) -> Tensor:
+    mean, var, weight, bias = (t[:, None, None] for t in (norm.running_mean, norm.running_var, norm.weight, norm.bias))
+    return (x - mean) / (var + 1e-6).sqrt() * weight + bias
+
+
+def gated(gate: Any, x: Tensor) -> Tensor:
+    hidden = F.relu(x.mean((2, 3)) @ gate.reduce.weight.T + gate.reduce.bias)
+    return x * torch.sigmoid(hidden @ gate.expand.weight.T + gate.expand.bias)[:, :, None, None]
+
+
+def reference_wave(m: WaveMixer, x: Tensor, spec: Wave) -> Tensor:
+    """``Y`` from the equations of the paper, in complex arithmetic."""
+    a, t = F.conv2d(x, m.amplitude.weight, m.amplitude.bias), F.conv2d(x, m.phase.weight, m.phase.bias)
+    if spec.phase == "gelu":
+        t = F.gelu(t)
+    elif spec.phase == "wave_mlp":
+        t = F.relu(normalised(m.phase_norm, t))
+    elif spec.phase == "sincos":
+        even = torch.arange(t.shape[1])[:, None, None] % 2 == 0
+        t = torch.where(even, t.cos(), t.sin())
+    f = a * t
+    if spec.fmax:
+        index = x.argmax(1)
+        for b, i, j in torch.cartesian_prod(*map(torch.arange, (len(x), *x.shape[2:]))):
+            c = index[b, i, j]
+            f[b, :, i, j] += a[b, c, i, j] * t[b, c, i, j]
+    if m.pairs is not None:
+        waves = torch.complex(f[:, 0::2], f[:, 1::2]) * torch.view_as_complex(m.pairs.data)[:, None, None]
+        f = torch.view_as_real(waves).permute(0, 1, 4, 2, 3).flatten(1, 2)
+    g = F.gelu(normalised(m.norm, F.conv2d(f, m.conv.weight, padding=1, groups=m.conv.groups)))
+    return F.conv2d(gated(m.gate, g), m.reduce.weight, m.reduce.bias)
+
+
+SMIXERS = {
+    "released early": (SMixer(conv="full"), [{"padding": 1}, {"padding": 2, "dilation": 2}]),
+    "released late": (SMixer(), [{"padding": 1, "groups": 8}, {"padding": 2, "dilation": 2, "groups": 8}]),
+    "h": (SMixer("h", kernel=5, conv="full", fd=False), [{"padding": 2}]),
+    "l": (SMixer("l", 3, 3, 3, "full", se=0), [{"padding": 3, "dilation": 3}]),
+}
+
+
+@pytest.mark.parametrize(("spec", "layers"), SMIXERS.values(), ids=SMIXERS)
+@torch.no_grad()
+def test_the_spatial_mixer_computes_its_equations(spec: SMixer, layers: list[dict[str, int]]) -> None:
+    mixer, x = enlarged(spec.build((16, 7, 5))), torch.randn(2, 16, 7, 5, dtype=torch.float64)
+    torch.testing.assert_close(mixer(x), reference_smixer(mixer, x, layers), atol=1e-10, rtol=1e-10)
+
+
+WAVES = [
+    *(Wave(4, phase, conv="depthwise") for phase in ("gelu", "identity", "sincos", "wave_mlp")),
+    Wave(2, conv="grouped"),
+    Wave(3, conv="full", fmax=False),
+    Wave(3, wc="off"),
+    Wave(2, fmax=False, wc="unit"),
+]
+
+
+@pytest.mark.parametrize("spec", WAVES, ids=lambda spec: spec.label())
+@torch.no_grad()
+def test_the_wave_mixer_computes_its_equations(spec: Wave) -> None:
+    mixer, x = enlarged(spec.build((8, 5, 3))), torch.randn(2, 8, 5, 3, dtype=torch.float64)
+    torch.testing.assert_close(mixer(x), reference_wave(mixer, x, spec), atol=1e-10, rtol=1e-10)
+
+
+def test_real_pairs_are_the_complex_product() -> None:
+    torch.manual_seed(0)
+    x, weights = torch.randn(2, 6, 4, 5), torch.randn(3, 2)
+    complex_product = torch.view_as_complex(x.unflatten(1, (3, 2)).movedim(2, -1).contiguous())
+    complex_product = complex_product * torch.view_as_complex(weights)[:, None, None]
+    expected = torch.view_as_real(complex_product).movedim(-1, 2).flatten(1, 2)
+    torch.testing.assert_close(multiply_pairs(x, weights), expected, atol=1e-6, rtol=1e-6)
+
+
+def test_a_complex_weight_acts_on_two_neighbouring_channels() -> None:
+    x, weights = torch.ones(1, 8, 1, 1), torch.tensor([[1.0, 0.0]] * 4)
+    weights[1] = torch.tensor([0.0, 1.0])  # j (1 + j) = -1 + j
+    assert multiply_pairs(x, weights).flatten().tolist() == [1, 1, -1, 1, 1, 1, 1, 1]
+
+
+def test_the_greatest_of_the_inputs_picks_one_of_the_hidden_channels() -> None:
+    mixer = enlarged(Wave(2, "identity", wc="off").build((4, 1, 1)))
+    with torch.no_grad():
+        for layer in (mixer.amplitude, mixer.phase):
+            layer.weight.zero_()
+        mixer.amplitude.bias.copy_(torch.tensor([1.0, 2, 3, 4, 50, 60, 70, 80]))  # the greatest stand beyond C
+        mixer.phase.bias.fill_(1)
+        x = torch.tensor([0.0, 0, 9, 0], dtype=torch.float64).view(1, 4, 1, 1)
+        assert mixer.waves(x).flatten().tolist() == [4, 5, 6, 7, 53, 63, 73, 83]
+
+
+def test_the_downsampling_is_activated_by_silu() -> None:
+    torch.manual_seed(0)
+    downsample, x = SpartanDownsample(6).build((4, 5, 8)).eval(), torch.randn(2, 4, 5, 8)
+    conv, norm, _ = downsample
+    torch.testing.assert_close(downsample(x), F.silu(normalised(norm, F.conv2d(x, conv.weight, stride=2))))
+
+
+@pytest.mark.parametrize("stride", [1, 2, 4])
+def test_the_stem_takes_odd_sides(stride: int) -> None:
+    stem = SpartanStem(8, stride)
+    assert stem.output((3, 33, 30)) == {1: (8, 33, 30), 2: (8, 17, 15), 4: (8, 9, 8)}[stride]
+    assert stem.build((3, 33, 30))(torch.randn(1, 3, 33, 30)).shape[1:] == stem.output((3, 33, 30))
+
+
+def test_the_norms_of_the_blocks_are_over_all_channels_and_positions() -> None:
+    torch.manual_seed(0)
+    norms = [m for m in build(spartan_tiny()).modules() if isinstance(m, nn.GroupNorm)]
+    assert len(norms) == 2 * 5
+    for norm in norms:
+        x = 3 * torch.randn(2, norm.num_channels, 4, 3) + 1
+        mean, var = x.mean((1, 2, 3), keepdim=True), x.var((1, 2, 3), unbiased=False, keepdim=True)
+        torch.testing.assert_close(norm(x), (x - mean) / (var + 1e-6).sqrt())
+
+
+def test_complex_weights_fold_into_the_grouped_convolutions() -> None:
+    architecture = spartan((3, 32, 32), 10, widths=(8, 16, 24, 32), depths=(1, 1, 2, 1), layer_scale=1.0)
+    network, x = enlarged(build(architecture)), torch.rand(2, 3, 32, 32, dtype=torch.float64)
+    with torch.no_grad():
+        before, folded = network(x), 0
+        for mixer in (m for m in network.modules() if isinstance(m, WaveMixer) and m.conv.weight.shape[1] == 2):
+            a, b = mixer.pairs.unbind(1)
+            rotation = torch.stack((torch.stack((a, -b), 1), torch.stack((b, a), 1)), 1)  # (N/2, 2, 2)
+            filters = mixer.conv.weight.unflatten(0, (-1, 2))
+            mixer.conv.weight.copy_(torch.einsum("goihw,gij->gojhw", filters, rotation).flatten(0, 1))
+            mixer.pairs.copy_(torch.tensor([1.0, 0.0]).expand_as(mixer.pairs))
+            folded += 1
+        assert folded == 3
+        assert (network(x) - before).abs().max() < 1e-10
+
+
+# How it starts
+
+
+def test_weights_start_as_in_the_released_code() -> None:
+    network = build(spartan_t((3, 32, 32), 10), seed=3)
+    for mixer in (m for m in network.modules() if isinstance(m, WaveMixer | SpatialMixer)):
+        for conv in (m for m in mixer.modules() if isinstance(m, nn.Conv2d)):
+            variance = 2 * conv.groups / (conv.kernel_size[0] ** 2 * conv.out_channels)
+            assert conv.weight.square().mean().item() == pytest.approx(variance, rel=0.25)
+            assert conv.bias is None or not conv.bias.any()
+        if isinstance(mixer, SpatialMixer):
+            assert mixer.gain is not None
+            assert (mixer.gain == 1e-5).all()
+    factors = [m.factor for m in network.modules() if isinstance(m, LayerScale)]
+    assert len(factors) == 2 * 20
+    assert all((factor == 1e-5).all() for factor in factors)
+    pairs = torch.cat([m.pairs.detach() for m in network.modules() if isinstance(m, WaveMixer)]).double()
+    assert pairs.mean(0).abs().max() < 0.1
+    assert pairs.square().sum(1).mean().item() == pytest.approx(2, abs=0.15)  # E |W_c|^2 = 2
+    assert (torch.cov(pairs.T) - torch.eye(2)).abs().max() < 0.1
+
+
+def test_complex_weights_start_at_one_or_on_the_unit_circle() -> None:
+    torch.manual_seed(0)
+    one, unit = (Wave(4, wc=start).build((64, 2, 2)).pairs.detach() for start in ("one", "unit"))
+    assert (one == torch.tensor([1.0, 0.0])).all()
+    torch.testing.assert_close(unit.norm(dim=1), torch.ones(128))
+    assert unit.mean(0).abs().max() < 0.3
+    assert Wave(wc="off").build((8, 2, 2)).pairs is None
+
+
+# Gradient footprint: which positions one spatial mixer hears, by Chebyshev distance from the centre
+
+
+def footprint(spec: SMixer, seeds: int = 200, side: int = 17) -> Tensor:
+    """Share of the energy of d|y(centre)|^2 / dx at distances 0 to 8, mean over seeds, without training."""
+    apart = (torch.arange(side) - side // 2).abs()
+    distance, total = torch.maximum(apart[:, None], apart).flatten(), torch.zeros(side // 2 + 1)
+    for seed in range(seeds):
+        torch.manual_seed(seed)
+        mixer, x = spec.build((32, side, side)).eval(), torch.randn(1, 32, side, side, requires_grad=True)
+        (gradient,) = torch.autograd.grad(mixer(x)[0, :, side // 2, side // 2].square().sum(), x)
+        energy = torch.zeros_like(total).index_add(0, distance, gradient[0].square().sum(0).flatten())
+        total += energy / energy.sum()
+    return total / seeds
+
+
+@pytest.mark.parametrize(
+    ("spec", "expected"),
+    [
+        (SMixer("h", conv="full"), (0.10, 0.90, 0, 0, 0)),
+        (SMixer("l", conv="full"), (0.12, 0, 0.47, 0, 0.41)),
+        (SMixer("hl", dilation=1, conv="full"), (0.09, 0.62, 0.29, 0, 0)),
+        (SMixer("hl", conv="full"), (0.11, 0.26, 0.36, 0, 0.27)),
+    ],
+    ids=lambda value: value.label() if isinstance(value, SMixer) else "",
+)
+def test_the_gradient_footprint_is_that_of_the_pilot(spec: SMixer, expected: tuple[float, ...]) -> None:
+    assert footprint(spec)[:5].tolist() == pytest.approx(expected, abs=0.03)
+
+
+def test_the_dilated_branch_alone_hears_even_offsets_only() -> None:
+    shares = footprint(SMixer("l", conv="full", se=0), seeds=2)  # without the gate, which hears everything a little
+    assert shares[1::2].max() < 1e-9
+    assert footprint(SMixer(conv="full", se=0), seeds=2)[1] > 0.1
+
+
+# Freezing
+
+
+def names(mixer: nn.Module, pattern: Any) -> set[str]:
+    freeze(pattern, [mixer])  # type: ignore[list-item]
+    return {name for name, p in mixer.named_parameters() if not p.requires_grad}
+
+
+def test_filters_and_gain_are_spatial_and_the_rest_but_norms_mixes_channels() -> None:
+    filters = {"branches.0.0.weight", "branches.1.0.weight", "branches.1.1.weight", "gain"}
+    assert names(SMixer(conv="full").build((16, 4, 4)), "chans") == filters
+    assert not {n for n in names(SMixer().build((16, 4, 4)), "space") if n in filters}
+    assert names(Wave(conv="full").build((8, 4, 4)), "chans") == {"conv.weight"}
+    layers = {f"{layer}.{p}" for layer in ("phase", "amplitude", "reduce") for p in ("weight", "bias")}
+    gate = {f"gate.{layer}.{p}" for layer in ("reduce", "expand") for p in ("weight", "bias")}
+    assert names(Wave().build((8, 4, 4)), "space") == layers | gate | {"pairs"}
+    assert names(MlpDepthwise().build((8, 4, 4)), "chans") == {"depthwise.weight", "depthwise.bias"}
+    assert names(MlpSE().build((8, 4, 4)), "chans") == set()
+
+
+# What cannot be
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: SMixer(branches="lh"), r"branches must be one of h, l, hl, got 'lh'\."),  # type: ignore[arg-type]
+        (lambda: SMixer(kernel=4), r"kernel must be odd and at least 3, got 4\. Usual: 3, 5, 7\."),
+        (lambda: SMixer(l_stack=0), r"at least 1 and se at least 0, got dilation=2, l_stack=0, se=4\."),
+        (lambda: SMixer(se=8).build((8, 4, 4)), r"at least 16 channels for se=8, got input \(8, 4, 4\)\. .* 0 to 4\."),
+        (lambda: Wave(1), r"expansion must be at least 2, got 1\. Usual: 2, 3, 4\."),
+        (lambda: Wave(phase="cos"), r"phase must be one of gelu, identity, sincos, wave_mlp, got"),  # type: ignore[arg-type]
+        (lambda: Wave(3).build((7, 4, 4)), r"even for wc and sincos, got expansion=3 for input \(7, 4, 4\)\."),
+        (lambda: MlpSE(0), r"expansion must be at least 1, got 0\."),
+        (lambda: MlpSE().build((3, 4, 4)), r"mlp_se needs at least 4 channels.* got input \(3, 4, 4\)\."),
+        (lambda: SpartanStem(16, 3), r"stride one of 1, 2, 4, got dim=16, stride=3\."),
+        (lambda: SpartanDownsample(8).build((4, 1, 9)), r"at least 2 positions a side, got \(4, 1, 9\)\. Take fewer"),
+    ],
+)
+def test_what_cannot_be_is_answered_with_what_can(make: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        make()
+
+
+def test_a_dilated_branch_that_is_not_there_has_no_settings() -> None:
+    assert SMixer("h", dilation=3, l_stack=1).canonical() == SMixer("h")
+    assert SMixer("l", dilation=3, l_stack=1).canonical() != SMixer("l")
+
+
+# The search space
+
+SPACE = space_of((3, 32, 32), 10)
+
+
+def draws(number: int, seed: int = 0) -> list[dict[str, Value]]:
+    generator = random.Random(seed)
+    return [SPACE.draw(generator) for _ in range(number)]
+
+
+def released(input: Shape, **changes: Value) -> Architecture:
+    """SpaRTAN-T as picks of the space."""
+    picks: dict[str, Value] = {"stem_stride": 4, "stages": 4, "hybrid": 2, "layer_scale": 1e-5}
+    picks |= {"branches": "hl", "kernel": 3, "dilation": 2, "l_stack": 2, "fd": "on", "se": 4}
+    picks |= {"channel": "wave", "phase": "gelu", "fmax": "on", "wc": "normal", "s1.conv": "depthwise"}
+    picks |= {"s2.conv": "depthwise", "s3.conv": "grouped", "s4.conv": "grouped"}
+    for stage, (width, depth, expansion) in enumerate(((32, 3, 4), (64, 3, 4), (128, 12, 2), (256, 2, 2)), start=1):
+        picks |= {f"s{stage}.width": width, f"s{stage}.depth": depth, f"s{stage}.expansion": expansion}
+    space = space_of(input, 1000).narrow({**picks, **changes})
+    assert space.size == 1
+    return space.decode(next(space.assignments()))
+
+
+def test_the_released_network_is_in_the_space() -> None:
+    assert released((3, 256, 256)).key == spartan_t().key
+
+
+def test_picks_that_are_not_used_make_no_difference() -> None:
+    for picks in draws(200):
+        architecture = SPACE.decode(picks)
+        assert Architecture.from_json(json.loads(json.dumps(architecture.to_json()))).key == architecture.key
+        unused: dict[str, Value] = {}
+        for s in range(1, 5):
+            group = {c.name: c.options[0] for c in SPACE.choices if c.name.startswith(f"s{s}.")}
+            if s > len(architecture.stages):
+                unused |= group
+            if picks[f"s{s}.channel"] != "wave":
+                unused |= {f"s{s}.{name}": group[f"s{s}.{name}"] for name in ("phase", "fmax", "wc", "conv")}
+            if picks[f"s{s}.branches"] == "h":
+                unused |= {f"s{s}.{name}": group[f"s{s}.{name}"] for name in ("dilation", "l_stack")}
+        assert SPACE.decode({**picks, **unused}).key == architecture.key
+
+
+def test_full_convolutions_stand_before_depthwise_ones() -> None:
+    for picks in draws(50):
+        tokens = [stage.block.token for stage in SPACE.decode(picks).stages]  # type: ignore[attr-defined]
+        full = [token.conv == "full" for token in tokens]
+        assert full == sorted(full, reverse=True)
+        assert sum(full) == min(int(picks["hybrid"]), len(full))
+
+
+@pytest.mark.parametrize(
+    ("input", "strides", "stages"),
+    [((3, 256, 256), (1, 2, 4), 4), ((3, 32, 32), (1, 2, 4), 3), ((1, 8, 12), (1, 2), 2), ((1, 5, 5), (1,), 2)],
+)
+def test_small_images_get_strides_and_stages_that_fit(input: Shape, strides: tuple[int, ...], stages: int) -> None:
+    space = space_of(input, 10)
+    choices = {choice.name: choice for choice in space.choices}
+    assert choices["stem_stride"].options == strides
+    picks = {choice.name: choice.options[-1] for choice in space.choices}
+    assert len(space.decode(picks).stages) == stages
+
+
+def test_the_published_start_of_layer_scales_is_allowed_but_not_the_default() -> None:
+    (choice,) = (choice for choice in SPACE.choices if choice.name == "layer_scale")
+    assert choice.options == (1e-2, 1.0)
+    assert choice.narrow([1e-5]).options == (1e-5,)
+    with pytest.raises(ValueError, match=r"'layer_scale' cannot be -1\.0 .*Allowed: 0\.0 \(no factors\) to 10\.0"):
+        choice.narrow([-1.0])
+
+
+def light(number: int) -> list[Architecture]:
+    """Networks of random draws with at most 20 M multiply-accumulates."""
+    generator, found = random.Random(5), []
+    space = SPACE.narrow({"s1.width": [16, 24, 32], "s2.width": [32, 48], "s3.width": [64, 96], "depth": [1, 2]})
+    while len(found) < number:
+        architecture = space.decode(space.draw(generator))
+        if architecture_cost(architecture).macs <= 20_000_000:
+            found.append(architecture)
+    return found
+
+
+def test_costs_of_thirty_draws_are_what_counting_gives() -> None:
+    for architecture in light(30):
+        cost = architecture_cost(architecture)
+        with torch.device("meta"):
+            counts = count(build(architecture), architecture.input)
+        assert counts.uncounted == ()
+        assert (cost.macs, cost.macs_executed) == (counts.macs, counts.macs)
+        assert (cost.elementwise_flops, cost.parameters) == (counts.elementwise_flops, counts.parameters)
+
+
+def test_ten_draws_run_forward_and_backward() -> None:
+    for architecture in light(10):
+        network = build(architecture)
+        loss = F.cross_entropy(network(torch.rand(3, *architecture.input)), torch.tensor([1, 2, 3]))
+        loss.backward()
+        assert torch.isfinite(loss)
+        assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in network.parameters())

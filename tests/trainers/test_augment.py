@@ -1,0 +1,85 @@
+"""Augmentations: what may happen to an image, and that a seed decides it."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor
+
+from trainers.augment import random_flip, random_shift
+
+Augment = Callable[[Tensor, torch.Generator], Tensor]
+AUGMENTATIONS: dict[str, Augment] = {"flip": random_flip, "shift": lambda x, generator: random_shift(x, 2, generator)}
+every_augmentation = pytest.mark.parametrize("augment", AUGMENTATIONS.values(), ids=AUGMENTATIONS.keys())
+
+
+def seeded(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def copies(number: int, *shape: int) -> Tensor:
+    """One image with pixels 1, 2, 3, ... so many times."""
+    return (1 + torch.arange(torch.Size(shape).numel())).view(1, *shape).repeat(number, 1, 1, 1)
+
+
+@every_augmentation
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.float32])
+def test_shape_and_dtype_are_kept(augment: Augment, dtype: torch.dtype) -> None:
+    x = copies(7, 3, 5, 6).to(dtype)
+    y = augment(x, seeded())
+    assert y.shape == x.shape
+    assert y.dtype == dtype
+
+
+@every_augmentation
+def test_the_generator_decides(augment: Augment) -> None:
+    x = copies(50, 1, 4, 6)
+    one, same, other = (augment(x, seeded(seed)) for seed in (0, 0, 1))
+    assert torch.equal(one, same)
+    assert not torch.equal(one, other)
+
+
+@every_augmentation
+def test_the_global_random_state_and_the_images_are_left_alone(augment: Augment) -> None:
+    x, state = copies(50, 1, 4, 6), torch.get_rng_state()
+    augment(x, seeded())
+    assert torch.equal(x, copies(50, 1, 4, 6))
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+@every_augmentation
+def test_images_are_changed_independently(augment: Augment) -> None:
+    assert len(torch.unique(augment(copies(200, 1, 4, 6), seeded()), dim=0)) > 1
+
+
+def test_flip_gives_the_image_or_its_mirror_image_each_about_half_the_time() -> None:
+    x = torch.tensor([[1, 2, 3], [4, 5, 6]]).view(1, 1, 2, 3).repeat(400, 1, 1, 1)
+    mirror = torch.tensor([[3, 2, 1], [6, 5, 4]])
+    y = random_flip(x, seeded())
+    mirrored = (y == mirror).flatten(1).all(1)
+    assert (mirrored | (y == x).flatten(1).all(1)).all()
+    assert 160 < mirrored.sum() < 240
+
+
+def test_shift_moves_the_image_and_fills_with_zeros() -> None:
+    x = copies(2000, 2, 5, 4)
+    y = random_shift(x, 2, seeded())
+    moves = set()
+    for image in torch.unique(y, dim=0):
+        expected = []
+        for down in range(-2, 3):
+            for right in range(-2, 3):
+                moved = torch.zeros_like(x[0])
+                rows, columns = slice(max(down, 0), 5 + min(down, 0)), slice(max(right, 0), 4 + min(right, 0))
+                came = slice(max(-down, 0), 5 - max(down, 0)), slice(max(-right, 0), 4 - max(right, 0))
+                moved[:, rows, columns] = x[0][:, came[0], came[1]]
+                if torch.equal(image, moved):
+                    expected.append((down, right))
+        assert len(expected) == 1
+        moves.update(expected)
+    assert len(moves) == 25  # every move up to two pixels occurs
+
+
+def test_a_shift_of_nothing_changes_nothing() -> None:
+    x = copies(5, 3, 4, 4)
+    assert torch.equal(random_shift(x, 0, seeded()), x)

@@ -1,0 +1,160 @@
+"""The split of a training set into training and validation."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from trainers import Dataset, Samples, TrainingData, training_data
+from trainers.data import Split
+from trainers.datasets.digits import Digits
+from trainers.datasets.npz import Npz
+
+
+@dataclass(frozen=True)
+class Numbered(Dataset):
+    """60 images of 2x3 pixels full of their own number: 10 of class 0, 20 of class 1, 30 of class 2; no test split."""
+
+    flip = True
+    shift = 1
+    origin = "It is made here."
+
+    def classes(self) -> tuple[str, ...]:
+        return ("few", "some", "many")
+
+    def load(self, split: Split, limit: int | None = None) -> Samples:
+        assert split == "train", "a search never opens the test files"
+        numbers = np.random.default_rng(0).permutation(60)
+        images = np.broadcast_to(numbers[:, None, None, None].astype(np.uint8), (60, 1, 2, 3))
+        return Samples(images, np.repeat([0, 1, 2], [10, 20, 30])[numbers], levels=100)
+
+
+def split(*, limit: int | None = None, validation: float = 0.2, seed: int = 0) -> TrainingData:
+    return training_data(Numbered(), limit=limit, validation=validation, seed=seed)
+
+
+def numbers(samples: Samples) -> list[int]:
+    """Which images these are."""
+    return samples.images[:, 0, 0, 0].tolist()
+
+
+def test_every_class_is_in_both_parts_in_its_share() -> None:
+    data = split()
+    assert np.bincount(data.train.labels).tolist() == [8, 16, 24]
+    assert np.bincount(data.validation.labels).tolist() == [2, 4, 6]
+
+
+def test_the_parts_are_disjoint_and_together_everything() -> None:
+    data = split()
+    assert sorted(numbers(data.train) + numbers(data.validation)) == list(range(60))
+
+
+def test_images_keep_their_labels_and_levels() -> None:
+    data = split(limit=40)
+    for part in (data.train, data.validation):
+        assert part.labels.tolist() == [0 if n < 10 else 1 if n < 30 else 2 for n in numbers(part)]
+        assert part.levels == 100
+
+
+def test_the_same_seed_gives_the_same_parts_and_another_seed_others() -> None:
+    one, same, other = split(seed=1), split(seed=1), split(seed=2)
+    assert numbers(one.train) == numbers(same.train)
+    assert numbers(one.validation) == numbers(same.validation)
+    assert set(numbers(one.validation)) != set(numbers(other.validation))
+
+
+def test_a_limit_counts_validation_too_and_keeps_the_shares() -> None:
+    data = split(limit=30)
+    assert np.bincount(data.train.labels).tolist() == [4, 8, 12]
+    assert np.bincount(data.validation.labels).tolist() == [1, 2, 3]
+    assert len({*numbers(data.train), *numbers(data.validation)}) == 30
+
+
+def test_another_seed_takes_other_images_under_a_limit() -> None:
+    one, other = (
+        {*numbers(data.train), *numbers(data.validation)} for data in (split(limit=30, seed=s) for s in (1, 2))
+    )
+    assert one != other
+
+
+def test_a_limit_beyond_the_set_gives_the_whole_set() -> None:
+    assert numbers(split(limit=1000).train) == numbers(split().train)
+
+
+@pytest.mark.parametrize(("validation", "held_out"), [(0.1, 6), (0.25, 15), (0.5, 30)])
+def test_the_share_of_validation_is_as_asked_for(validation: float, held_out: int) -> None:
+    assert len(split(validation=validation).validation) == held_out
+
+
+def test_mean_and_std_are_those_of_the_training_part_alone() -> None:
+    data = split()
+    pixels = np.array(numbers(data.train)) / 100
+    assert data.mean == pytest.approx((pixels.mean(),), abs=1e-12)
+    assert data.std == pytest.approx((pixels.std(),), abs=1e-12)
+    everything = np.arange(60) / 100
+    assert data.mean != pytest.approx((everything.mean(),), abs=1e-6)
+
+
+def test_mean_and_std_are_per_channel_in_pixel_units(tmp_path: Path) -> None:
+    images = np.zeros((8, 4, 4, 3), np.uint8)
+    images[..., 0] = 51
+    images[:, :2, :, 1] = 255
+    np.savez(tmp_path / "a.npz", images=images, labels=[0, 1] * 4)
+    data = training_data(Npz(str(tmp_path / "a.npz")), limit=None, validation=0.5, seed=0)
+    assert data.mean == pytest.approx((0.2, 0.5, 0.0))
+    assert data.std[1] == pytest.approx(0.5)
+
+
+def test_a_channel_without_contrast_can_still_be_divided_by_its_std(tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", images=np.full((8, 4, 4), 128, np.uint8), labels=[0, 1] * 4)
+    assert training_data(Npz(str(tmp_path / "a.npz")), limit=None, validation=0.5, seed=0).std[0] > 0
+
+
+def test_what_is_known_of_the_data_set_is_passed_on() -> None:
+    data = split()
+    assert data.classes == ("few", "some", "many")
+    assert data.input == (1, 2, 3)
+    assert (data.flip, data.shift) == (True, 1)
+
+
+def test_digits_split_as_expected() -> None:
+    data = training_data(Digits(), limit=200, validation=0.2, seed=0)
+    assert (len(data.train), len(data.validation), data.input) == (160, 40, (1, 8, 8))
+    assert np.bincount(data.validation.labels, minlength=10).min() >= 3
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (
+            {"limit": 10, "validation": 0.2},
+            r"cannot divide 10 images of 3 classes into 8 and 2 with every class in both \(the rarest, class 0, has 2",
+        ),
+        ({"validation": 0.0}, r"cannot divide 60 images of 3 classes into 60 and 0 with every class in both"),
+        ({"validation": 0.01}, r"cannot divide 60 images of 3 classes into 59 and 1 with every class in both"),
+        ({"limit": 2}, r"cannot divide 60 images of 3 classes into 2 and 58 .*\. Use more images\."),
+    ],
+    ids=["small limit", "no validation", "little validation", "tiny limit"],
+)
+def test_too_few_images_to_divide_are_told(settings: dict[str, float], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        split(**settings)  # type: ignore[arg-type]
+
+
+def test_a_class_with_one_image_is_named(tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", images=np.zeros((20, 4, 4), np.uint8), labels=[0] * 9 + [1] * 10 + [2])
+    message = r"cannot divide 20 images of 3 classes into 16 and 4 .*\(the rarest, class 2, has 1\)\. Use more images\."
+    with pytest.raises(ValueError, match=message):
+        training_data(Npz(str(tmp_path / "a.npz")), limit=None, validation=0.2, seed=0)
+
+
+def test_a_damaged_test_split_is_never_looked_at(tmp_path: Path) -> None:
+    np.savez(
+        tmp_path / "a.npz",
+        x_train=np.zeros((20, 4, 4), np.uint8),
+        y_train=[0, 1] * 10,
+        x_test=np.array(["not", "images"]),
+        y_test=[-1, -1],
+    )
+    assert len(training_data(Npz(str(tmp_path / "a.npz")), limit=None, validation=0.2, seed=0).train) == 16
