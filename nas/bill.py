@@ -50,7 +50,7 @@ def bill(architecture: Architecture, shape: str | None = None, batch: int = 1) -
         "macs": total.macs,
         "macs_executed": total.macs_executed,
         "flops": total.flops,
-        "transform_flops": total.transform_flops,
+        "transform_flops": total.transforms,
         "elementwise_flops": total.elementwise_flops,
         "parameters": total.parameters,
         "trainable_parameters": total.trainable_parameters,

@@ -36,7 +36,7 @@ class Price:
         total = self.total
         return Counts(
             macs=total.macs,
-            transform_flops=total.transform_flops,
+            transform_flops=total.transforms,
             elementwise_flops=total.elementwise_flops,
             parameters=total.parameters,
             trainable_parameters=total.trainable_parameters,

@@ -21,9 +21,9 @@ def radius(value: float | str) -> float:
         ValueError: if it is not a number in [0, 1].
     """
     try:
-        above, _, below = str(value).partition("/")
-        number = float(above) / float(below or 1)
-    except (ValueError, ZeroDivisionError):
+        above, *below = str(value).split("/")
+        number = float(above) / float(*below or ["1"])
+    except (ValueError, ZeroDivisionError, TypeError):
         number = math.nan
     if not 0 <= number <= 1:
         raise ValueError(f'epsilon must be a number in [0, 1] or a quotient such as "8/255", got {value!r}.')

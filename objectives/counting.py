@@ -52,6 +52,7 @@ PER_ELEMENT_WRITTEN = {
     "native_layer_norm": 5,
     "native_group_norm": 5,
     "_softmax": 5,
+    "_safe_softmax": 5,
     "_log_softmax": 5,
     "upsample_bilinear2d": 7,
     "_upsample_bilinear2d_aa": 7,
@@ -83,11 +84,14 @@ def count(model: nn.Module, input: tuple[int, int, int]) -> Counts:
     """Counts of ``model`` for one image of shape ``input`` = (C, H, W); exact where the model is on the meta device."""
     device = next((p.device for p in model.parameters()), torch.device("meta"))
     image = torch.empty(1, *input, device=device)
-    training = model.training
+    training = [module for module in model.modules() if module.training]
     model.eval()
-    with torch.no_grad(), FlopCounterMode(display=False) as products, _Tally() as tally:
-        model(image)
-    model.train(training)
+    try:
+        with torch.no_grad(), FlopCounterMode(display=False) as products, _Tally() as tally:
+            model(image)
+    finally:
+        for module in training:
+            module.training = True
     parameters = list(model.parameters())
     return Counts(
         macs=products.get_total_flops() // 2,

@@ -37,6 +37,8 @@ class RobustAccuracy:
 
     def __post_init__(self) -> None:
         radius(self.epsilon)
+        if self.attack not in ("pgd", "fgsm"):
+            raise ValueError(f"attack must be pgd or fgsm, got {self.attack!r}.")
         for name in ("steps", "restarts", "samples"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}.")
@@ -78,7 +80,8 @@ class RobustAccuracy:
             "epsilon": epsilon,
             "steps": steps,
             "step_size": epsilon if steps == 1 else 2.5 * epsilon / steps,
-            "start": "zero",
+            "start": "zero" if self.restarts == 1 else "zero, then random",
             "restarts": self.restarts,
+            **({"seed": self.seed} if self.restarts > 1 else {}),
             "samples": min(self.samples, len(candidate.examples()[1])),
         }

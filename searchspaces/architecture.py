@@ -265,7 +265,7 @@ def decode(hint: Any, data: Any, where: str) -> Any:
         if isinstance(hint, type) and issubclass(hint, Spec):
             if "kind" not in fields:
                 raise ValueError(f"{where} must name its kind. Known: {', '.join(sorted(hint.table))}.")
-            cls = lookup(hint.table, hint.noun, fields.pop("kind"))
+            cls = lookup(hint.table, hint.noun, str(fields.pop("kind")))
         return _decode_fields(cls, fields, where)
     if get_origin(hint) is tuple:
         items = get_args(hint)

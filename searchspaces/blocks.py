@@ -45,6 +45,8 @@ class ConvMixerBlock(Block):
     def __post_init__(self) -> None:
         if self.freeze not in FREEZE_PATTERNS:
             raise ValueError(f"freeze must be one of {', '.join(FREEZE_PATTERNS)}, got {self.freeze!r}.")
+        if self.channel.kind == "identity":
+            raise ValueError("channel must not be identity: that half of a ConvMixer block has no residual to carry x.")
 
     def canonical(self) -> "ConvMixerBlock":
         return _canonical(self)

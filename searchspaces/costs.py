@@ -26,6 +26,7 @@ class Cost:
     Args:
         macs, macs_executed: multiply-accumulates of convolutions and matrix products, as defined and as run.
         transform_flops, elementwise_flops: operations besides.
+        transform_macs: of transforms that are run as matrix products: part of ``macs_executed``, not of ``macs``.
         parameters, trainable_parameters: numbers of scalars.
         buffer_bytes: of the tensors that a checkpoint holds besides parameters.
         activations: elements kept for the backward pass in training for each image, in float32.
@@ -41,6 +42,7 @@ class Cost:
     buffer_bytes: int = 0
     activations: int = 0
     kept_once: int = 0
+    transform_macs: int = 0
 
     def __add__(self, other: Cost) -> Cost:
         return Cost(
@@ -53,6 +55,7 @@ class Cost:
             self.buffer_bytes + other.buffer_bytes,
             self.activations + other.activations,
             self.kept_once + other.kept_once,
+            self.transform_macs + other.transform_macs,
         )
 
     def __mul__(self, times: int) -> Cost:
@@ -66,12 +69,18 @@ class Cost:
             self.buffer_bytes * times,
             self.activations * times,
             self.kept_once * times,
+            self.transform_macs * times,
         )
+
+    @property
+    def transforms(self) -> int:
+        """Operations of all transforms, by formula or as matrix products."""
+        return self.transform_flops + 2 * self.transform_macs
 
     @property
     def flops(self) -> int:
         """2 macs + transforms + element-wise operations."""
-        return 2 * self.macs + self.transform_flops + self.elementwise_flops
+        return 2 * self.macs + self.transforms + self.elementwise_flops
 
     @property
     def checkpoint_bytes(self) -> int:

@@ -8,6 +8,7 @@ L2 norm sqrt(1/3), the expected norm of a random one, so that modes differ in sh
 import math
 import re
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -37,18 +38,32 @@ def parse_filters(mode: str) -> tuple[str, float | None]:
     Raises:
         ValueError: if the mode is unknown, or lacks its number, or has one it does not take.
     """
-    match = re.fullmatch(r"(\w+)(?:\(([0-9.]+)\))?", mode)
-    name = match[1] if match else mode
-    if match is None or name not in FILTER_MODES:
+    match = re.fullmatch(r"(\w+)(?:\((\d+\.?\d*|\.\d+)\))?", mode)
+    name = match[1] if match else mode.partition("(")[0]
+    if name not in FILTER_MODES:
         raise ValueError(unknown("filter mode", name, FILTER_MODES))
-    number = float(match[2]) if match[2] else None
+    number = float(match[2]) if match and match[2] else None
     if name in ("smooth", "heads") and not number:
         raise ValueError(f"filter mode {name!r} takes a positive number, as in {name}(1), got {mode!r}.")
     if name == "heads" and number != int(number or 1):
         raise ValueError(f"filter mode 'heads' takes a whole number, as in heads(4), got {mode!r}.")
-    if name not in ("smooth", "heads") and number is not None:
+    if name not in ("smooth", "heads") and name != mode:
         raise ValueError(f"filter mode {name!r} takes no number, got {mode!r}.")
     return name, number
+
+
+def canonical_filters(mode: str, kernel: int, multiplier: int = 1) -> str:
+    """The simplest writing of the mode that gives the same bank for this kernel and multiplier.
+
+    Raises:
+        ValueError: if there is no such bank.
+    """
+    name, number = parse_filters(mode)
+    if name == "orthogonal" and multiplier != kernel**2:
+        raise ValueError(f"orthogonal filters need multiplier = kernel^2 = {kernel**2}, got {multiplier}.")
+    if (name == "heads" and number == 1) or (name == "same_per_multiplier" and multiplier == 1):
+        return "same"
+    return name if number is None else f"{name}({np.format_float_positional(number, trim='-')})"
 
 
 def filter_bank(mode: str, channels: int, kernel: int, generator: torch.Generator, *, multiplier: int = 1) -> Tensor:

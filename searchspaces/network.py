@@ -67,7 +67,7 @@ def build(architecture: Architecture, *, seed: int = 0, fused: bool = True) -> N
     Raises:
         ValueError: if a node cannot take the shape that reaches it, with the values that it can take.
     """
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
         torch.manual_seed(seed)
         network = Network(architecture.canonical())
     for module in network.modules():

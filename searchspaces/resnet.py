@@ -14,9 +14,10 @@ from torch import Tensor, nn
 
 from searchspaces.architecture import Architecture, Block, Shape, Stage, Stem, spec
 from searchspaces.costs import Cost, batch_norm, convolution, elementwise
+from searchspaces.filters import canonical_filters
 from searchspaces.freezing import FREEZE_PATTERNS, Freeze, Mixer, freeze
 from searchspaces.heads import AverageHead
-from searchspaces.separable import Separable, Variant, canonical_filters
+from searchspaces.separable import Separable, Variant
 
 LAYOUTS: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = {
     "resnet18": ((64, 128, 256, 512), (2, 2, 2, 2)),

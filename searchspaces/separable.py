@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from searchspaces.architecture import Shape
 from searchspaces.costs import Cost, batch_norm, convolution
-from searchspaces.filters import filter_bank, parse_filters
+from searchspaces.filters import canonical_filters, filter_bank
 from searchspaces.freezing import Freeze, Mixer
 
 Variant = Literal["plain", "mobilenet"]
@@ -129,21 +129,3 @@ class SeparableConvolution(Mixer):
 
     def channel_parameters(self) -> Iterable[nn.Parameter]:
         return self.pointwise.parameters()
-
-
-def canonical_filters(mode: str, kernel: int, multiplier: int) -> str:
-    """The simplest writing of the filter mode that gives the same bank for this kernel and multiplier.
-
-    Raises:
-        ValueError: if there is no such bank.
-    """
-    name, number = parse_filters(mode)
-    if name == "orthogonal" and multiplier != kernel**2:
-        raise ValueError(f"orthogonal filters need multiplier = kernel^2 = {kernel**2}, got {multiplier}.")
-    if name == "heads" and number is not None:
-        if number < 1:
-            raise ValueError(f"heads takes the number of distinct filters, at least 1, got {mode!r}.")
-        number = int(number)
-    if (name == "heads" and number == 1) or (name == "same_per_multiplier" and multiplier == 1):
-        return "same"
-    return name if number is None else f"{name}({number:g})"

@@ -126,7 +126,8 @@ class FrequencyMask(nn.Module):
 
 def product_cost(size: int, length: int, rows: int) -> Cost:
     """Cost of `Along` on ``size`` elements: executed, but no multiply-accumulate of the network as defined."""
-    return Cost(macs_executed=size // length * length * rows)
+    macs = size // length * length * rows
+    return Cost(macs_executed=macs, transform_macs=macs)
 
 
 def gain_cost(size: int, factors: int, *, trained: bool) -> Cost:

@@ -17,6 +17,9 @@ from torch import nn
 from trainers.augment import random_flip, random_shift
 from trainers.data import TrainingData
 
+START, END = 1 / 25, 1e-5
+"""Learning rate of the first step of one-cycle and of the last step, as shares of the peak (Smith & Topin 2019)."""
+
 
 @dataclass(frozen=True)
 class Epoch:
@@ -81,7 +84,7 @@ class Supervised:
         batch_size: images in a step; the batches of an epoch differ by at most one image.
         learning_rate: its peak.
         weight_decay: decoupled (AdamW), of matrices and filters only.
-        schedule: ``one_cycle`` (linear-in-cosine up and down), or ``cosine`` after a linear warm-up.
+        schedule: ``one_cycle``: half a cosine up, half a cosine down; ``cosine``: linear up, half a cosine down.
         warmup: share of the steps before the peak.
         label_smoothing: share of the target spread over all classes.
         clip_norm: bound on the L2 norm of the gradient; 0 for none.
@@ -115,6 +118,8 @@ class Supervised:
 
     def train(self, model: nn.Module, data: TrainingData, *, seed: int, report: Callable[[Epoch], None]) -> None:
         parameters = [p for p in model.parameters() if p.requires_grad]
+        if not parameters:
+            raise ValueError("there is no parameter to train: all are frozen. Unfreeze some.")
         device = parameters[0].device
         model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         generator = torch.Generator().manual_seed(seed)
@@ -159,15 +164,16 @@ class Supervised:
         return torch.optim.AdamW([g for g in groups if g["params"]], lr=self.learning_rate)
 
     def _schedule(self, optimizer: torch.optim.Optimizer, steps: int) -> torch.optim.lr_scheduler.LRScheduler:
-        if self.schedule == "one_cycle" and self.warmup > 0:
-            return torch.optim.lr_scheduler.OneCycleLR(
-                optimizer, self.learning_rate, total_steps=steps + 1, pct_start=self.warmup
-            )
-        warm = max(1, round(self.warmup * steps))
+        """Rate by step. Ours, because PyTorch's OneCycleLR divides by zero for some lengths, 4 steps among them."""
+        warm = round(self.warmup * steps)
+
+        def half_cosine(share: float) -> float:
+            return 0.5 * (1 + math.cos(math.pi * share))
 
         def factor(step: int) -> float:
             if step < warm:
-                return (step + 1) / warm
-            return 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, steps - warm)))
+                rising = (step + 1) / (warm + 1)
+                return 1 - (1 - START) * half_cosine(rising) if self.schedule == "one_cycle" else rising
+            return END + (1 - END) * half_cosine((step - warm) / max(1, steps - warm))
 
         return torch.optim.lr_scheduler.LambdaLR(optimizer, factor)

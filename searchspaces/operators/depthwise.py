@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from searchspaces.architecture import Shape, TokenMixer, spec
 from searchspaces.costs import Cost, convolution
-from searchspaces.filters import filter_bank, parse_filters
+from searchspaces.filters import canonical_filters, filter_bank
 from searchspaces.freezing import Freeze, Mixer
 
 
@@ -38,11 +38,10 @@ class Depthwise(TokenMixer):
             raise ValueError(
                 f"kernel and dilation must be at least 1, got kernel={self.kernel}, dilation={self.dilation}."
             )
-        parse_filters(self.filters)
+        canonical_filters(self.filters, self.kernel)
 
     def canonical(self) -> "Depthwise":
-        name, number = parse_filters(self.filters)
-        mode = name if number is None else f"{name}({number:g})"
+        mode = canonical_filters(self.filters, self.kernel)
         return replace(self, dilation=1 if self.kernel == 1 else self.dilation, filters=mode)
 
     def label(self) -> str:

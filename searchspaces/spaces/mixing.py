@@ -8,7 +8,7 @@ A pick that the network does not use is dropped, so that equal networks have equ
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import MISSING, fields, replace
 from functools import lru_cache
 from typing import Any, Literal, NamedTuple, cast
 
@@ -25,7 +25,6 @@ from searchspaces.architecture import (
 from searchspaces.blocks import MetaFormerBlock
 from searchspaces.costs import NoFormulaError
 from searchspaces.downsamples import ConvDownsample
-from searchspaces.filters import parse_filters
 from searchspaces.freezing import FREEZE_PATTERNS, Freeze
 from searchspaces.heads import AverageHead
 from searchspaces.layers import Norm
@@ -38,6 +37,7 @@ from searchspaces.operators.roll_mix import RollMix
 from searchspaces.operators.token_mlp import TokenMLP
 from searchspaces.permutations import PERMUTATIONS, Permutation
 from searchspaces.space import Choice, Picks, SearchSpace, search_space
+from searchspaces.spaces.convmixer import FilterModes
 from searchspaces.stems import EmbeddingStem, divisors
 from searchspaces.wide_sparse import ProjectedStem, ResizedStem, partner
 
@@ -49,29 +49,21 @@ MAX_POSITIONS = 256
 
 
 class Mixers:
-    """Container of the names that a mixer choice can take: every registered one, users' own included."""
+    """Container of the names that a mixer choice can take: all whose fields have defaults, users' own included."""
 
     def __init__(self, table: Mapping[str, Any], ours: tuple[str, ...] = ()) -> None:
         self.table, self.ours = table, ours
 
-    def __contains__(self, value: object) -> bool:
-        return value in self.table or value in self.ours
-
-    def __str__(self) -> str:
-        return ", ".join(sorted({*self.table, *self.ours}))
-
-
-class FilterModes:
-    """Container of the filter modes of a depthwise bank with one filter for each channel."""
+    def names(self) -> set[str]:
+        """The names, as of now: a plugin may have registered more."""
+        ready = {n for n, cls in self.table.items() if all(f.default is not MISSING for f in fields(cls))}
+        return ready | set(self.ours)
 
     def __contains__(self, value: object) -> bool:
-        try:
-            return parse_filters(str(value))[0] not in ("orthogonal", "same_per_multiplier")
-        except ValueError:
-            return False
+        return value in self.names()
 
     def __str__(self) -> str:
-        return "random, normal, same, identity, impulse, box, smooth(NUMBER), heads(NUMBER)"
+        return ", ".join(sorted(self.names()))
 
 
 class StagePicks(NamedTuple):

@@ -23,10 +23,10 @@ class BankModes(FilterModes):
 
     def __contains__(self, value: object) -> bool:
         try:
-            name, number = parse_filters(str(value))
+            parse_filters(str(value))
         except ValueError:
             return False
-        return name != "heads" or (number or 0) >= 1
+        return True
 
 
 class Factors:

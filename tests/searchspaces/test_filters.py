@@ -177,7 +177,7 @@ def test_a_mode_is_a_name_and_perhaps_a_number(mode: str, parsed: tuple[str, flo
     [
         ("idendity", r"unknown filter mode 'idendity'\. Did you mean 'identity'\? Known: box, heads, identity"),
         ("smoth(1)", r"unknown filter mode 'smoth'\. Did you mean 'smooth'\?"),
-        ("smooth(-1)", r"unknown filter mode 'smooth\(-1\)'\. Did you mean 'smooth'\?"),
+        ("smooth(-1)", r"filter mode 'smooth' takes a positive number, as in smooth\(1\), got 'smooth\(-1\)'\."),
         ("", r"unknown filter mode ''\. Known:"),
         ("smooth", r"filter mode 'smooth' takes a positive number, as in smooth\(1\), got 'smooth'\."),
         ("heads", r"filter mode 'heads' takes a positive number, as in heads\(1\), got 'heads'\."),

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from trainers.data import Dataset, Samples, Split, dataset
-from trainers.datasets.files import data_root, missing, read_npy_xz, read_npz, read_pickle, reading
+from trainers.datasets.files import check_labels, data_root, missing, read_npy_xz, read_npz, read_pickle, reading
 
 SHARD = 10_000
 """Images in one file."""
@@ -40,13 +40,16 @@ class Cifar10(Dataset):
     def load(self, split: Split, limit: int | None = None) -> Samples:
         place = self.found()
         if place is None:
-            raise missing("cifar10", ["cifar10/labels.npz", "cifar-10-batches-py/data_batch_1"], self.origin)
+            raise missing(
+                "cifar10", self.location, ["cifar10/labels.npz", "cifar-10-batches-py/data_batch_1"], self.origin
+            )
         folder, shards = Path(place), 1 if split == "test" else 5 if limit is None else min(5, -(-limit // SHARD))
         if (folder / "labels.npz").exists():
             (labels,) = read_npz(folder / "labels.npz", [f"{split}_labels"])
             names = [f"train_{k}.npy.xz" for k in range(1, shards + 1)] if split == "train" else ["test.npy.xz"]
             images = [read_npy_xz(folder / name, (SHARD, 32, 32, 3)).transpose(0, 3, 1, 2) for name in names]
-            labels = labels[: shards * SHARD].astype(np.int64)
+            labels = check_labels(folder / "labels.npz", labels, SHARD * (1 if split == "test" else 5), 10)
+            labels = labels[: shards * SHARD]
         else:
             names = [f"data_batch_{k}" for k in range(1, shards + 1)] if split == "train" else ["test_batch"]
             batches = [_read_batch(folder / name) for name in names]

@@ -7,10 +7,8 @@ the official idx files, plain or ``.gz``.
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from trainers.data import Dataset, Samples, Split, dataset
-from trainers.datasets.files import data_root, missing, read_idx, read_npy_xz, read_npz
+from trainers.datasets.files import check_labels, data_root, missing, read_idx, read_npy_xz, read_npz
 
 
 @dataset("fashion_mnist")
@@ -38,19 +36,19 @@ class FashionMnist(Dataset):
         place = self.found()
         if place is None:
             layouts = ["fashion_mnist/labels.npz", "FashionMNIST/raw/train-images-idx3-ubyte.gz"]
-            raise missing("fashion_mnist", layouts, self.origin)
+            raise missing("fashion_mnist", self.location, layouts, self.origin)
         folder, count = Path(place), 60_000 if split == "train" else 10_000
         if (folder / "labels.npz").exists():
             (labels,) = read_npz(folder / "labels.npz", [f"{split}_labels"])
             images = read_npy_xz(folder / f"{split}.npy.xz", (count, 28, 28))
+            source = folder / "labels.npz"
         else:
             prefix = "train" if split == "train" else "t10k"
             names = (f"{prefix}-images-idx3-ubyte", f"{prefix}-labels-idx1-ubyte")
             files = [_idx(folder, name) or folder / f"{name}.gz" for name in names]
             images, labels = read_idx(files[0], 3), read_idx(files[1], 1)
-            if len(images) != len(labels):
-                raise ValueError(f"{files[0]} holds {len(images)} images but {files[1]} {len(labels)} labels.")
-        return Samples(images[:, None], labels.astype(np.int64))
+            source = files[1]
+        return Samples(images[:, None], check_labels(source, labels, len(images), 10))
 
 
 def _idx(folder: Path, name: str) -> Path | None:

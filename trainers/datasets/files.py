@@ -5,8 +5,6 @@ import lzma
 import os
 import pickle
 import struct
-import zipfile
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,10 +19,11 @@ def data_root() -> Path | None:
     return Path(root) if root else None
 
 
-def missing(name: str, layouts: list[str], origin: str) -> FileNotFoundError:
+def missing(name: str, location: str, layouts: list[str], origin: str) -> FileNotFoundError:
     """The error for a data set that is not here: what was looked for, and where to get it."""
     root = data_root()
-    place = f"in {root} (environment variable NAS_DATA)" if root else "because NAS_DATA, the data folder, is not set"
+    nowhere = f"in {root} (environment variable NAS_DATA)" if root else "because NAS_DATA, the data folder, is not set"
+    place = f"in {location}" if location else nowhere
     return FileNotFoundError(f"{name} was not found {place}. Expected {' or '.join(layouts)}. {origin}")
 
 
@@ -37,17 +36,7 @@ def reading(path: Path, expected: str) -> Iterator[None]:
         raise FileNotFoundError(f"{path} does not exist. Expected {expected}.") from None
     except PermissionError:
         raise
-    except (
-        EOFError,
-        KeyError,
-        OSError,
-        ValueError,
-        lzma.LZMAError,
-        pickle.UnpicklingError,
-        struct.error,
-        zipfile.BadZipFile,
-        zlib.error,
-    ) as error:
+    except Exception as error:  # a damaged pickle or archive raises nearly anything
         reason = str(error) or type(error).__name__
         raise ValueError(f"{path} is truncated or damaged ({reason}). Expected {expected}. Get it again.") from None
 
@@ -61,9 +50,36 @@ def read_npy_xz(path: Path, shape: tuple[int, ...]) -> np.ndarray:
     return array
 
 
+def check_labels(path: Path, labels: np.ndarray, images: int, classes: int) -> np.ndarray:
+    """``labels`` as int64, one for each of ``images`` and all below ``classes``.
+
+    Raises:
+        ValueError: naming the file, if they are not.
+    """
+    expected = f"{images} labels from 0 to {classes - 1}"
+    with reading(path, expected):
+        if labels.ndim != 1 or len(labels) != images or labels.dtype.kind not in "iu":
+            raise ValueError(f"it holds {labels.dtype} of shape {labels.shape}")
+        if not 0 <= labels.min() <= labels.max() < classes:
+            raise ValueError(f"its labels go from {labels.min()} to {labels.max()}")
+    return labels.astype(np.int64)
+
+
+def npz_names(path: Path, expected: str) -> set[str]:
+    """Names of the arrays in a ``.npz`` file."""
+    with reading(path, expected):
+        archive = np.load(path, allow_pickle=False)
+        if not isinstance(archive, np.lib.npyio.NpzFile):
+            raise ValueError("it holds a single array")
+        with archive:
+            return set(archive.files)
+
+
 def read_npz(path: Path, keys: list[str]) -> list[np.ndarray]:
     """The arrays called ``keys`` of a ``.npz`` file."""
-    with reading(path, f"a .npz file with {', '.join(keys)}"), np.load(path, allow_pickle=False) as archive:
+    expected = f"a .npz file with {', '.join(keys)}"
+    npz_names(path, expected)
+    with reading(path, expected), np.load(path, allow_pickle=False) as archive:
         return [archive[key] for key in keys]
 
 
@@ -87,6 +103,8 @@ class _ArraysOnly(pickle.Unpickler):
         {
             ("numpy.core.multiarray", "_reconstruct"),
             ("numpy._core.multiarray", "_reconstruct"),
+            ("numpy.core.numeric", "_frombuffer"),
+            ("numpy._core.numeric", "_frombuffer"),
             ("numpy", "ndarray"),
             ("numpy", "dtype"),
             ("_codecs", "encode"),

@@ -5,10 +5,14 @@ Without ``train`` and ``test`` folders, ``DIR/CLASS/*.png`` is the training spli
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from trainers.data import Dataset, Samples, Split, dataset
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 SUFFIXES = (".png", ".jpg", ".jpeg")
 LAYOUT = "DIR/CLASS/IMAGE.png, or DIR/train/CLASS/IMAGE.png and DIR/test/CLASS/IMAGE.png (PNG or JPEG)"
@@ -50,8 +54,7 @@ class Folder(Dataset):
             for file in files:
                 try:
                     with Image.open(file) as image:
-                        grey = image.mode in ("1", "L", "I;16")
-                        pixels = np.asarray(image.convert("L" if grey else "RGB"))
+                        pixels = _pixels(image)
                 except (UnidentifiedImageError, OSError, SyntaxError) as error:
                     raise ValueError(f"{file} is not a readable image ({error}). Replace or remove it.") from None
                 first = first or (file, pixels.shape[:2])
@@ -81,3 +84,10 @@ class Folder(Dataset):
         elif split == "test":
             raise ValueError(f"{root} has no test split. Expected {LAYOUT}.")
         return root
+
+
+def _pixels(image: "Image.Image") -> np.ndarray:
+    """(H, W) or (H, W, 3) uint8; of 16 bits the upper eight, because Pillow's own conversion clips them to white."""
+    if image.mode.startswith("I;16"):
+        return (np.asarray(image) >> 8).astype(np.uint8)
+    return np.asarray(image.convert("L" if image.mode in ("1", "L") else "RGB"))

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from trainers.data import Dataset, Samples, Split, dataset
-from trainers.datasets.files import read_npz, reading
+from trainers.datasets.files import npz_names, read_npz, reading
 
 NAMES = {
     "train": (("x_train", "y_train"), ("train_images", "train_labels"), ("images", "labels")),
@@ -52,8 +52,7 @@ class Npz(Dataset):
         if not self.location:
             raise FileNotFoundError("npz needs a file, as in npz:mydata.npz.")
         path = Path(self.location)
-        with reading(path, EXPECTED), np.load(path, allow_pickle=False) as archive:
-            present = set(archive.files)
+        present = npz_names(path, EXPECTED)
         for pair in NAMES[split]:
             if present.issuperset(pair):
                 return pair
@@ -67,4 +66,6 @@ class Npz(Dataset):
         labels = labels.reshape(-1) if labels.ndim == 2 and labels.shape[1] == 1 else labels
         if labels.ndim != 1 or labels.dtype.kind not in "iu" or len(labels) == 0 or labels.min() < 0:
             raise ValueError(f"{path}: labels must be class numbers from 0, (N,), got {labels.dtype} {labels.shape}.")
+        if split == "test" and labels.max() > (largest := self._labels("train").max()):
+            raise ValueError(f"{path}: test labels go to {labels.max()}, training labels only to {largest}.")
         return labels.astype(np.int64)
