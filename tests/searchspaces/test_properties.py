@@ -1,0 +1,117 @@
+"""What holds for every architecture of every space: JSON, keys in other processes, exact costs, gradients.
+
+The exhaustive tier prices 1,000 architectures of each space where the default run prices 200.
+"""
+
+import json
+import random
+import subprocess
+import sys
+from functools import cache
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from objectives.counting import count
+from searchspaces import SEARCH_SPACES, Architecture, SearchSpace, architecture_cost, build
+
+IMAGE = (3, 16, 16)
+spaces = pytest.mark.parametrize("name", sorted(SEARCH_SPACES))
+
+
+@cache
+def space(name: str) -> SearchSpace:
+    return SEARCH_SPACES[name](IMAGE, 10)
+
+
+def draws(name: str, number: int, seed: int = 0) -> list[Architecture]:
+    """Different architectures, drawn uniformly from the assignments; fewer where the space is used up."""
+    generator, found = random.Random(seed), {}
+    for _ in range(20 * number):
+        architecture = space(name).decode(space(name).draw(generator))
+        found[architecture.key] = architecture
+        if len(found) == number:
+            break
+    return list(found.values())
+
+
+@spaces
+@settings(max_examples=1_000, deadline=None, suppress_health_check=list(HealthCheck), database=None)
+@given(data=st.data())
+def test_every_assignment_decodes_and_survives_json(name: str, data: st.DataObject) -> None:
+    choices = {c.name: st.sampled_from(c.options) for c in space(name).choices}
+    architecture = space(name).decode(data.draw(st.fixed_dictionaries(choices)))
+    text = json.dumps(architecture.to_json())
+    assert Architecture.from_json(json.loads(text)) == architecture
+    assert Architecture.from_json(json.loads(text)).key == architecture.key
+
+
+def test_keys_are_the_same_in_another_process() -> None:
+    code = (
+        "import json, sys; from searchspaces import Architecture\n"
+        "print(json.dumps([Architecture.from_json(a).key for a in json.load(sys.stdin)]))"
+    )
+    found = [architecture for name in sorted(SEARCH_SPACES) for architecture in draws(name, 1_000)]
+    sent = json.dumps([architecture.to_json() for architecture in found])
+    result = subprocess.run([sys.executable, "-c", code], input=sent, capture_output=True, text=True, check=True)
+    assert json.loads(result.stdout) == [architecture.key for architecture in found]
+
+
+def unfuse(module: Any) -> bool:
+    """Whether ``module`` ran in a fused form, which it no longer does."""
+    was = bool(getattr(module, "fused", False))
+    if was:
+        module.fused = False
+    return was
+
+
+def check_cost(architecture: Architecture) -> None:
+    """Holds the closed forms to FlopCounterMode on the meta device, of the unfused form and of the form that is run."""
+    cost, label = architecture_cost(architecture), architecture.label()
+    with torch.device("meta"):
+        model = build(architecture)
+    executed = counted = count(model, IMAGE)
+    fused = [module for module in model.modules() if unfuse(module)]
+    if fused:
+        counted = count(model, IMAGE)
+    if "sparse" not in label:  # a masked matrix is counted dense; its macs are its non-zeros
+        assert cost.macs + cost.transform_macs == counted.macs, label
+    assert cost.macs_executed == executed.macs, label
+    assert cost.parameters == sum(p.numel() for p in model.parameters()), label
+    assert cost.trainable_parameters == sum(p.numel() for p in model.parameters() if p.requires_grad), label
+    assert cost.elementwise_flops == executed.elementwise_flops, label
+    assert cost.transform_flops == executed.transform_flops, label
+    state = model.state_dict().values()
+    assert cost.checkpoint_bytes == sum(t.numel() * t.element_size() for t in state), label
+
+
+@spaces
+def test_the_cost_of_two_hundred_architectures_is_what_counting_gives(name: str) -> None:
+    for architecture in draws(name, 200):
+        check_cost(architecture)
+
+
+@pytest.mark.exhaustive
+@spaces
+def test_the_cost_of_a_thousand_architectures_is_what_counting_gives(name: str) -> None:
+    for architecture in draws(name, 1_000, seed=1):
+        check_cost(architecture)
+
+
+@spaces
+def test_fifty_architectures_run_forward_and_backward(name: str) -> None:
+    cheap = [a for a in draws(name, 300) if architecture_cost(a).macs <= 20_000_000][:50]
+    assert len(cheap) == 50
+    for architecture in cheap:
+        model = build(architecture, seed=1)
+        image = torch.rand(2, *IMAGE, requires_grad=True)
+        logits = model(image)
+        logits.square().sum().backward()
+        assert logits.shape == (2, 10)
+        assert torch.isfinite(logits).all()
+        assert image.grad is not None
+        assert torch.isfinite(image.grad).all(), architecture.label()
+        assert image.grad.abs().sum() > 0, architecture.label()
