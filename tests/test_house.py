@@ -40,7 +40,9 @@ def test_help_imports_nothing_heavy() -> None:
     assert imported(code).isdisjoint(HEAVY)
 
 
-@pytest.mark.parametrize("name", ["search", "status", "pareto", "show", "export", "evaluate", "data"])
+@pytest.mark.parametrize(
+    "name", ["search", "status", "pareto", "show", "export", "evaluate", "data", "cost", "spaces", "known"]
+)
 def test_every_command_has_help_with_an_example(name: str) -> None:
     result = subprocess.run([sys.executable, "-m", "nas", name, "--help"], capture_output=True, text=True)
     assert result.returncode == 0

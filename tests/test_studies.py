@@ -34,3 +34,45 @@ def test_a_study_over_every_space_runs(study_file: Callable[..., Path], tmp_path
     assert not errors, errors
     assert len(study.complete) == 3
     assert study.export("knee", tmp_path / "out").is_dir()
+
+
+AXES = ("freeze", "permutation", "kernel", "dilation", "conv", "tokens", "omega")
+"""Choices of the five axes: freeze pattern, permutation, kernel and dilation, placement, split."""
+
+
+def test_a_study_over_mixing_tries_every_option_of_all_five_axes_and_shows_them(
+    study_file: Callable[..., Path],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    path = study_file(
+        trials=80,
+        space={"kind": "mixing", "choices": {"depth": [2]}},
+        data={"name": "digits", "limit": 60},
+        training={"epochs": 1, "batch_size": 48},
+        objectives=["accuracy", "macs"],
+        bounds={"macs": 2e6},
+        search={"sampler": "random"},
+    )
+    study = nas.search(path, out=tmp_path / "run")
+    tried: dict[str, set[Any]] = {axis: set() for axis in AXES}
+    for record in study.complete:
+        for name in study.space(record).effective(record.picks):
+            axis = name.split(".")[-1]
+            if axis in tried:
+                tried[axis].add(record.picks[name])
+    options = study.settings.space["choices"]
+    for axis in AXES:
+        expected = options.get(axis) or options[f"s1.{axis}"]
+        assert tried[axis] == set(expected), axis
+
+    from nas.cli import main
+
+    monkeypatch.setattr("sys.argv", ["nas", "pareto", str(study.directory)])
+    monkeypatch.setenv("COLUMNS", "400")
+    capsys.readouterr()
+    with pytest.raises(SystemExit):
+        main()
+    header = capsys.readouterr().out
+    assert all(f" {axis} " in header for axis in AXES)
