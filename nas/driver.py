@@ -84,7 +84,7 @@ class Driver:
             proposal = self.proposer.resume(event["picks"], event.get("memory", {}))
             while len(self.running) >= self.executor.slots:
                 self._collect()
-            self._start(self._plan(event["number"], proposal), proposal)
+            self._admit(self._plan(event["number"], proposal), proposal)
         while True:
             while self._missing() > 0 and len(self.running) < self.executor.slots and not self.end:
                 self._propose()
@@ -102,25 +102,32 @@ class Driver:
         return self.problem.settings.trials - counted - len(self.running)
 
     def _propose(self) -> None:
-        """Draws the next candidate: hands it out, or records why it is not worth a training."""
+        """Draws the next candidate, again if it was tried already, and admits it."""
         number, self.next_number = self.next_number, self.next_number + 1
         for draw in range(REDRAWS):
             proposal = self.proposer.ask(number, draw, explore=draw >= REDRAWS // 2)
             plan = self._plan(number, proposal)
             earlier = self.by_key.get(plan.key)
-            pending = any(plan.key == other.key for other, _ in self.running.values())
-            if not pending and (earlier is None or earlier.violations):
+            if not self._pending(plan) and (earlier is None or earlier.violations):
                 break
             if draw < REDRAWS - 1:
                 self.proposer.forget(proposal)
         self.history.event("asked", number, picks=proposal.picks, key=plan.key, memory=proposal.memory)
-        if pending or earlier is not None:
+        self._admit(plan, proposal)
+        self._check_barren()
+
+    def _pending(self, plan: TrialPlan) -> bool:
+        return any(plan.key == other.key for other, _ in self.running.values())
+
+    def _admit(self, plan: TrialPlan, proposal: Proposal) -> None:
+        """Hands a candidate out, unless it was tried already or breaks a bound: then that is recorded."""
+        earlier = self.by_key.get(plan.key)
+        if earlier is not None or self._pending(plan):
             self._book_duplicate(plan, proposal, earlier)
         elif violations := self.probe.violations(plan.measured):
-            self._end(plan._record("infeasible", violations=violations), proposal)
+            self._end(plan.record("infeasible", violations=violations), proposal)
         else:
             self._start(plan, proposal)
-        self._check_barren()
 
     def _plan(self, number: int, proposal: Proposal) -> TrialPlan:
         problem, settings = self.problem, self.problem.settings
@@ -146,7 +153,7 @@ class Driver:
         )
 
     def _book_duplicate(self, plan: TrialPlan, proposal: Proposal, earlier: TrialRecord | None) -> None:
-        record = plan._record(
+        record = plan.record(
             "duplicate",
             measured=earlier.measured if earlier else {},
             violations=earlier.violations if earlier else {},

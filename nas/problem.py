@@ -9,12 +9,14 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from nas.errors import WrongInputError, user_input
 from nas.plugins import load_plugins
 from nas.pricing import price
 from nas.settings import Settings, construct
 from objectives import OBJECTIVES, Candidate, Objective, cost
+from objectives.costs import Count
 from searchspaces import SEARCH_SPACES, Architecture, SearchSpace, Value, build
 from searchspaces.registry import lookup
 from trainers import DATASETS, TRAINERS, Dataset, Trainer, TrainingData, training_data
@@ -192,8 +194,10 @@ class Probe:
         """Value and settings of every cost of an architecture, by name."""
         if not self.costs:
             return {}, {}
-        with torch.device("meta"):
-            model = build(architecture)
+        model: nn.Module = nn.Identity()
+        if not all(isinstance(objective, Count) for objective in self.costs.values()):
+            with torch.device("meta"):  # somebody's own objective of shapes may look at the module itself
+                model = build(architecture)
         candidate = Candidate(model, architecture.input, known=price(architecture).counts)
         values = {name: objective.measure(candidate) for name, objective in self.costs.items()}
         return values, {name: objective.settings(candidate) for name, objective in self.costs.items()}

@@ -11,7 +11,7 @@ import safetensors.torch
 import torch
 
 from nas.plugins import load_plugins
-from nas.records import Failure, TrialRecord
+from nas.records import Failure, Status, TrialRecord
 from objectives import Candidate, Objective
 from searchspaces import Architecture, Network, Value, build
 from trainers import Epoch, Trainer, TrainingData
@@ -47,9 +47,10 @@ class TrialPlan:
 
     def failed(self, failure: Failure, error: str, seconds: dict[str, float] | None = None) -> "TrialOutcome":
         """The outcome of a trial that ended without its values."""
-        return TrialOutcome(self._record("failed", failure=failure, error=error, seconds=seconds or {}))
+        return TrialOutcome(self.record("failed", failure=failure, error=error, seconds=seconds or {}))
 
-    def _record(self, status: Any, **details: Any) -> TrialRecord:
+    def record(self, status: Status, **details: Any) -> TrialRecord:
+        """The record of this plan, ended as ``status``; ``details`` are further fields."""
         return TrialRecord(
             number=self.number,
             status=status,
@@ -114,7 +115,7 @@ def run_trial(plan: TrialPlan, data: TrainingData, report: Callable[[Epoch], Non
             model.eval()
             measure("training")
             seconds["measure"] = time.perf_counter() - started - seconds["build"] - seconds["train"]
-        record = plan._record("complete", measured=measured, settings=settings, seconds=seconds)
+        record = plan.record("complete", measured=measured, settings=settings, seconds=seconds)
         return TrialOutcome(record, serialize(model))
     except Exception as error:  # the one place where an exception becomes a failed trial
         seconds["total"] = time.perf_counter() - started

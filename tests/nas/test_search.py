@@ -226,3 +226,19 @@ def test_golden_records(study_file: StudyFile, tmp_path: Path, repository: Path)
         assert new["measured"]["macs"] == old["measured"]["macs"]
         assert new["measured"]["accuracy"] == pytest.approx(old["measured"]["accuracy"], abs=2.1 / 40)
         assert new["measured"]["robust_accuracy"] == pytest.approx(old["measured"]["robust_accuracy"], abs=2.1 / 20)
+
+
+def test_a_kill_between_asking_and_recording_trains_nothing_that_is_infeasible_or_known(
+    study_file: StudyFile, tmp_path: Path
+) -> None:
+    path = study_file(trials=4, bounds={"macs": 8_000}, search={"sampler": "random"})
+    whole = nas.search(path, out=tmp_path / "run")
+    log = tmp_path / "run" / "trials.jsonl"
+    lines = log.read_text().splitlines(keepends=True)
+    infeasible = next(i for i, line in enumerate(lines) if json.loads(line)["status"] == "infeasible")
+    log.write_text("".join(lines[:infeasible]))
+    events = tmp_path / "run" / "events.jsonl"
+    asked = events.read_text().splitlines(keepends=True)
+    events.write_text("".join(line for line in asked if json.loads(line)["number"] <= infeasible))
+    again = nas.search(path, out=tmp_path / "run")
+    assert without_times(again.records) == without_times(whole.records)
