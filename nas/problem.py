@@ -78,14 +78,16 @@ def find_space(settings: Settings, input: tuple[int, int, int], classes: int) ->
         WrongInputError: if it is unknown, its settings are wrong or a choice is narrowed to what it cannot be.
     """
     table = dict(settings.space)
-    kind, choices = table.pop("kind", None), table.pop("choices", {})
+    kind, choices, removed = table.pop("kind", None), _dotted(table.pop("choices", {})), table.pop("remove", [])
     with user_input("space"):
         if kind is None:
             raise ValueError(f"kind is missing. Known: {', '.join(sorted(SEARCH_SPACES))}.")
         factory = lookup(SEARCH_SPACES, "search space", kind)
     space = construct(factory, table, "space", input=input, classes=classes)
     with user_input("space.choices"):
-        return space.narrow(_dotted(choices))
+        space = space.narrow(choices)
+    with user_input("space.remove"):
+        return space.remove(removed)
 
 
 def _dotted(choices: Mapping[str, Any]) -> dict[str, Any]:

@@ -105,7 +105,7 @@ class Settings:
         objectives: names of the objectives: registered ones, or tables ``[objective.NAME]`` with a ``kind``.
         seed: everything random follows from it.
         trials: trials to run; those count that ended complete, failed or truncated.
-        space: ``kind``, the settings of that space, and ``choices`` that narrow it by name.
+        space: ``kind``, the settings of that space, ``choices`` that narrow it by name, ``remove``: choices left out.
         bounds: largest value of a cost, by objective name; dearer candidates are never trained.
         training: ``kind`` (default ``supervised``) and the settings of that trainer.
         objective: settings of the objectives, by name.

@@ -136,6 +136,22 @@ class SearchSpace:
 
         return replace(self, choices=tuple(narrowed(choice) for choice in self.choices))
 
+    def remove(self, names: Sequence[str]) -> "SearchSpace":
+        """The space without the named choices: each stays at its first option.
+
+        Raises:
+            ValueError: if a name is unknown.
+        """
+        first = {choice.name: choice.options[0] for choice in self.choices}
+        return self.narrow({full: first[full] for name in names for full in self._named(name)})
+
+    def _named(self, name: str) -> list[str]:
+        """Full names of the choices that a full name or a name without its stage stands for."""
+        full = [choice.name for choice in self.choices if name in (choice.name, choice.name.split(".")[-1])]
+        if not full:
+            raise ValueError(unknown("choice", name, {choice.name for choice in self.choices}))
+        return full
+
     def effective(self, picks: Picks) -> set[str]:
         """Names of the choices that make a difference to the network of ``picks``, changed one at a time."""
         key = self.decode(picks).key

@@ -68,7 +68,9 @@ class SMixer(TokenMixer):
         return frozenset({"spatial", "channel"})
 
     def canonical(self) -> "SMixer":
-        return replace(self, dilation=2, l_stack=2) if self.branches == "h" else self
+        # One plain convolution is the same branch by either name.
+        single = self.branches == "h" or (self.branches == "l" and self.l_stack == self.dilation == 1)
+        return replace(self, branches="h", dilation=2, l_stack=2) if single else self
 
     def label(self) -> str:
         stack = "" if self.branches == "h" else f" {self.l_stack}xd{self.dilation}"

@@ -69,6 +69,7 @@ def test_wrong_keys_and_values_are_named(study_file: StudyFile, override: str, m
             {"space": {"kind": "convmixer", "choices": {"patch": [3]}}},
             "choice 'patch' cannot be 3 .* Allowed: 1, 2, 4, 8",
         ),
+        ({"space": {"kind": "convmixer", "remove": ["dilatoin"]}}, "space.remove: unknown choice 'dilatoin'. Did you"),
         ({"space": {"kind": "convmixer", "depth": 3}}, r"\[space\] has an unknown key 'depth'"),
         ({"space": {"kind": "convmixer", "filters_as_init": 1}}, "space.filters_as_init must be a valid boolean"),
         ({"training": {"kind": "supervized"}}, "unknown trainer 'supervized'. Did you mean 'supervised'?"),
@@ -141,3 +142,10 @@ def test_construct_checks_functions_as_it_does_classes() -> None:
     assert construct(factory, {"scale": 3}, "space", input=2) == 6
     with pytest.raises(WrongInputError, match="unknown key 'input'"):
         construct(factory, {"input": 3}, "space", input=2)
+
+
+def test_a_removed_choice_stays_at_its_first_option(study_file: StudyFile) -> None:
+    space = {"kind": "convmixer", "remove": ["dilation", "depth"], "choices": {"depth": [3, 1]}}
+    choices = {c.name: c.options for c in Problem.of(read_settings(study_file(space=space))).space.choices}
+    assert (choices["s1.dilation"], choices["s2.dilation"], choices["depth"]) == ((1,), (1,), (3,))
+    assert len(choices["s1.freeze"]) == 3

@@ -115,3 +115,26 @@ def test_fifty_architectures_run_forward_and_backward(name: str) -> None:
         assert image.grad is not None
         assert torch.isfinite(image.grad).all(), architecture.label()
         assert image.grad.abs().sum() > 0, architecture.label()
+
+
+@spaces
+def test_a_changed_pick_changes_the_key_exactly_if_it_changes_the_network(name: str) -> None:
+    generator, of, image = random.Random(2), space(name), torch.rand(2, *IMAGE)
+
+    def built(architecture: Architecture) -> tuple[Any, ...]:
+        model, cost = build(architecture, seed=3).train(), architecture_cost(architecture)
+        return (*model(image).flatten().tolist(), cost.macs, cost.parameters, cost.trainable_parameters)
+
+    def affordable(architecture: Architecture) -> bool:
+        return architecture_cost(architecture).macs <= 4_000_000
+
+    drawn = (of.draw(generator) for _ in range(1_000))
+    for picks in [p for p in drawn if affordable(of.decode(p))][:2]:
+        networks = {of.decode(picks).key: built(of.decode(picks))}
+        for choice in of.choices:
+            for option in choice.options:
+                changed = of.decode({**picks, choice.name: option})
+                if changed.key not in networks and affordable(changed):
+                    network = built(changed)
+                    assert network not in networks.values(), (of.decode(picks).label(), choice.name, option)
+                    networks[changed.key] = network
