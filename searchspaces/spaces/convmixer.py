@@ -59,7 +59,8 @@ def convmixer(input: Shape, classes: int, *, filters_as_init: bool = False) -> S
     def block(picks: Picks, group: str) -> ConvMixerBlock:
         freeze = cast(Freeze, picks[f"{group}.freeze"])
         filters = str(picks[f"{group}.filters"]) if freeze == "chans" or filters_as_init else "random"
-        kernel, dilation = int(picks[f"{group}.kernel"]), int(picks[f"{group}.dilation"])
+        kernel, side = int(picks[f"{group}.kernel"]), max(height, width) // int(picks["patch"])
+        dilation = min(int(picks[f"{group}.dilation"]), side)  # taps farther apart see padding alone
         return ConvMixerBlock(token=Depthwise(kernel, dilation, filters), freeze=freeze)
 
     def to_architecture(picks: Picks) -> Architecture:

@@ -203,7 +203,8 @@ def _isotropic_stem(tokens_by: str, input: Shape, dim: int, tokens: int) -> Embe
 
 
 def _token_mixer(picks: StagePicks, shape: Shape, gamma: int | None, *, filters_as_init: bool) -> TokenMixer:
-    kernel, dilation, permutation = picks.kernel, picks.dilation, picks.permutation
+    kernel, permutation = picks.kernel, picks.permutation
+    dilation = min(picks.dilation, max(shape[1:]))  # taps farther apart see padding alone
     filters = picks.filters if picks.freeze == "chans" or filters_as_init else "random"
     convolutions: dict[str, Callable[[], TokenMixer]] = {
         "depthwise": lambda: Depthwise(kernel, dilation, filters),

@@ -74,18 +74,19 @@ def spartan(input: Shape, classes: int) -> SearchSpace:
         stem = SpartanStem(int(picks["s1.width"]), int(picks["stem_stride"]))
         _, height, width = stem.output(input)
         fitting = max(1, min(height, width).bit_length() - 1)
-        stages = [_stage(picks, number) for number in range(1, min(int(picks["stages"]), fitting) + 1)]
+        grids = range(min(int(picks["stages"]), fitting))
+        stages = [_stage(picks, n + 1, side=max(height, width) >> n) for n in grids]
         return Architecture(input, classes, stem, tuple(stages), AverageHead())
 
     return SearchSpace("spartan", tuple(choices), to_architecture)
 
 
-def _stage(picks: Picks, number: int) -> Stage:
+def _stage(picks: Picks, number: int, *, side: int) -> Stage:
     s = f"s{number}."
     token = SMixer(
         branches=cast(Branches, picks[s + "branches"]),
         kernel=int(picks[s + "kernel"]),
-        dilation=int(picks[s + "dilation"]),
+        dilation=min(int(picks[s + "dilation"]), side),  # taps farther apart see padding alone
         l_stack=int(picks[s + "l_stack"]),
         conv="full" if number <= int(picks["hybrid"]) else "depthwise",
         fd=picks[s + "fd"] == "on",
