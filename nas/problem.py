@@ -137,6 +137,8 @@ class Problem:
             if hasattr(objective, "epsilon") and "epsilon" not in settings.objective.get(name, {}):
                 objectives[name] = replace(objective, epsilon=dataset.epsilon)  # type: ignore[type-var]
         probe = Probe(space, objectives, settings.bounds)
+        with user_input("space"):
+            probe.check_options()
         probe.check_bounds()
         reference = {n: _reference(n, objectives[n], settings, probe) for n in settings.objectives}
         resolved = replace(
@@ -232,6 +234,17 @@ class Probe:
                     if value(trial) < best:
                         best, picks = value(trial), trial
         return sign * best
+
+    def check_options(self) -> None:
+        """Prices an architecture with each option of each choice, so that one which cannot be is met before training.
+
+        Raises:
+            ValueError: of the node that cannot be, with the values that can.
+        """
+        first = {choice.name: choice.options[0] for choice in self.space.choices}
+        for choice in self.space.choices:
+            for option in choice.options:
+                price(self.space.decode({**first, choice.name: option}))
 
     def check_bounds(self) -> None:
         """Makes sure that some architecture of the space keeps the bounds.

@@ -70,6 +70,10 @@ def test_wrong_keys_and_values_are_named(study_file: StudyFile, override: str, m
             "choice 'patch' cannot be 3 .* Allowed: 1, 2, 4, 8",
         ),
         ({"space": {"kind": "convmixer", "remove": ["dilatoin"]}}, "space.remove: unknown choice 'dilatoin'. Did you"),
+        (
+            {"space": {"kind": "mixing", "tokens_by": "patch", "choices": {"tokens": [16, 9]}}},
+            r"space: tokens cut into patches must be .* got 9 for input .* Allowed: 1, 4, 16, 64",
+        ),
         ({"space": {"kind": "convmixer", "depth": 3}}, r"\[space\] has an unknown key 'depth'"),
         ({"space": {"kind": "convmixer", "filters_as_init": 1}}, "space.filters_as_init must be a valid boolean"),
         ({"training": {"kind": "supervized"}}, "unknown trainer 'supervized'. Did you mean 'supervised'?"),
