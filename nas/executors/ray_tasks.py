@@ -35,6 +35,8 @@ class RayExecutor:
         self.running: dict[Any, TrialPlan] = {}
         address = None if settings.ray in (None, "local") else settings.ray
         local: dict[str, Any] = {"num_cpus": settings.workers, "include_dashboard": False} if address is None else {}
+        if address is not None:
+            _use_token()
         with user_input("execution.ray"):
             try:
                 ray.init(address=address or "local", log_to_driver=False, logging_level=logging.ERROR, **local)
@@ -66,3 +68,12 @@ class RayExecutor:
         for task in self.running:
             ray.cancel(task, force=True)
         ray.shutdown()
+
+
+def _use_token() -> None:
+    """Shows a cluster this user's token, if there is one: clusters of Ray 2.60 ask for it, and joining sends none."""
+    try:
+        from ray._private.authentication import authentication_token_setup as tokens
+    except ImportError:  # an older Ray knows no tokens
+        return
+    tokens.maybe_enable_token_auth_if_token_available(warn_if_disabled=False)

@@ -2,8 +2,12 @@
 
 import os
 import signal
+import subprocess
+import sys
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -72,3 +76,22 @@ def test_a_worker_that_dies_is_a_failed_outcome_and_the_next_trial_runs(data: Tr
     assert (record.number, record.status, record.failure) == (3, "failed", "worker_lost")
     executor.submit(plan(data, 4))
     assert executor.wait().record.status == "complete"
+
+
+@pytest.mark.slow
+def test_trials_run_on_a_cluster_that_is_named(data: TrainingData, tmp_path: Path) -> None:
+    command = [Path(sys.executable).with_name("ray"), "start", "--head", "--port", "6397", "--num-cpus", "1", "--block"]
+    options = ["--include-dashboard=false", "--disable-usage-stats", "--temp-dir", "/tmp/nas-test-ray"]
+    with open(tmp_path / "head.log", "w") as log:
+        head = subprocess.Popen([*command, *options], stdout=log, stderr=log, start_new_session=True)
+    try:
+        deadline = time.monotonic() + 60
+        while "Ray runtime started" not in (tmp_path / "head.log").read_text():
+            assert time.monotonic() < deadline, (tmp_path / "head.log").read_text()
+            time.sleep(0.2)
+        with RayExecutor(data, ExecutionSettings(workers=1, ray="127.0.0.1:6397")) as executor:
+            executor.submit(plan(data, 1))
+            assert executor.wait().record.status == "complete"
+    finally:
+        os.killpg(head.pid, signal.SIGTERM)
+        head.wait(timeout=60)
