@@ -36,11 +36,13 @@ class ConvMixerBlock(Block):
         token: spatial mixer, published as a depthwise convolution.
         channel: channel mixer, published as a 1x1 convolution.
         freeze: which of the two is trained (2503.16760): ``full``, ``chans``, ``space``.
+        freeze_norm: keep the factors and offsets of the norms as they start; their statistics follow the data.
     """
 
     token: TokenMixer = Depthwise()  # noqa: RUF009 (frozen)
     channel: ChannelMixer = Pointwise()  # noqa: RUF009
     freeze: Freeze = "full"
+    freeze_norm: bool = False
 
     def __post_init__(self) -> None:
         if self.freeze not in FREEZE_PATTERNS:
@@ -54,7 +56,7 @@ class ConvMixerBlock(Block):
     def cost(self, shape: Shape) -> Cost:
         channels, positions = shape[0], shape[1] * shape[2]
         size = channels * positions
-        activated = elementwise(size, kept=size) + batch_norm(channels, positions)
+        activated = elementwise(size, kept=size) + batch_norm(channels, positions, trained=not self.freeze_norm)
         residual = elementwise(size)
         return (
             self.token.cost(shape, self.freeze)
@@ -66,7 +68,7 @@ class ConvMixerBlock(Block):
 
     def label(self) -> str:
         channel = "" if self.channel == Pointwise() else f" + {self.channel.label()}"
-        return f"{self.token.label()}{channel} {self.freeze}"
+        return f"{self.token.label()}{channel} {self.freeze}" + " norms" * self.freeze_norm
 
     def build(self, shape: Shape) -> nn.Module:
         return ConvMixer(shape, self)
@@ -155,6 +157,9 @@ class ConvMixer(nn.Module):
         self.token_norm, self.channel_norm = nn.BatchNorm2d(shape[0]), nn.BatchNorm2d(shape[0])
         self.activation = nn.GELU()
         freeze(spec.freeze, (self.token, self.channel))
+        if spec.freeze_norm:
+            self.token_norm.requires_grad_(False)
+            self.channel_norm.requires_grad_(False)
 
     def forward(self, x: Tensor) -> Tensor:
         x = x + self.token_norm(self.activation(self.token(x)))

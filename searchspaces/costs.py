@@ -123,12 +123,12 @@ def elementwise(operations: int, kept: int = 0) -> Cost:
     return Cost(elementwise_flops=operations, activations=kept)
 
 
-def batch_norm(channels: int, positions: int) -> Cost:
+def batch_norm(channels: int, positions: int, *, trained: bool = True) -> Cost:
     """BatchNorm over (B, C, ...): 2 operations an element; keeps its input, mean and deviation."""
     return Cost(
         elementwise_flops=2 * channels * positions,
         parameters=2 * channels,
-        trainable_parameters=2 * channels,
+        trainable_parameters=2 * channels if trained else 0,
         buffer_bytes=4 * 2 * channels + 8,
         activations=channels * positions + 2 * channels,
     )

@@ -1,8 +1,8 @@
 """Filter banks of depthwise convolutions: what a frozen bank holds, or a trained one starts from.
 
 Source: Cazenavette, Julin, Lucey, "Rethinking the Role of Spatial Mixing" (2503.16760): random, same, identity, box
-and smoothed filters; ``impulse``, ``normal``, ``heads`` and ``orthogonal`` are controls. Every filter is scaled to the
-L2 norm sqrt(1/3), the expected norm of a random one, so that modes differ in shape and not in gain.
+and smoothed filters; the others are controls. Every filter is scaled to the L2 norm sqrt(1/3), the expected norm of a
+random one, so that modes differ in shape and not in gain.
 """
 
 import math
@@ -25,9 +25,16 @@ FILTER_MODES = {
     "box": "all taps equal",
     "smooth": "smooth(sigma): random filters, each blurred by a Gaussian of sigma taps",
     "heads": "heads(r): r distinct random filters reused over the channels",
+    "taps": "taps(n): n equal taps at random places, independent for each channel",
+    "gauss": "gauss(sigma): a Gaussian bump of sigma taps at a random tap, independent for each channel",
     "orthogonal": "the k^2 filters of each channel form an orthonormal basis; needs multiplier = k^2",
 }
-"""Name of each mode -> what the bank holds. ``smooth`` and ``heads`` take a number: ``smooth(1.5)``, ``heads(4)``."""
+"""Name of each mode -> what the bank holds."""
+
+NUMBERED = ("smooth", "heads", "taps", "gauss")
+"""Modes that take a number, as in ``smooth(1.5)``."""
+WHOLE = ("heads", "taps")
+"""Those whose number is a whole one."""
 
 FILTER_NORM = math.sqrt(1 / 3)
 
@@ -43,11 +50,11 @@ def parse_filters(mode: str) -> tuple[str, float | None]:
     if name not in FILTER_MODES:
         raise ValueError(unknown("filter mode", name, FILTER_MODES))
     number = float(match[2]) if match and match[2] else None
-    if name in ("smooth", "heads") and not number:
+    if name in NUMBERED and not number:
         raise ValueError(f"filter mode {name!r} takes a positive number, as in {name}(1), got {mode!r}.")
-    if name == "heads" and number != int(number or 1):
-        raise ValueError(f"filter mode 'heads' takes a whole number, as in heads(4), got {mode!r}.")
-    if name not in ("smooth", "heads") and name != mode:
+    if name in WHOLE and number != int(number or 1):
+        raise ValueError(f"filter mode {name!r} takes a whole number, as in {name}(4), got {mode!r}.")
+    if name not in NUMBERED and name != mode:
         raise ValueError(f"filter mode {name!r} takes no number, got {mode!r}.")
     return name, number
 
@@ -63,6 +70,8 @@ def canonical_filters(mode: str, kernel: int, multiplier: int = 1) -> str:
         raise ValueError(f"orthogonal filters need multiplier = kernel^2 = {kernel**2}, got {multiplier}.")
     if (name == "heads" and number == 1) or (name == "same_per_multiplier" and multiplier == 1):
         return "same"
+    if name == "taps" and number is not None and number >= kernel**2:
+        return "box"
     return name if number is None else f"{name}({np.format_float_positional(number, trim='-')})"
 
 
@@ -95,6 +104,13 @@ def filter_bank(mode: str, channels: int, kernel: int, generator: torch.Generato
         bank = _blur(uniform(n), float(number or 1.0))
     elif name == "box":
         bank = torch.ones(n, k, k)
+    elif name == "taps":
+        ranks = torch.rand(n, k * k, generator=generator).argsort(1).argsort(1)
+        bank = (ranks < int(number or 1)).float().view(n, k, k)
+    elif name == "gauss":
+        centres = torch.randint(k, (2, n, 1), generator=generator)
+        rows, columns = torch.exp(-0.5 * ((torch.arange(k) - centres) / float(number or 1.0)) ** 2)
+        bank = rows[:, :, None] * columns[:, None, :]
     elif name in ("identity", "impulse"):
         centre = (k - 1) // 2 * (k + 1)
         taps = torch.randint(k * k, (n,), generator=generator) if name == "impulse" else torch.full((n,), centre)

@@ -9,7 +9,7 @@ from typing import cast
 
 from searchspaces.architecture import Architecture, Shape, Stage, Value
 from searchspaces.blocks import ConvMixerBlock
-from searchspaces.filters import FILTER_MODES, parse_filters
+from searchspaces.filters import FILTER_MODES, NUMBERED, parse_filters
 from searchspaces.freezing import FREEZE_PATTERNS, Freeze
 from searchspaces.heads import AverageHead
 from searchspaces.operators.depthwise import Depthwise
@@ -28,15 +28,16 @@ class FilterModes:
 
     def __str__(self) -> str:
         names = [name for name in FILTER_MODES if f"{name}(1)" in self or name in self]
-        return ", ".join(f"{name}(NUMBER)" if name in ("smooth", "heads") else name for name in names)
+        return ", ".join(f"{name}(NUMBER)" if name in NUMBERED else name for name in names)
 
 
 @search_space("convmixer")
-def convmixer(input: Shape, classes: int, *, filters_as_init: bool = False) -> SearchSpace:
+def convmixer(input: Shape, classes: int, *, filters_as_init: bool = False, freeze_norm: bool = False) -> SearchSpace:
     """ConvMixers for images ``input`` = (C, H, W).
 
     Args:
         filters_as_init: search the filter mode of trained banks too, as their initialisation.
+        freeze_norm: keep the factors and offsets of all norms of the blocks as they start.
     """
     _, height, width = input
     patches = tuple(p for p in range(1, min(height, width) + 1) if height % p == 0 and width % p == 0)
@@ -61,7 +62,7 @@ def convmixer(input: Shape, classes: int, *, filters_as_init: bool = False) -> S
         filters = str(picks[f"{group}.filters"]) if freeze == "chans" or filters_as_init else "random"
         kernel, side = int(picks[f"{group}.kernel"]), max(height, width) // int(picks["patch"])
         dilation = min(int(picks[f"{group}.dilation"]), side)  # taps farther apart see padding alone
-        return ConvMixerBlock(token=Depthwise(kernel, dilation, filters), freeze=freeze)
+        return ConvMixerBlock(token=Depthwise(kernel, dilation, filters), freeze=freeze, freeze_norm=freeze_norm)
 
     def to_architecture(picks: Picks) -> Architecture:
         depth = int(picks["depth"])

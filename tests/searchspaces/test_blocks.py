@@ -244,3 +244,15 @@ def test_the_patch_stem_reads_every_pixel_once() -> None:
 def test_the_average_head_gives_the_mean_of_every_channel() -> None:
     x = torch.arange(24.0).view(2, 3, 2, 2)
     assert AverageHead().build((3, 2, 2))(x).tolist() == [[1.5, 5.5, 9.5], [13.5, 17.5, 21.5]]
+
+
+def test_frozen_norms_keep_their_factors_and_follow_the_data_all_the_same() -> None:
+    block = ConvMixerBlock(token=Depthwise(3), freeze_norm=True)
+    model = build(Architecture((3, 8, 8), 4, PatchStem(6, 2), (Stage(block, 1),), AverageHead()))
+    before, after = trained(model)
+    for norm in ("blocks.0.token_norm", "blocks.0.channel_norm"):
+        assert torch.equal(before[f"{norm}.weight"], after[f"{norm}.weight"])
+        assert not torch.equal(before[f"{norm}.running_mean"], after[f"{norm}.running_mean"])
+    assert block.cost((6, 4, 4)).trainable_parameters == sum(
+        p.numel() for p in block.build((6, 4, 4)).parameters() if p.requires_grad
+    )

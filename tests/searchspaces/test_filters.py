@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from searchspaces.filters import FILTER_MODES, filter_bank, parse_filters
 from searchspaces.operators.depthwise import Depthwise
 
-NUMBERS = {"smooth": 1.0, "heads": 4.0}
+NUMBERS = {"smooth": 1.0, "heads": 4.0, "taps": 3.0, "gauss": 1.0}
 """Modes that take a number, with the number used here."""
 
 
@@ -175,7 +175,7 @@ def test_a_mode_is_a_name_and_perhaps_a_number(mode: str, parsed: tuple[str, flo
 @pytest.mark.parametrize(
     ("mode", "message"),
     [
-        ("idendity", r"unknown filter mode 'idendity'\. Did you mean 'identity'\? Known: box, heads, identity"),
+        ("idendity", r"unknown filter mode 'idendity'\. Did you mean 'identity'\? Known: box, gauss, heads, identity"),
         ("smoth(1)", r"unknown filter mode 'smoth'\. Did you mean 'smooth'\?"),
         ("smooth(-1)", r"filter mode 'smooth' takes a positive number, as in smooth\(1\), got 'smooth\(-1\)'\."),
         ("", r"unknown filter mode ''\. Known:"),
@@ -190,3 +190,18 @@ def test_a_wrong_mode_is_answered_with_what_is_meant(mode: str, message: str) ->
         parse_filters(mode)
     with pytest.raises(ValueError, match=message):
         Depthwise(filters=mode)
+
+
+def test_taps_are_so_many_equal_ones_at_places_of_their_own() -> None:
+    bank = filter_bank("taps(3)", 200, 5, torch.Generator().manual_seed(0)).flatten(1)
+    assert ((bank > 0).sum(1) == 3).all()
+    assert torch.allclose(bank[bank > 0], torch.tensor((1 / 3) ** 0.5 / 3**0.5))
+    assert ((bank > 0).float().mean(0) > 0.03).all()
+
+
+def test_a_gauss_has_its_peak_anywhere_and_falls_off_by_its_sigma() -> None:
+    bank = filter_bank("gauss(1)", 200, 5, torch.Generator().manual_seed(0)).squeeze(1)
+    assert len(set(bank.flatten(1).argmax(1).tolist())) == 25
+    centred = next(f for f in bank if f.flatten().argmax() == 12)
+    assert (centred[2, 3] / centred[2, 2]).item() == pytest.approx(math.exp(-0.5), rel=1e-5)
+    assert (centred[2, 4] / centred[2, 2]).item() == pytest.approx(math.exp(-2.0), rel=1e-5)
