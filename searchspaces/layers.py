@@ -48,3 +48,17 @@ def make_norm(kind: Norm, channels: int) -> nn.Module:
     if kind == "layer":
         return LayerNorm(channels, eps=1e-6)
     return nn.GroupNorm(1, channels, eps=1e-6) if kind == "group" else nn.Identity()
+
+
+def check_groups(groups: int, channels: int) -> None:
+    """Makes sure that the channels can be cut into so many groups.
+
+    Raises:
+        ValueError: with the numbers of groups that divide the channels.
+    """
+    if groups < 1 or channels % groups:
+        allowed = [g for g in range(1, channels + 1) if channels % g == 0]
+        raise ValueError(
+            f"groups must divide the channels, got groups={groups} for {channels} channels. "
+            f"Allowed: {', '.join(map(str, allowed))}."
+        )

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from searchspaces.architecture import Shape, TokenMixer, spec
 from searchspaces.costs import Cost, convolution
 from searchspaces.freezing import Freeze, Mixer
+from searchspaces.layers import check_groups
 
 
 @spec("convolution")
@@ -44,7 +45,7 @@ class Convolution(TokenMixer):
         return f"conv{self.kernel}{dilation}" + (f" g{self.groups}" if self.groups > 1 else "")
 
     def cost(self, shape: Shape, freeze: Freeze = "full") -> Cost:
-        self.check(shape)
+        check_groups(self.groups, shape[0])
         channels, positions = shape[0], shape[1] * shape[2]
         weights = channels * channels // self.groups * self.kernel**2
         return convolution(positions * weights, weights + channels, channels * positions, trained=freeze != "chans")
@@ -54,17 +55,8 @@ class Convolution(TokenMixer):
         groups = tuple(g for g in (1, 2, 4, 8) if shape[0] % g == 0)
         return {"kernel": (1, 3, 5), "dilation": (1, 2), "groups": groups}
 
-    def check(self, shape: Shape) -> None:
-        """Refuses groups that do not divide the channels."""
-        if self.groups < 1 or shape[0] % self.groups:
-            allowed = [g for g in range(1, shape[0] + 1) if shape[0] % g == 0]
-            raise ValueError(
-                f"groups must divide the channels, got groups={self.groups} for {shape[0]} channels. "
-                f"Allowed: {', '.join(map(str, allowed))}."
-            )
-
     def build(self, shape: Shape) -> "GroupedConvolution":
-        self.check(shape)
+        check_groups(self.groups, shape[0])
         return GroupedConvolution(shape[0], self)
 
 

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from searchspaces.architecture import Shape, TokenMixer, Weights, spec
 from searchspaces.costs import Cost, linear
 from searchspaces.freezing import Freeze, Mixer
+from searchspaces.layers import check_groups
 
 
 @spec("spatial_fc")
@@ -77,7 +78,7 @@ class RandomMix(TokenMixer):
         return frozenset()
 
     def cost(self, shape: Shape, freeze: Freeze = "full") -> Cost:
-        self.check(shape)
+        check_groups(self.groups, shape[0])
         channels, positions = shape[0], shape[1] * shape[2]
         macs = channels * positions * positions
         return Cost(macs=macs, macs_executed=macs, buffer_bytes=4 * self.groups * positions * positions)
@@ -87,17 +88,8 @@ class RandomMix(TokenMixer):
         groups = tuple(g for g in (1, 4, 8, shape[0]) if shape[0] % g == 0)
         return {"init": ("orthogonal", "softmax", "uniform"), "tau": (3.0, 5.0), "groups": groups}
 
-    def check(self, shape: Shape) -> None:
-        """Refuses groups that do not divide the channels."""
-        if self.groups < 1 or shape[0] % self.groups:
-            allowed = [g for g in range(1, shape[0] + 1) if shape[0] % g == 0]
-            raise ValueError(
-                f"groups must divide the channels, got groups={self.groups} for {shape[0]} channels. "
-                f"Allowed: {', '.join(map(str, allowed))}."
-            )
-
     def build(self, shape: Shape) -> "RandomMatrices":
-        self.check(shape)
+        check_groups(self.groups, shape[0])
         return RandomMatrices(shape[1] * shape[2], self)
 
 
