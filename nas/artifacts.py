@@ -1,10 +1,14 @@
-"""Files that are there whole or not at all."""
+"""Files that are there whole or not at all, and the weights of a study's trials within their disk space."""
 
 import contextlib
 import os
+import shutil
+from collections.abc import Iterable
 from pathlib import Path
 
 from nas.errors import StoppedError
+
+WEIGHTS = "weights.safetensors"
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -25,3 +29,48 @@ def write_atomically(path: Path, content: bytes) -> None:
         with contextlib.suppress(OSError):
             temporary.unlink()
         raise StoppedError(f"{path} cannot be written ({error.strerror}). What was finished before is kept.") from None
+
+
+def weights_path(directory: Path, number: int) -> Path:
+    """Where a study keeps the weights of a trial."""
+    return directory / "artifacts" / str(number) / WEIGHTS
+
+
+class Artifacts:
+    """The weights of a study's trials.
+
+    Args:
+        directory: of the study.
+        limit: bytes that they may take; None for any number.
+
+    Attributes:
+        bytes: that they take now.
+    """
+
+    def __init__(self, directory: Path, limit: int | None) -> None:
+        self.directory, self.limit = directory, limit
+        self.sizes: dict[int, int] = {}
+        for path in sorted(directory.glob(f"artifacts/*/{WEIGHTS}"), key=lambda p: p.stat().st_mtime):
+            self.sizes[int(path.parent.name)] = path.stat().st_size
+        self.bytes = sum(self.sizes.values())
+
+    def keep(self, number: int, weights: bytes) -> None:
+        """Writes the weights of a trial.
+
+        Raises:
+            StoppedError: if they cannot be written.
+        """
+        write_atomically(weights_path(self.directory, number), weights)
+        self.bytes += len(weights) - self.sizes.get(number, 0)
+        self.sizes[number] = len(weights)
+
+    def trim(self, front: Iterable[int]) -> None:
+        """Deletes weights of trials that are not on the front, oldest first, until all fit into the limit."""
+        if self.limit is None or self.bytes <= self.limit:
+            return
+        spared = set(front)
+        for number in [n for n in self.sizes if n not in spared]:
+            shutil.rmtree(weights_path(self.directory, number).parent, ignore_errors=True)
+            self.bytes -= self.sizes.pop(number)
+            if self.bytes <= self.limit:
+                return

@@ -201,17 +201,18 @@ def show(directory: Path, trial: int, as_json: bool) -> None:
         return
     from rich.console import Console
 
+    from nas.artifacts import weights_path
     from nas.bill import bill, bill_table
     from nas.diagnosis import diagnosis_tables
     from nas.display import describe
-    from nas.exporting import WEIGHTS, load_weights
+    from nas.exporting import load_weights
     from searchspaces import Architecture
 
     console = Console()
     console.print(describe(record, study.objectives), highlight=False)
     architecture = Architecture.from_json(record.architecture)
     console.print(bill_table(f"trial {trial}", bill(architecture)))
-    weights = directory / "artifacts" / str(trial) / WEIGHTS
+    weights = weights_path(directory, trial)
     if weights.exists():
         for table in diagnosis_tables(load_weights(architecture, weights), architecture.input):
             console.print(table)

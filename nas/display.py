@@ -1,24 +1,26 @@
 """What a person sees in the terminal: live progress, tables of trials, one architecture block by block."""
 
 import time
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from rich.console import Console
-from rich.live import Live
+from rich.live import Live as Screen
 from rich.table import Table
 from rich.text import Text
 
-from nas.pareto import hypervolume, non_dominated
+from nas.live import Live
 from nas.problem import Problem
-from nas.records import COUNTED, TrialRecord
+from nas.records import TrialRecord
 from nas.study import Study
-from objectives import Objective, cost
+from nas.tally import Tally
+from objectives import Objective
 from searchspaces import Architecture
+
+SHOWN = 16
+"""Running trials listed below the changing line."""
 
 
 def number(value: float, scale: str) -> str:
@@ -31,10 +33,10 @@ class Progress:
 
     def __init__(self, console: Console) -> None:
         self.console = console
-        self.live: Live | None = None
+        self.screen: Screen | None = None
         self.shown = 0
         self.before: int | None = None
-        self.started = 0.0
+        self.started = self.updated = 0.0
 
     def begin(self, problem: Problem, directory: Path) -> None:
         """Prints what is searched and starts the clock."""
@@ -50,21 +52,26 @@ class Progress:
         )
         self.started = time.monotonic()
         if self.console.is_terminal:
-            self.live = Live(console=self.console, refresh_per_second=4, transient=True)
-            self.live.start()
+            self.screen = Screen(console=self.console, refresh_per_second=4, transient=True)
+            self.screen.start()
 
-    def update(self, records: list[TrialRecord], running: int) -> None:
-        """Shows the state after a change."""
+    def update(self, tally: Tally, live: Live, artifact_bytes: int) -> None:
+        """Shows the state after a change; on a terminal four times a second at most."""
+        ended = tally.counts.total()
         if self.before is None:
-            self.before = sum(record.status in COUNTED for record in records)
-            self.shown = len(records)
-        line = self._line(records, running)
-        if self.live:
-            self.live.update(Text(line))
-        else:
-            for record in records[self.shown :]:
-                self.console.print(f"{describe(record, self.objectives)}  |  {line}", highlight=False, soft_wrap=True)
-        self.shown = len(records)
+            self.before, self.shown = tally.ended, ended
+        now = time.monotonic()
+        if self.screen:
+            if now - self.updated > 0.25 or not live.running:
+                running = [f"\n  {running_line(row)}" for row in live.table()[:SHOWN]]
+                more = len(live.running) - SHOWN
+                text = self._line(tally, live, artifact_bytes) + "".join(running)
+                self.screen.update(Text(text + (f"\n  and {more} more" if more > 0 else "")))
+                self.updated = now
+        elif ended > self.shown and tally.last:
+            line = f"{describe(tally.last, self.objectives)}  |  {self._line(tally, live, artifact_bytes)}"
+            self.console.print(line, highlight=False, soft_wrap=True)
+        self.shown = ended
 
     def say(self, message: str) -> None:
         """Prints a note."""
@@ -72,23 +79,30 @@ class Progress:
 
     def close(self) -> None:
         """Takes the changing line away."""
-        if self.live:
-            self.live.stop()
+        if self.screen:
+            self.screen.stop()
 
-    def _line(self, records: list[TrialRecord], running: int) -> str:
-        counts, wanted = Counter(record.status for record in records), self.problem.settings.trials
-        ended = sum(counts[status] for status in COUNTED)
-        complete = [record for record in records if record.status == "complete"]
-        rows = [[cost(o, r.measured[name]) for name, o in self.objectives.items()] for r in complete]
-        costs = np.array(rows).reshape(len(rows), len(self.objectives))
+    def _line(self, tally: Tally, live: Live, artifact_bytes: int) -> str:
+        ended, wanted = tally.ended, self.problem.settings.trials
         pace = (ended - (self.before or 0)) / max(time.monotonic() - self.started, 1e-9)
         left = str(timedelta(seconds=round((wanted - ended) / pace))) if pace > 0 else "-"
-        states = ", ".join(f"{count} {status}" for status, count in counts.items() if status != "complete")
+        states = "".join(f", {count} {status}" for status, count in tally.counts.items() if status != "complete")
         return (
-            f"{ended}/{wanted} trials, {running} running{', ' if states else ''}{states} | {60 * pace:.1f}/min, "
-            f"{left} left | front {int(non_dominated(costs).sum())}, "
-            f"hypervolume {hypervolume(costs, self.problem.reference):.4f}"
+            f"{ended}/{wanted} trials, {len(live.running)} running{states} | {60 * pace:.1f}/min, {left} left | "
+            f"front {len(tally.front)}, hypervolume {tally.hypervolume:.4f} | {artifact_bytes / 1e6:.1f} MB"
         )
+
+
+def running_line(row: Mapping[str, Any]) -> str:
+    """One running trial in one line, from a row of `Live.table`."""
+    if row.get("since") is None:
+        return f"trial {row['number']}: waits for a worker"
+    line = f"trial {row['number']}: {timedelta(seconds=round(time.time() - row['since']))} on {row.get('host')}"
+    if row.get("attempt", 1) > 1:
+        line += f", attempt {row['attempt']}"
+    if epoch := row.get("epoch"):
+        line += f", epoch {epoch['number']} of {epoch['total']}, loss {epoch['loss']:.4f}"
+    return line
 
 
 def describe(record: TrialRecord, objectives: Mapping[str, Objective]) -> str:
@@ -165,6 +179,9 @@ def status_table(status: Mapping[str, Any], objectives: Mapping[str, Objective])
     rows = {"trials": f"{status['ended']} of {status['wanted']} ({counts})"}
     for name, value in status["best"].items():
         rows[f"best {name}"] = number(value, objectives[name].scale)
+    for row in status["running"]:
+        rows[f"running {row['number']}"] = running_line(row).partition(": ")[2]
+    rows["weights"] = f"{status['artifact_bytes'] / 1e6:.1f} MB"
     rows["front"] = f"{status['front_size']} members, hypervolume {status['hypervolume']:.4f}"
     if status["trials_per_minute"]:
         rows["pace"] = f"{status['trials_per_minute']:.1f} trials a minute"

@@ -1,36 +1,30 @@
-"""The search: propose, check, hand out, record, tell.
-
-The driver owns the loop (ask and tell); executors only run what they are given. Every line is on the disk before the
-sampler is told of it. The log alone is the state: running the same command again goes on where it ends.
+"""The search: asks the ledger for plans, hands them to an executor, books what comes back. The log alone is the state:
+running the same command again goes on where it ends.
 """
 
 import json
 import platform
 import sys
+from collections import Counter
 from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 from typing import Protocol
 
-from nas.artifacts import write_atomically
+from nas.artifacts import Artifacts, write_atomically
 from nas.errors import StoppedError
-from nas.executors import Executor
-from nas.history import History
-from nas.problem import Probe, Problem
-from nas.proposals import Proposal, Proposer
-from nas.records import COUNTED, TrialRecord, trial_seed
+from nas.executors import Executor, Report
+from nas.interruption import Interruption
+from nas.ledger import Ledger
+from nas.live import Live
+from nas.problem import Problem
+from nas.tally import Tally
 from nas.trial import TrialOutcome, TrialPlan
 
-REDRAWS = 20
-"""Draws for one trial before a duplicate is booked; the second half of them is uniformly random."""
-BARREN = 1000
-"""Infeasible or duplicate proposals in a row after which the study stops."""
-EXHAUSTIBLE = 50_000
-"""Largest space whose architectures are enumerated to find out whether all have been tried."""
-ATTEMPTS = 2
-"""Times a trial is handed out whose worker was lost."""
-SAME_BUG = 3
-"""Trials in a row that end with the same traceback before the study stops."""
+MACHINES_LOST = 10
+"""Times that one trial may lose its machine before it is recorded as failed; that is seldom its own fault."""
+CRASHES = 5
+"""Processes that one trial may take down with the driver in it, before it is recorded as failed and passed over."""
 
 
 class Watcher(Protocol):
@@ -40,8 +34,8 @@ class Watcher(Protocol):
         """Called once, before the first trial."""
         ...
 
-    def update(self, records: list[TrialRecord], running: int) -> None:
-        """Called after every change with all records and the number of running trials."""
+    def update(self, tally: Tally, live: Live, artifact_bytes: int) -> None:
+        """Called after every change."""
         ...
 
     def say(self, message: str) -> None:
@@ -50,182 +44,160 @@ class Watcher(Protocol):
 
 
 class Driver:
-    """Runs a study until it has its trials.
+    """Runs a study until it has its trials, a limit is reached or it is interrupted; listens to its executor.
 
     Args:
-        proposer: of the problem, with nothing told to it yet.
-        history: the open log; what it holds already is gone on with.
-        watcher: is told of every ended trial.
+        ledger: of the study.
+        watcher: is told of every change.
+        interruption: says when to stop.
     """
 
-    def __init__(self, proposer: Proposer, history: History, executor: Executor, watcher: Watcher) -> None:
-        self.problem, self.proposer = proposer.problem, proposer
-        self.history, self.executor, self.watcher = history, executor, watcher
-        self.probe = Probe(self.problem.space, self.problem.objectives, self.problem.bounds)
-        self.running: dict[int, tuple[TrialPlan, Proposal]] = {}
-        self.by_key: dict[str, TrialRecord] = {}
-        memory = {e["number"]: e.get("memory", {}) for e in history.events if e["event"] == "asked"}
-        for record in history.records:
-            self._remember(record)
-            self.proposer.replay(record, memory.get(record.number, {}))
-        self.next_number = 1 + max([r.number for r in history.records] + list(memory), default=-1)
-        self.end: str | StoppedError | None = None
+    def __init__(self, ledger: Ledger, watcher: Watcher, interruption: Interruption) -> None:
+        self.ledger, self.watcher, self.interruption = ledger, watcher, interruption
+        settings = ledger.problem.settings
+        self.attempts = settings.execution.attempts
+        limit = settings.limits.artifacts_gb
+        self.history = ledger.history
+        self.artifacts = Artifacts(self.history.directory, None if limit is None else int(limit * 1e9))
+        self.live = Live(self.history.directory)
+        self.alone: list[TrialPlan] = []
+        """Trials that ran out of memory and wait until no other runs."""
+        self.crashes: Counter[int] = Counter()
+        self.machines_lost: Counter[int] = Counter()
+        self.squeezed: set[int] = set()
+        self.over_limit = False
 
-    def run(self) -> None:
-        """Runs until the study has its trials, or the space has no more candidates.
+    def run(self, executor: Executor) -> None:
+        """Runs until the study has its trials, or the space no more candidates, or it is to stop.
 
         Raises:
             StoppedError: if it cannot go on, with the reason; all ended trials are in the log.
+            KeyboardInterrupt: if it was interrupted by its user.
         """
-        self.watcher.update(self.history.records, 0)
-        for event in list(self.history.unfinished()):
-            if self._missing() <= 0:
-                break
-            proposal = self.proposer.resume(event["picks"], event.get("memory", {}))
-            while len(self.running) >= self.executor.slots:
-                self._collect()
-            self._admit(self._plan(event["number"], proposal), proposal)
+        self.executor = executor
+        self._trim()
+        self._show()
+        try:
+            for plan in self.ledger.unfinished():
+                while len(self.live.running) >= executor.slots:
+                    self._collect()
+                if self.interruption.reason:
+                    break
+                self._go_on(plan)
+            self._loop()
+        except KeyboardInterrupt:
+            for number in self.live.running:
+                self.history.event("cancelled", number, reason=self.interruption.reason)
+            if self.interruption.by_user or self.interruption.reason is None:
+                raise
+            return
+        if self.interruption.by_user:
+            raise KeyboardInterrupt
+        if isinstance(self.ledger.end, StoppedError):
+            raise self.ledger.end
+        if self.ledger.end:
+            self.watcher.say(self.ledger.end)
+
+    def report(self, report: Report) -> None:
+        """A running trial has given a sign of life."""
+        self.live.report(report)
+        if report.started:
+            self.history.event("started", report.number, attempt=report.attempt, host=report.host, pid=report.pid)
+        self._show()
+
+    def say(self, message: str) -> None:
+        """Passes on what a person should know."""
+        self.watcher.say(message)
+
+    def _loop(self) -> None:
         while True:
-            while self._missing() > 0 and len(self.running) < self.executor.slots and not self.end:
-                self._propose()
-            if self.running:
-                self._collect()
-            elif isinstance(self.end, StoppedError):
-                raise self.end
-            else:
-                if self.end:
-                    self.watcher.say(self.end)
+            while self._may_start():
+                plan = self.ledger.propose()
+                if plan is not None:
+                    self._start(plan)
+                self._show()
+            if self.alone and not self.live.running and not self.interruption.reason:
+                self._start(self.alone.pop())
+            if not self.live.running:
                 return
+            self._collect()
 
-    def _missing(self) -> int:
-        counted = sum(record.status in COUNTED for record in self.history.records)
-        return self.problem.settings.trials - counted - len(self.running)
+    def _may_start(self) -> bool:
+        stopped = self.interruption.reason or self.ledger.end or self.alone
+        return not stopped and self.ledger.missing > 0 and len(self.live.running) < self.executor.slots
 
-    def _propose(self) -> None:
-        """Draws the next candidate, again if it was tried already, and admits it."""
-        number, self.next_number = self.next_number, self.next_number + 1
-        for draw in range(REDRAWS):
-            proposal = self.proposer.ask(number, draw, explore=draw >= REDRAWS // 2)
-            plan = self._plan(number, proposal)
-            earlier = self.by_key.get(plan.key)
-            if not self._pending(plan) and (earlier is None or earlier.violations):
-                break
-            if draw < REDRAWS - 1:
-                self.proposer.forget(proposal)
-        self.history.event("asked", number, picks=proposal.picks, key=plan.key, memory=proposal.memory)
-        self._admit(plan, proposal)
-        self._check_barren()
+    def _go_on(self, plan: TrialPlan) -> None:
+        """Starts a trial of an earlier process again, unless it took that process down again and again."""
+        number = plan.number
+        if not self.executor.isolated and self.history.crashed(number) >= CRASHES:
+            error = (
+                f"the trial was started {CRASHES} times and the process ended each time before it did. With "
+                "--ray local such a trial would not take the search down."
+            )
+            self._end(plan.failed("worker_lost", error))
+            return
+        self._start(replace(plan, attempt=1 + self.history.started(number)))
 
-    def _pending(self, plan: TrialPlan) -> bool:
-        return any(plan.key == other.key for other, _ in self.running.values())
-
-    def _admit(self, plan: TrialPlan, proposal: Proposal) -> None:
-        """Hands a candidate out, unless it was tried already or breaks a bound: then that is recorded."""
-        earlier = self.by_key.get(plan.key)
-        if earlier is not None or self._pending(plan):
-            self._book_duplicate(plan, proposal, earlier)
-        elif violations := self.probe.violations(plan.measured):
-            self._end(plan.record("infeasible", violations=violations), proposal)
-        else:
-            self._start(plan, proposal)
-
-    def _plan(self, number: int, proposal: Proposal) -> TrialPlan:
-        problem, settings = self.problem, self.problem.settings
-        architecture = problem.space.decode(proposal.picks)
-        key = architecture.key
-        known = self.by_key.get(key)
-        measured, how = (known.measured, known.settings) if known else self.probe.measure(architecture)
-        execution = settings.execution
-        on_gpu = execution.device == "cuda" or (execution.device == "auto" and execution.gpus_per_trial > 0)
-        return TrialPlan(
-            number=number,
-            picks=proposal.picks,
-            architecture=architecture.to_json(),
-            key=key,
-            seed=trial_seed(settings.seed, number),
-            trainer=problem.trainer,
-            objectives=problem.objectives,
-            measured=measured,
-            settings=how,
-            device="cuda" if on_gpu else "cpu",
-            timeout_seconds=execution.timeout_seconds,
-            plugins=tuple(settings.plugins),
-        )
-
-    def _book_duplicate(self, plan: TrialPlan, proposal: Proposal, earlier: TrialRecord | None) -> None:
-        record = plan.record(
-            "duplicate",
-            measured=earlier.measured if earlier else {},
-            violations=earlier.violations if earlier else {},
-            copied_from=earlier.number if earlier else None,
-        )
-        self._end(record, proposal)
-
-    def _start(self, plan: TrialPlan, proposal: Proposal) -> None:
-        self.running[plan.number] = (plan, proposal)
+    def _start(self, plan: TrialPlan) -> None:
+        self.ledger.pending[plan.number] = plan
+        self.live.start(plan.number)
         self.executor.submit(plan)
-        self.watcher.update(self.history.records, len(self.running))
+        self._show()
 
     def _collect(self) -> None:
         outcome = self.executor.wait()
-        plan, proposal = self.running.pop(outcome.record.number)
-        if outcome.record.failure == "worker_lost" and plan.attempt < ATTEMPTS:
-            self.history.event("attempt", plan.number, attempt=plan.attempt + 1, error=outcome.record.error)
-            self._start(replace(plan, attempt=plan.attempt + 1), proposal)
-            return
-        self._keep_weights(outcome)
-        self._end(outcome.record, proposal)
-        self._check_bugs()
+        if outcome is not None:
+            self.live.end(outcome.record.number)
+            if not self._try_again(outcome):
+                self._end(outcome)
+        self._show()
 
-    def _keep_weights(self, outcome: TrialOutcome) -> None:
-        if outcome.weights is not None:
-            path = self.history.directory / "artifacts" / str(outcome.record.number) / "weights.safetensors"
-            write_atomically(path, outcome.weights)
-
-    def _end(self, record: TrialRecord, proposal: Proposal) -> None:
-        self.history.record(record)
-        self._remember(record)
-        self.proposer.tell(proposal, record)
-        self.watcher.update(self.history.records, len(self.running))
-
-    def _remember(self, record: TrialRecord) -> None:
-        if record.status != "duplicate":
-            self.by_key[record.key] = record
-
-    def _check_barren(self) -> None:
-        barren = 0
-        for record in reversed(self.history.records):
-            if record.status in COUNTED:
-                break
-            barren += 1
-        if barren and barren % 25 == 0 and self._all_tried():
-            self.end = "every architecture of the space has been tried; the study ends here."
-        elif barren >= BARREN:
-            last = self.history.records[-BARREN:]
-            infeasible = [r for r in last if r.violations]
-            reason = f"{len(infeasible)} break a bound, {BARREN - len(infeasible)} repeat an earlier architecture"
-            for name, bound in self.problem.bounds.items():
-                if costs := [r.measured[name] for r in infeasible if name in r.violations]:
-                    reason += f"; the cheapest of those over {name} = {bound:g} has {min(costs):g}"
-            self.end = StoppedError(
-                f"the last {BARREN} proposals gave no trial: {reason}. Raise the bounds or widen the space; "
-                "what is finished is kept."
-            )
-
-    def _all_tried(self) -> bool:
-        if self.problem.space.size > EXHAUSTIBLE:
+    def _try_again(self, outcome: TrialOutcome) -> bool:
+        """Hands a trial out again whose failure may not be its own, and says so in the log."""
+        number, failure = outcome.record.number, outcome.record.failure
+        plan = self.ledger.pending[number]
+        again = replace(plan, attempt=plan.attempt + 1)
+        if failure == "worker_lost":
+            count = self.machines_lost if outcome.machine_lost else self.crashes
+            count[number] += 1
+            if count[number] >= (MACHINES_LOST if outcome.machine_lost else self.attempts):
+                return False
+        elif failure == "out_of_memory" and number not in self.squeezed:
+            self.squeezed.add(number)
+        else:
             return False
-        tried = self.by_key.keys() | {plan.key for plan, _ in self.running.values()}
-        space = self.problem.space
-        return all(space.decode(picks).key in tried for picks in space.assignments())
+        self.history.event("attempt", number, attempt=again.attempt, failure=failure, error=outcome.record.error)
+        if self.interruption.reason:  # the next run of the command takes it up
+            return True
+        if failure == "worker_lost":
+            self._start(again)
+        elif hasattr(plan.trainer, "micro_batches"):
+            trainer = replace(plan.trainer, micro_batches=2 * plan.trainer.micro_batches)  # type: ignore[type-var]
+            self._start(replace(again, trainer=trainer))
+        else:
+            self.alone.append(again)
+        return True
 
-    def _check_bugs(self) -> None:
-        last = [record for record in self.history.records if record.status in COUNTED][-SAME_BUG:]
-        if len(last) == SAME_BUG and last[0].failure == "bug" and len({record.error for record in last}) == 1:
-            self.end = StoppedError(
-                f"{SAME_BUG} trials in a row ended with the same error, which another trial would meet too:\n"
-                f"{last[0].error}"
+    def _end(self, outcome: TrialOutcome) -> None:
+        if outcome.weights is not None:
+            self.artifacts.keep(outcome.record.number, outcome.weights)
+        self.ledger.book(outcome.record)
+        self._trim()
+        self._show()
+
+    def _trim(self) -> None:
+        self.artifacts.trim(record.number for record in self.ledger.tally.front)
+        limit, taken = self.artifacts.limit, self.artifacts.bytes
+        if limit is not None and taken > limit and not self.over_limit:
+            self.over_limit = True
+            self.watcher.say(
+                f"the weights of the front take {taken / 1e9:.3g} GB, more than limits.artifacts_gb = {limit / 1e9:g}; "
+                "they are kept."
             )
+
+    def _show(self) -> None:
+        self.live.write()
+        self.watcher.update(self.ledger.tally, self.live, self.artifacts.bytes)
 
 
 def write_environment(directory: Path) -> None:

@@ -13,7 +13,7 @@ import safetensors.torch
 import torch
 from safetensors import SafetensorError
 
-from nas.artifacts import write_atomically
+from nas.artifacts import WEIGHTS, weights_path, write_atomically
 from nas.errors import StoppedError, WrongInputError, user_input
 from nas.plugins import checksum, load_plugins
 from nas.problem import find_dataset, find_objectives
@@ -24,9 +24,8 @@ from objectives import Candidate
 from searchspaces import Architecture, Network, build
 from trainers import Samples, training_data
 
-ARCHITECTURE, WEIGHTS, CARD, ORIGIN, EVALUATIONS, PLUGINS = (
+ARCHITECTURE, CARD, ORIGIN, EVALUATIONS, PLUGINS = (
     "architecture.json",
-    "weights.safetensors",
     "README.md",
     "origin.json",
     "evaluations.jsonl",
@@ -57,9 +56,11 @@ def export(study: Study, record: TrialRecord, out: Path, *, verify: bool = True)
         WrongInputError: if the trial has no weights, ``out`` holds something else, or the data are not here.
         StoppedError: if what was written does not measure what the record says.
     """
-    weights = study.directory / "artifacts" / str(record.number) / WEIGHTS
+    weights = weights_path(study.directory, record.number)
     if record.status != "complete" or not weights.exists():
         why = f"it ended {record.status}" if record.status != "complete" else f"{weights} is missing"
+        if study.settings.limits.artifacts_gb is not None and why.endswith("missing"):
+            why += "; limits.artifacts_gb keeps those of the front"
         raise WrongInputError(f"trial {record.number} has no weights to export: {why}. Pick a complete trial.")
     if out.exists() and (not out.is_dir() or (any(out.iterdir()) and not (out / ARCHITECTURE).exists())):
         raise WrongInputError(f"{out} exists and is no earlier export. Give another place with -o, or remove it.")

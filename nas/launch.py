@@ -1,12 +1,9 @@
 """From a study file to a study directory with its trials: start a study, or go on with one."""
 
-import contextlib
-import signal
 import tomllib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import tomli_w
@@ -16,6 +13,8 @@ from nas.driver import Driver, Watcher, write_environment
 from nas.errors import WrongInputError
 from nas.executors import open_executor
 from nas.history import History
+from nas.interruption import Interruption
+from nas.ledger import Ledger
 from nas.problem import Problem
 from nas.proposals import Proposer
 from nas.settings import Settings, differences, read_settings
@@ -66,14 +65,17 @@ def launch(
         raise WrongInputError(
             f"{directory} cannot be written to ({error.strerror}). Give another directory with --out."
         ) from None
-    with history, _terminable():
+    limits, execution = settings.limits, settings.execution
+    with history, Interruption(execution.grace_seconds, limits.seconds, watcher.say) as interruption:
         for note in history.notes:
             watcher.say(note)
         write_atomically(directory / "study.toml", tomli_w.dumps(problem.settings.table()).encode())
         write_environment(directory)
         watcher.begin(problem, directory)
-        with open_executor(problem.data, settings.execution) as executor:
-            Driver(proposer, history, executor, watcher).run()
+        driver = Driver(Ledger(proposer, history), watcher, interruption)
+        with open_executor(problem.data, execution, driver) as executor:
+            interruption.listen()  # Ray puts handlers of its own in place
+            driver.run(executor)
     return Study(directory)
 
 
@@ -108,21 +110,3 @@ def _earlier(directory: Path) -> dict[str, Any]:
     if directory.exists() and (not directory.is_dir() or any(f.name != "lock" for f in directory.iterdir())):
         raise WrongInputError(f"{directory} exists and is no study directory. Give another directory with --out.")
     return {}
-
-
-@contextlib.contextmanager
-def _terminable() -> Iterator[None]:
-    """SIGTERM ends the search as Ctrl-C does, so that a preempted one leaves nothing running."""
-
-    def interrupt(number: int, frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    try:
-        before = signal.signal(signal.SIGTERM, interrupt)
-    except ValueError:  # not in the main thread
-        yield
-        return
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

@@ -32,6 +32,8 @@ class TrialRecord:
         seconds: wall time of each phase.
         error: what went wrong, for failed trials.
         copied_from: number of the trial whose values a duplicate bears.
+        micro_batches: parts into which each training batch was divided, gradients added up; 2 after a trial ran out of
+            memory in one (normalisation then sees half a batch at a time).
     """
 
     number: int
@@ -48,6 +50,7 @@ class TrialRecord:
     seconds: dict[str, float] = field(default_factory=dict)
     error: str | None = None
     copied_from: int | None = None
+    micro_batches: int = 1
 
     def to_json(self) -> dict[str, Any]:
         """JSON object with ``schema`` and every field."""
@@ -63,13 +66,16 @@ class TrialRecord:
         if not isinstance(data, dict) or not {"schema", "number", "status"} <= data.keys():
             raise ValueError("it is not a trial record")
         if data["schema"] != SCHEMA:
-            raise ValueError(
-                f"its format is {data['schema']}, this version reads {SCHEMA}; use the version that wrote it"
-            )
+            raise ValueError(refusal(data["schema"]))
         if data["status"] not in get_args(Status):
             raise ValueError(f"its status is {data['status']!r}")
         names = {f.name for f in dataclasses.fields(cls)}
         return cls(**{name: value for name, value in data.items() if name in names})
+
+
+def refusal(schema: object) -> str:
+    """Why a line of another format than `SCHEMA` is not read."""
+    return f"its format is {schema!r}, this version reads {SCHEMA}; go on with the version of nas that wrote it"
 
 
 def trial_seed(study_seed: int, number: int, purpose: str = "trial") -> int:

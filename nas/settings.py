@@ -7,6 +7,7 @@ function they configure, so that a setting is declared once, where it is used. T
 import dataclasses
 import inspect
 import json
+import math
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -64,25 +65,71 @@ class ExecutionSettings:
 
     Args:
         workers: trials at the same time; 1 runs them in this process, more on Ray.
-        ray: ``local`` for a private Ray, or the address of a cluster; unset: a private one for several workers.
-        gpus_per_trial: share of a GPU for each trial, for example 0.25.
+        ray: ``local`` for a private Ray, or the address of a cluster (``auto``: the one on this machine); unset: a
+            private one for several workers.
+        cpus_per_trial: CPUs that Ray keeps for each trial, and, rounded down, its torch threads.
+        gpus_per_trial: whole GPUs for each trial, or a share of one, for example 0.25, of its memory too.
+        memory_gb_per_trial: memory that a trial may allocate, in GB (10^9 bytes); one that needs more ends
+            ``out_of_memory`` before its neighbours suffer.
         device: where trials train; ``auto`` is the GPU if a trial has a share of one, else the CPU.
-        timeout_seconds: time a trial may train, counted from its own start.
+        timeout_seconds: time for one trial, counted from its own start.
+        grace_seconds: time that running trials get to finish when the search is stopped.
+        attempts: times that a trial is handed out whose worker dies, before it is recorded as failed.
     """
 
     workers: int = 1
     ray: str | None = None
+    cpus_per_trial: float = 1.0
     gpus_per_trial: float = 0.0
+    memory_gb_per_trial: float | None = None
     device: Literal["auto", "cpu", "cuda"] = "auto"
     timeout_seconds: float | None = None
+    grace_seconds: float = 30.0
+    attempts: int = 3
 
     def __post_init__(self) -> None:
-        if self.workers < 1:
-            raise ValueError(f"workers must be at least 1, got {self.workers}.")
-        if self.gpus_per_trial < 0:
-            raise ValueError(f"gpus_per_trial must not be negative, got {self.gpus_per_trial}.")
-        if self.timeout_seconds is not None and self.timeout_seconds <= 0:
-            raise ValueError(f"timeout_seconds must be positive, got {self.timeout_seconds}.")
+        for name in ("workers", "attempts"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}.")
+        for name in ("gpus_per_trial", "grace_seconds"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise ValueError(f"{name} must not be negative, got {getattr(self, name)}.")
+        if self.gpus_per_trial > 1 and self.gpus_per_trial % 1:
+            raise ValueError(f"gpus_per_trial must be a whole number, or a share below 1, got {self.gpus_per_trial}.")
+        for name in ("cpus_per_trial", "memory_gb_per_trial", "timeout_seconds"):
+            value = getattr(self, name)
+            if value is not None and not 0 < value < math.inf:
+                raise ValueError(f"{name} must be positive, got {value}.")
+
+    @property
+    def where(self) -> str:
+        """The torch device of a trial."""
+        on_gpu = self.device == "cuda" or (self.device == "auto" and self.gpus_per_trial > 0)
+        return "cuda" if on_gpu else "cpu"
+
+
+@dataclass(frozen=True)
+class LimitSettings:
+    """``[limits]``: what ends a search besides its trials; may change when a study goes on.
+
+    Args:
+        seconds: wall time of one run of the command; running it again goes on for as long again.
+        patience: trials in a row that may leave the hypervolume as it is (within 0.1 %).
+        artifacts_gb: disk space for weights, in GB (10^9 bytes). Beyond it, weights of trials off the front are
+            deleted, oldest first; those of the front never are.
+    """
+
+    seconds: float | None = None
+    patience: int | None = None
+    artifacts_gb: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.patience is not None and self.patience < 1:
+            raise ValueError(f"patience must be at least 1 trial, got {self.patience}.")
+        for name in ("seconds", "artifacts_gb"):
+            value = getattr(self, name)
+            if value is not None and not 0 <= value < math.inf:
+                raise ValueError(f"{name} must not be negative, got {value}.")
 
 
 @dataclass(frozen=True)
@@ -126,6 +173,7 @@ class Settings:
     reference: dict[str, float] = field(default_factory=dict)
     search: SearchSettings = field(default_factory=SearchSettings)
     execution: ExecutionSettings = field(default_factory=ExecutionSettings)
+    limits: LimitSettings = field(default_factory=LimitSettings)
     export: ExportSettings = field(default_factory=ExportSettings)
 
     def __post_init__(self) -> None:
@@ -141,7 +189,7 @@ class Settings:
         return _without_none(dataclasses.asdict(self))
 
 
-RESUMABLE = ("trials", "execution", "export", "name", "plugins")
+RESUMABLE = ("trials", "execution", "limits", "export", "name", "plugins")
 """Settings that may change when a study goes on; any other change would mix what cannot be compared."""
 
 

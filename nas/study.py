@@ -9,8 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from nas.artifacts import Artifacts
 from nas.errors import WrongInputError
-from nas.history import read_trials, running_trials
+from nas.history import read_trials
+from nas.live import running_trials
 from nas.pareto import hypervolume, knee, non_dominated
 from nas.plugins import load_plugins
 from nas.problem import find_objectives, find_space
@@ -144,8 +146,9 @@ class Study:
     def status(self) -> dict[str, Any]:
         """Counts by status, size and hypervolume of the front, best value of every objective, pace."""
         counts = Counter[str](record.status for record in self.records)
-        if running := running_trials(self.directory):
-            counts["running"] = running
+        running = running_trials(self.directory)
+        if running:
+            counts["running"] = len(running)
         ended = sum(counts[status] for status in COUNTED)
         times = [sum(r.seconds.values()) for r in self.records if r.status in COUNTED and r.seconds]
         pace = self.settings.execution.workers / np.mean(times) if times else None
@@ -155,6 +158,8 @@ class Study:
             "trials": dict(counts),
             "ended": ended,
             "wanted": self.settings.trials,
+            "running": running,
+            "artifact_bytes": Artifacts(self.directory, None).bytes,
             "front_size": len(self.front),
             "hypervolume": self.hypervolume,
             "best": {name: self.pick(f"best:{name}").measured[name] for name in self.objectives if self.front},

@@ -1,10 +1,15 @@
 """One trial is one function: build, train, measure. It knows neither Optuna nor Ray."""
 
+import contextlib
+import errno
 import math
+import re
+import resource
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import safetensors.torch
@@ -23,11 +28,15 @@ class TrialPlan:
 
     Args:
         number: of the trial.
-        attempt: 1, or more if a worker was lost.
         objectives: those still to be measured, by name.
         measured, settings: what is known already, the costs.
         device: ``cpu`` or ``cuda``.
+        threads: torch threads on a CPU. One, unless more are asked for: several make trials on busy cores slower, and
+            their sums irreproducible.
+        memory_gb: memory that the trial may allocate, in GB (10^9 bytes).
+        gpu_share: share of a GPU; of its memory, no more than that is allocated.
         timeout_seconds: time for the trial, counted from its own start.
+        attempt: 1, or more if the trial was started before.
         plugins: files that the worker loads first.
     """
 
@@ -41,6 +50,9 @@ class TrialPlan:
     measured: dict[str, float] = field(default_factory=dict)
     settings: dict[str, dict[str, Any]] = field(default_factory=dict)
     device: str = "cpu"
+    threads: int = 1
+    memory_gb: float | None = None
+    gpu_share: float = 0.0
     timeout_seconds: float | None = None
     attempt: int = 1
     plugins: tuple[str, ...] = ()
@@ -59,16 +71,22 @@ class TrialPlan:
             key=self.key,
             seed=self.seed,
             fidelity={"epochs": self.trainer.epochs},
+            micro_batches=getattr(self.trainer, "micro_batches", 1),
             **{"measured": self.measured, "settings": self.settings, **details},
         )
 
 
 @dataclass(frozen=True)
 class TrialOutcome:
-    """A record and, for a complete trial, its weights as the bytes of a safetensors file."""
+    """A record and, for a complete trial, its weights as the bytes of a safetensors file.
+
+    Args:
+        machine_lost: the trial did not end by its own doing: the machine that it ran on was lost.
+    """
 
     record: TrialRecord
     weights: bytes | None = None
+    machine_lost: bool = False
 
 
 def run_trial(plan: TrialPlan, data: TrainingData, report: Callable[[Epoch], None] | None = None) -> TrialOutcome:
@@ -91,7 +109,7 @@ def run_trial(plan: TrialPlan, data: TrainingData, report: Callable[[Epoch], Non
 
     try:
         load_plugins(plan.plugins)
-        with _one_thread(plan.device):
+        with _share(plan):
             model = build(Architecture.from_json(plan.architecture), seed=plan.seed)
             _set_normalization(model, data)
             model.to(plan.device)
@@ -117,7 +135,7 @@ def run_trial(plan: TrialPlan, data: TrainingData, report: Callable[[Epoch], Non
             seconds["measure"] = time.perf_counter() - started - seconds["build"] - seconds["train"]
         record = plan.record("complete", measured=measured, settings=settings, seconds=seconds)
         return TrialOutcome(record, serialize(model))
-    except Exception as error:  # the one place where an exception becomes a failed trial
+    except (Exception, SystemExit) as error:  # the one place where an exception becomes a failed trial
         seconds["total"] = time.perf_counter() - started
         return plan.failed(_failure(error), _explain(error), seconds)
 
@@ -132,29 +150,51 @@ def _set_normalization(model: Network, data: TrainingData) -> None:
     model.normalize.std.copy_(torch.tensor(data.std))
 
 
-class _one_thread:  # noqa: N801 (reads as a statement)
-    """One torch thread on a CPU: several make trials on busy cores slower, and their sums irreproducible."""
+@contextlib.contextmanager
+def _share(plan: TrialPlan) -> Iterator[None]:
+    """Keeps a trial to its threads and its share of memory; on a GPU, Ray's shares alone are bookkeeping."""
+    threads, limits = torch.get_num_threads(), resource.getrlimit(resource.RLIMIT_DATA)
+    if plan.device == "cpu":
+        torch.set_num_threads(plan.threads)
+    elif 0 < plan.gpu_share < 1:
+        torch.cuda.set_per_process_memory_fraction(plan.gpu_share)
+    if plan.memory_gb is not None and (used := _data_bytes()):
+        resource.setrlimit(resource.RLIMIT_DATA, (used + int(plan.memory_gb * 1e9), limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_DATA, limits)
+        torch.set_num_threads(threads)
 
-    def __init__(self, device: str) -> None:
-        self.threads = torch.get_num_threads() if device != "cpu" else 1
 
-    def __enter__(self) -> None:
-        self.before = torch.get_num_threads()
-        torch.set_num_threads(self.threads)
-
-    def __exit__(self, *error: object) -> None:
-        torch.set_num_threads(self.before)
+def _data_bytes() -> int | None:
+    """Private memory that this process has mapped, shared pages of the object store left out; None if not Linux."""
+    with contextlib.suppress(OSError):
+        if found := re.search(r"^VmData:\s*(\d+) kB", Path("/proc/self/status").read_text(), re.MULTILINE):
+            return 1024 * int(found[1])
+    return None
 
 
-def _failure(error: Exception) -> Failure:
+OUT_OF_MEMORY = re.compile(r"can't allocate memory|not allocate|bad_alloc|ALLOC_FAILED|out of memory", re.IGNORECASE)
+"""How the libraries under PyTorch say it, in errors of no kind of their own."""
+
+
+def _failure(error: BaseException) -> Failure:
     if isinstance(error, FloatingPointError):
         return "diverged"
-    if isinstance(error, TimeoutError):
+    if isinstance(error, TimeoutError) and error.errno is None:
         return "timeout"
-    if isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error):
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return "disk_full"
+    if isinstance(error, OSError) and error.errno == errno.ENOMEM:
+        return "out_of_memory"
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return "out_of_memory"
+    if isinstance(error, RuntimeError) and OUT_OF_MEMORY.search(str(error)):
         return "out_of_memory"
     return "bug"
 
 
-def _explain(error: Exception) -> str:
-    return str(error) if _failure(error) != "bug" else "".join(traceback.format_exception(error))
+def _explain(error: BaseException) -> str:
+    kind = _failure(error)
+    return str(error) or type(error).__name__ if kind != "bug" else "".join(traceback.format_exception(error))

@@ -82,6 +82,8 @@ class Supervised:
     Args:
         epochs: passes over the training set.
         batch_size: images in a step; the batches of an epoch differ by at most one image.
+        micro_batches: parts into which each batch is divided to save memory; their gradients are added up, but
+            normalisation sees one part at a time.
         learning_rate: its peak.
         weight_decay: decoupled (AdamW), of matrices and filters only.
         schedule: ``one_cycle``: half a cosine up, half a cosine down; ``cosine``: linear up, half a cosine down.
@@ -94,6 +96,7 @@ class Supervised:
 
     epochs: int = 10
     batch_size: int = 64
+    micro_batches: int = 1
     learning_rate: float = 3e-3
     weight_decay: float = 0.05
     schedule: Literal["one_cycle", "cosine"] = "one_cycle"
@@ -104,7 +107,7 @@ class Supervised:
     shift: int | None = None
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size"):
+        for name in ("epochs", "batch_size", "micro_batches"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}.")
         if not 0 < self.learning_rate < math.inf:
@@ -142,14 +145,17 @@ class Supervised:
                 if shift:
                     x = random_shift(x, shift, generator)
                 x = x.float().div_(data.train.levels).contiguous(memory_format=torch.channels_last)
-                loss = F.cross_entropy(model(x), labels[batch], label_smoothing=self.label_smoothing)
                 optimizer.zero_grad(set_to_none=True)
-                loss.backward()  # type: ignore[no-untyped-call]
+                parts = min(self.micro_batches, len(batch))
+                for images_, labels_ in zip(x.tensor_split(parts), labels[batch].tensor_split(parts), strict=True):
+                    loss = F.cross_entropy(model(images_), labels_, label_smoothing=self.label_smoothing)
+                    loss = loss * (len(labels_) / len(batch)) if parts > 1 else loss
+                    loss.backward()  # type: ignore[no-untyped-call]
+                    total += loss.detach() * len(batch)
                 if self.clip_norm:
                     nn.utils.clip_grad_norm_(parameters, self.clip_norm)
                 optimizer.step()
                 schedule.step()
-                total += loss.detach() * len(batch)
             mean = float(total) / len(labels)
             if not math.isfinite(mean):
                 raise DivergedError(f"the training loss was {mean} in epoch {epoch} of {self.epochs}.")

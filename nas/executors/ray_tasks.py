@@ -1,73 +1,189 @@
 """Trials as plain Ray tasks, on a private local Ray or a cluster. Ray runs, it does not decide.
 
-``max_retries=0``: with Ray's default of 3 a crashing trial ran four times; trying again is the driver's decision. The
-data travel once, into the object store. Rejected: Ray Tune, whose restore ran finished trials again.
+``max_retries=0``: with Ray's default of 3 a crashing trial ran four times; trying again is the driver's decision. A
+task is a generator: it yields reports while a thread of its own runs the trial, then the outcome, which the driver
+writes to its log; a worker that outlives the driver has nowhere to write. Deadlines count from the worker's own start:
+counted from submission, the start of the workers alone used them up. The data go to each node once, into shared memory.
+Rejected: Ray Tune, whose restore ran finished trials again; an actor that collects reports (one process more).
 """
 
+import functools
 import logging
+import math
 import os
+import queue
+import time
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any, Self
 
 from nas.errors import user_input
-from nas.executors.executor import EXECUTORS
+from nas.executors.executor import EXECUTORS, Listener, Report
 from nas.plugins import loaded
 from nas.settings import ExecutionSettings
 from nas.trial import TrialOutcome, TrialPlan, run_trial
 from searchspaces.registry import register
-from trainers import TrainingData
+from trainers import Epoch, TrainingData
 
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
 
 import ray
 
+POLL = 0.5
+"""Seconds between two looks at the clock, and at least between two reports of a trial."""
+BEAT = 10.0
+"""Seconds after which a running trial gives a sign of life, if it has nothing else to tell."""
+SILENCE = 300.0
+"""Seconds without a sign of life after which a worker is given up."""
+SLACK = 15.0
+"""Seconds after its deadline in which a worker may end a trial itself before it is killed."""
+
+
+@dataclass
+class _Task:
+    plan: TrialPlan
+    first: Report | None = None
+    heard: float = math.inf
+    node: str | None = None
+    killed: str | None = None
+
 
 @register(EXECUTORS, "executor", "ray")
 class RayExecutor:
-    """One task per trial, each with one CPU and its share of a GPU.
+    """One task per trial, each with its share of CPUs, GPUs and memory.
 
     Raises:
-        WrongInputError: if the cluster cannot be reached.
+        WrongInputError: if the cluster cannot be reached, or the private one cannot hold a single trial.
     """
 
-    def __init__(self, data: TrainingData, settings: ExecutionSettings) -> None:
-        self.slots = settings.workers
-        self.running: dict[Any, TrialPlan] = {}
+    isolated = True
+
+    def __init__(self, data: TrainingData, settings: ExecutionSettings, listener: Listener) -> None:
+        self.slots, self.listener = settings.workers, listener
+        self.running: dict[Any, _Task] = {}
         address = None if settings.ray in (None, "local") else settings.ray
-        local: dict[str, Any] = {"num_cpus": settings.workers, "include_dashboard": False} if address is None else {}
-        if address is not None:
-            _use_token()
+        share = {"CPU": settings.cpus_per_trial, "GPU": settings.gpus_per_trial}
+        share["memory"] = int((settings.memory_gb_per_trial or 0) * 1e9)
         with user_input("execution.ray"):
-            try:
-                ray.init(address=address or "local", log_to_driver=False, logging_level=logging.ERROR, **local)
-            except (ConnectionError, RuntimeError) as error:
-                raise ValueError(f"Ray cannot be reached at {address or 'local'}: {error}") from None
-        for module in loaded():  # no worker can import a plugin by name, so what is defined in one travels by value
-            ray.cloudpickle.register_pickle_by_value(module)  # type: ignore[no-untyped-call]
-        self.data = ray.put(data)
-        self.task = ray.remote(num_cpus=1, num_gpus=settings.gpus_per_trial, max_retries=0)(run_trial)
+            _connect(address, math.ceil(settings.workers * settings.cpus_per_trial))
+        try:
+            self._check(share, may_grow=address is not None)
+            for module in loaded():  # no worker can import a plugin by name, so what one defines travels by value
+                ray.cloudpickle.register_pickle_by_value(module)  # type: ignore[no-untyped-call]
+            self.data = ray.put(data)
+        except BaseException:
+            ray.shutdown()
+            raise
+        self.task = ray.remote(
+            num_cpus=share["CPU"],
+            num_gpus=share["GPU"],
+            memory=share["memory"],
+            max_retries=0,
+            num_returns="streaming",
+            scheduling_strategy="SPREAD",
+        )(stream_trial)
+
+    def _check(self, share: dict[str, float], *, may_grow: bool) -> None:
+        """Makes sure that a node can hold a trial: Ray would wait for one for ever, without a word."""
+        nodes = [node["Resources"] for node in _nodes()]
+        if any(all(node.get(name, 0) >= amount for name, amount in share.items()) for node in nodes):
+            return
+        wanted = ", ".join(f"{amount:g} {name}" for name, amount in share.items() if amount)
+        there = "; ".join(", ".join(f"{node.get(name, 0):g} {name}" for name in share) for node in nodes)
+        message = f"no machine can hold a trial, which asks for {wanted}; there is {there}"
+        if may_grow:
+            self.listener.say(f"{message}. Waiting for the cluster to grow.")
+            return
+        with user_input("execution"):
+            raise ValueError(
+                f"{message}. Lower cpus_per_trial, gpus_per_trial or memory_gb_per_trial, or join a cluster."
+            )
 
     def submit(self, plan: TrialPlan) -> None:
-        self.running[self.task.remote(plan, self.data)] = plan
+        self.running[self.task.remote(plan, self.data)] = _Task(plan)
 
-    def wait(self) -> TrialOutcome:
-        done: list[Any] = []
-        while not done:
-            done, _ = ray.wait(list(self.running), num_returns=1, timeout=1.0)
-        plan = self.running.pop(done[0])
+    def wait(self) -> TrialOutcome | None:
+        ready, _ = ray.wait(list(self.running), num_returns=1, timeout=POLL)
+        for stream in ready:
+            outcome = self._next(stream)
+            if outcome is not None:
+                del self.running[stream]
+                return outcome
+        self._kill_overdue()
+        return None
+
+    def _next(self, stream: Any) -> TrialOutcome | None:
+        """The outcome, if that is what a stream holds next; a report is passed on."""
+        task = self.running[stream]
         try:
-            outcome: TrialOutcome = ray.get(done[0])
-        except ray.exceptions.RayError as error:
-            return plan.failed("worker_lost", f"the worker was lost: {type(error).__name__}: {error}")
-        return outcome
+            item = ray.get(next(stream))
+        except (ray.exceptions.RayError, StopIteration) as error:
+            return self._lost(task, error)
+        if isinstance(item, TrialOutcome):
+            return item
+        report, task.node = item
+        task.first, task.heard = task.first or report, time.monotonic()
+        self.listener.report(report)
+        return None
+
+    def _kill_overdue(self) -> None:
+        now = time.monotonic()
+        for stream, task in self.running.items():
+            if task.first is None or task.killed:
+                continue
+            limit = task.plan.timeout_seconds
+            if limit is not None and time.time() - task.first.time > limit + SLACK:
+                task.killed = f"the worker was killed {SLACK:g} s after timeout_seconds = {limit:g}."
+            elif now - task.heard > SILENCE:
+                task.killed = f"the worker was killed after {SILENCE:g} s without a sign of life."
+            if task.killed:
+                ray.cancel(stream, force=True)
+
+    def _lost(self, task: _Task, error: Exception) -> TrialOutcome:
+        """What a trial ended as whose worker gave no outcome."""
+        plan, where = task.plan, f" on {task.first.host}" if task.first else ""
+        if task.killed:
+            return plan.failed("timeout" if "timeout_seconds" in task.killed else "worker_lost", task.killed)
+        if isinstance(error, ray.exceptions.OutOfMemoryError):
+            return plan.failed("out_of_memory", f"Ray ended the worker{where}, where memory ran out.")
+        if isinstance(error, ray.exceptions.RayTaskError):
+            return plan.failed("bug", str(error))
+        if isinstance(error, ray.exceptions.OutOfDiskError):
+            return plan.failed("disk_full", f"the object store has no disk space left: {error}")
+        alive = {node["NodeID"] for node in _nodes()}
+        gone = isinstance(error, NODE_ERRORS) or (task.node is not None and task.node not in alive)
+        what = "the machine was lost" if gone else "the worker was lost"
+        reason = f"{what}{where}: {type(error).__name__}: {error}"
+        return TrialOutcome(plan.record("failed", failure="worker_lost", error=reason), machine_lost=gone)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *error: object) -> None:
-        for task in self.running:
-            ray.cancel(task, force=True)
+        for stream in self.running:
+            ray.cancel(stream, force=True)
         ray.shutdown()
+
+
+NODE_ERRORS = (ray.exceptions.NodeDiedError, ray.exceptions.LocalRayletDiedError, ray.exceptions.ObjectLostError)
+
+
+def _nodes() -> list[dict[str, Any]]:
+    return [node for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
+
+
+def _connect(address: str | None, cpus: int) -> None:
+    if address is None:
+        local: dict[str, Any] = {"num_cpus": cpus, "include_dashboard": False}
+    else:
+        local = {}
+        _use_token()
+    try:
+        ray.init(address=address or "local", log_to_driver=False, logging_level=logging.ERROR, **local)
+    except (ConnectionError, RuntimeError) as error:
+        raise ValueError(f"Ray cannot be reached at {address or 'local'}: {error}") from None
 
 
 def _use_token() -> None:
@@ -77,3 +193,46 @@ def _use_token() -> None:
     except ImportError:  # an older Ray knows no tokens
         return
     tokens.maybe_enable_token_auth_if_token_available(warn_if_disabled=False)
+
+
+def stream_trial(plan: TrialPlan, data: TrainingData) -> Iterator[tuple[Report, str] | TrialOutcome]:
+    """Runs in a worker: reports with the node they come from, the first at the start, and last the outcome.
+
+    A trial that outlives its time is reported as that; then the process ends with whatever hangs in it.
+    """
+    node = ray.get_runtime_context().get_node_id()
+    deadline = math.inf if plan.timeout_seconds is None else time.monotonic() + plan.timeout_seconds
+    items: queue.Queue[Epoch | Future[TrialOutcome]] = queue.Queue()
+    yield Report(plan.number, plan.attempt, started=True), node
+    trial = _thread().submit(run_trial, plan, data, items.put)
+    trial.add_done_callback(items.put)
+    told, latest, news = time.monotonic(), None, False
+    while True:
+        now = time.monotonic()
+        pause = POLL if news else BEAT
+        try:
+            item = items.get(timeout=max(0.0, min(told + pause, deadline) - now))
+        except queue.Empty:
+            item = None
+        if isinstance(item, Future):
+            yield item.result()
+            return
+        if item is not None:
+            latest, news = item, True
+        if time.monotonic() >= deadline:
+            break
+        if time.monotonic() >= told + (POLL if news else BEAT):
+            yield Report(plan.number, plan.attempt, latest), node
+            told, news = time.monotonic(), False
+    reached = f"in epoch {latest.number + 1} of {latest.total}" if latest else "before its first epoch ended"
+    yield plan.failed("timeout", f"the trial was stopped after timeout_seconds = {plan.timeout_seconds:g}, {reached}.")
+    try:
+        trial.result(timeout=SLACK / 2)  # it may notice the time by itself, and the process lives on
+    except TimeoutError:
+        os._exit(1)
+
+
+@functools.cache
+def _thread() -> ThreadPoolExecutor:
+    """The one thread of a worker process that runs trials; another for each would bring another OpenMP pool."""
+    return ThreadPoolExecutor(1, "trial")

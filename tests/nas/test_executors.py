@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 from torch import nn
 
-from nas.executors import EXECUTORS, Executor
+from nas.executors import EXECUTORS, Executor, Report
 from nas.executors.inline import InlineExecutor
 from nas.executors.ray_tasks import RayExecutor
 from nas.settings import ExecutionSettings
-from nas.trial import TrialPlan
+from nas.trial import TrialOutcome, TrialPlan
 from objectives import OBJECTIVES
 from searchspaces import SEARCH_SPACES
 from trainers import DATASETS, Epoch, Supervised, TrainingData, training_data
@@ -31,6 +31,28 @@ class KillsItsWorker:
 
     def train(self, model: nn.Module, data: TrainingData, *, seed: int, report: Callable[[Epoch], None]) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
+
+
+class Ear:
+    """Hears what goes on."""
+
+    def __init__(self) -> None:
+        self.reports: list[Report] = []
+        self.messages: list[str] = []
+
+    def report(self, report: Report) -> None:
+        self.reports.append(report)
+
+    def say(self, message: str) -> None:
+        self.messages.append(message)
+
+
+def outcome(executor: Executor) -> TrialOutcome:
+    """The next outcome, within a minute."""
+    deadline = time.monotonic() + 60
+    while (found := executor.wait()) is None:
+        assert time.monotonic() < deadline, "no outcome"
+    return found
 
 
 def plan(data: TrainingData, number: int, trainer: Any = Supervised(epochs=1)) -> TrialPlan:  # noqa: B008 (frozen)
@@ -49,33 +71,33 @@ def data() -> TrainingData:
 @pytest.fixture(scope="module", params=sorted(EXECUTORS))
 def executor(request: pytest.FixtureRequest, data: TrainingData) -> Iterator[Executor]:
     workers = 1 if request.param == "inline" else 2
-    with EXECUTORS[request.param](data, ExecutionSettings(workers=workers)) as opened:
+    with EXECUTORS[request.param](data, ExecutionSettings(workers=workers), Ear()) as opened:
         yield opened
 
 
 def test_every_submitted_plan_gives_one_outcome(executor: Executor, data: TrainingData) -> None:
     for number in range(executor.slots):
         executor.submit(plan(data, number))
-    outcomes = [executor.wait() for _ in range(executor.slots)]
+    outcomes = [outcome(executor) for _ in range(executor.slots)]
     assert {o.record.number for o in outcomes} == set(range(executor.slots))
     assert all(o.record.status == "complete" and o.weights for o in outcomes), [o.record.error for o in outcomes]
 
 
 def test_outcomes_do_not_depend_on_the_executor(executor: Executor, data: TrainingData) -> None:
     executor.submit(plan(data, 7))
-    with InlineExecutor(data, ExecutionSettings()) as reference:
+    with InlineExecutor(data, ExecutionSettings(), Ear()) as reference:
         reference.submit(plan(data, 7))
-        assert executor.wait().weights == reference.wait().weights
+        assert outcome(executor).weights == outcome(reference).weights
 
 
 def test_a_worker_that_dies_is_a_failed_outcome_and_the_next_trial_runs(data: TrainingData, executor: Executor) -> None:
     if not isinstance(executor, RayExecutor):
         pytest.skip("an inline trial dies with the driver; resuming is tested with the search")
     executor.submit(plan(data, 3, KillsItsWorker()))
-    record = executor.wait().record
+    record = outcome(executor).record
     assert (record.number, record.status, record.failure) == (3, "failed", "worker_lost")
     executor.submit(plan(data, 4))
-    assert executor.wait().record.status == "complete"
+    assert outcome(executor).record.status == "complete"
 
 
 @pytest.mark.slow
@@ -89,9 +111,9 @@ def test_trials_run_on_a_cluster_that_is_named(data: TrainingData, tmp_path: Pat
         while "Ray runtime started" not in (tmp_path / "head.log").read_text():
             assert time.monotonic() < deadline, (tmp_path / "head.log").read_text()
             time.sleep(0.2)
-        with RayExecutor(data, ExecutionSettings(workers=1, ray="127.0.0.1:6397")) as executor:
+        with RayExecutor(data, ExecutionSettings(workers=1, ray="127.0.0.1:6397"), Ear()) as executor:
             executor.submit(plan(data, 1))
-            assert executor.wait().record.status == "complete"
+            assert outcome(executor).record.status == "complete"
     finally:
         os.killpg(head.pid, signal.SIGTERM)
         head.wait(timeout=60)

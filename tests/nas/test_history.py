@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from nas.errors import StoppedError, WrongInputError
-from nas.history import History, read_trials, running_trials
+from nas.history import History, read_events, read_trials
 from nas.records import TrialRecord, trial_seed
 
 
@@ -34,7 +34,7 @@ def test_records_survive_closing_and_opening(tmp_path: Path) -> None:
 
 def test_a_record_has_the_published_fields(tmp_path: Path) -> None:
     names = "schema number status failure picks architecture key seed fidelity measured settings violations seconds"
-    assert set(record(0).to_json()) == {*names.split(), "error", "copied_from"}
+    assert set(record(0).to_json()) == {*names.split(), "error", "copied_from", "micro_batches"}
 
 
 def test_a_last_line_cut_short_is_dropped_with_a_note(tmp_path: Path) -> None:
@@ -65,10 +65,28 @@ def test_other_damage_is_named_by_line(tmp_path: Path, line: bytes, reason: str)
         History(tmp_path)
 
 
-def test_a_newer_format_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "trials.jsonl").write_text('{"schema":99,"number":0,"status":"complete"}\n')
-    with pytest.raises(WrongInputError, match="its format is 99, this version reads 1"):
+@pytest.mark.parametrize("schema", [0, 99])
+def test_another_format_is_refused(tmp_path: Path, schema: int) -> None:
+    (tmp_path / "trials.jsonl").write_text(f'{{"schema":{schema},"number":0,"status":"complete"}}\n')
+    with pytest.raises(WrongInputError, match=f"its format is {schema}, this version reads 1; go on with the version"):
         read_trials(tmp_path)
+    (tmp_path / "events.jsonl").write_text(f'{{"schema":{schema},"number":0,"event":"asked"}}\n')
+    with pytest.raises(WrongInputError, match=f"line 1: its format is {schema}, this version reads 1"):
+        read_events(tmp_path)
+
+
+def test_an_event_that_is_none_is_named_by_line(tmp_path: Path) -> None:
+    (tmp_path / "events.jsonl").write_text('{"schema":1,"number":0,"event":"asked"}\n[]\n')
+    with pytest.raises(WrongInputError, match="line 2 is damaged"):
+        History(tmp_path)
+
+
+def test_a_cancelled_start_is_no_crash(tmp_path: Path) -> None:
+    with History(tmp_path) as history:
+        for kind in ("started", "cancelled", "started"):
+            history.event(kind, 7)
+        history.event("started", 8)
+        assert (history.started(7), history.crashed(7)) == (2, 1)
 
 
 def test_a_second_writer_is_refused_and_the_lock_dies_with_its_owner(tmp_path: Path) -> None:
@@ -86,15 +104,6 @@ def test_unfinished_trials_are_those_asked_and_not_ended(tmp_path: Path) -> None
         history.record(record(1))
     with History(tmp_path) as history:
         assert [event["picks"] for event in history.unfinished()] == [{"dim": 0}, {"dim": 2}]
-
-
-def test_running_trials_are_seen_only_while_a_search_holds_the_directory(tmp_path: Path) -> None:
-    with History(tmp_path) as history:
-        history.event("asked", 0, picks={})
-        history.event("asked", 1, picks={})
-        history.record(record(0))
-        assert running_trials(tmp_path) == 1
-    assert running_trials(tmp_path) == 0
 
 
 def test_a_full_disk_loses_nothing_that_was_written(tmp_path: Path) -> None:

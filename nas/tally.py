@@ -1,0 +1,81 @@
+"""Running counts of a study: what a search asks after every trial, in a time that does not grow with their number."""
+
+from collections import Counter
+from collections.abc import Mapping
+
+import numpy as np
+
+from nas.pareto import hypervolume
+from nas.records import COUNTED, Status, TrialRecord
+from objectives import Objective, cost
+
+GROWTH = 1e-3
+"""Share by which the hypervolume must grow to count as progress."""
+
+
+class Tally:
+    """Counts, front and hypervolume of the records added so far.
+
+    Args:
+        objectives: those of the front, by name.
+        reference: (m,) reference point in costs.
+    """
+
+    def __init__(self, objectives: Mapping[str, Objective], reference: np.ndarray) -> None:
+        self.objectives, self.reference = objectives, reference
+        self.counts: Counter[Status] = Counter()
+        self.ended = 0
+        """Trials that count: complete, failed, truncated."""
+        self.barren: list[TrialRecord] = []
+        """Infeasible and duplicate proposals since the last trial that counts."""
+        self.same_bug = 0
+        """Trials in a row that ended with one and the same traceback."""
+        self.stale = 0
+        """Counted trials since the hypervolume last grew by more than `GROWTH`."""
+        self.last: TrialRecord | None = None
+        """The trial added last."""
+        self.front: list[TrialRecord] = []
+        """Non-dominated complete trials, in the order in which they ended; equal ones stand beside each other."""
+        self._costs = np.empty((0, len(objectives)))
+        self._error: str | None = None
+        self._volume: float | None = 0.0
+        self._progress = 0.0
+
+    @property
+    def hypervolume(self) -> float:
+        """Volume in costs between the front and the reference point; computed when the front has changed."""
+        if self._volume is None:
+            self._volume = hypervolume(self._costs, self.reference)
+        return self._volume
+
+    def add(self, record: TrialRecord) -> None:
+        """Counts one more ended trial."""
+        self.counts[record.status] += 1
+        self.last = record
+        if record.status not in COUNTED:
+            self.barren.append(record)
+            return
+        self.ended += 1
+        self.barren.clear()
+        bug = record.error if record.failure == "bug" else None
+        self.same_bug = 0 if bug is None else self.same_bug + 1 if bug == self._error else 1
+        self._error = bug
+        self.stale += 1
+        if record.status == "complete" and self._join(record):
+            self._volume = None
+
+    def note_progress(self) -> None:
+        """Starts `stale` anew if the hypervolume has grown; call it after every `add`, or never."""
+        if self.hypervolume > self._progress * (1 + GROWTH):
+            self._progress, self.stale = self.hypervolume, 0
+
+    def _join(self, record: TrialRecord) -> bool:
+        """Takes the record into the front, unless a member dominates it, and drops those that it dominates."""
+        row = np.array([cost(o, record.measured[name]) for name, o in self.objectives.items()])
+        no_worse = (self._costs <= row).all(1)
+        if (no_worse & (self._costs < row).any(1)).any():
+            return False
+        beaten = np.atleast_1d((row <= self._costs).all(1) & (row < self._costs).any(1))
+        self.front = [member for member, out in zip(self.front, beaten.tolist(), strict=True) if not out] + [record]
+        self._costs = np.vstack([self._costs[~beaten], row])
+        return True
