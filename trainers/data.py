@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-Split = Literal["train", "test"]
+Split = Literal["train", "validation", "test"]
 
 
 @dataclass(frozen=True)
@@ -22,17 +22,21 @@ class Samples:
         images: (N, C, H, W), uint8 in 0..levels, or float32 in 0..1 with ``levels`` 1.
         labels: (N,) int64 class numbers from 0.
         levels: the pixel value that is white.
+        groups: (N,) numbers of what must not be divided between training and validation, for example speakers; None if
+            every image stands for itself.
     """
 
     images: np.ndarray
     labels: np.ndarray
     levels: int = 255
+    groups: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def __getitem__(self, index: np.ndarray) -> "Samples":
-        return Samples(self.images[index], self.labels[index], self.levels)
+        groups = None if self.groups is None else self.groups[index]
+        return Samples(self.images[index], self.labels[index], self.levels, groups)
 
     def tensors(self, device: torch.device | str = "cpu") -> tuple[Tensor, Tensor]:
         """Images as float32 (N, C, H, W) in [0, 1], channels last in memory, and labels, on ``device``."""
@@ -54,6 +58,8 @@ class Dataset:
     """Whether a mirrored image still is a typical member of its class."""
     shift: ClassVar[int] = 0
     """Pixels by which an image may be moved without leaving its class."""
+    own_validation: ClassVar[bool] = False
+    """Whether ``load("validation")`` gives an official validation split; else a share of ``train`` is held out."""
     epsilon: ClassVar[str] = "4/255"
     """Radius of the default attack, in pixel units 0..1."""
     origin: ClassVar[str]
@@ -125,6 +131,9 @@ class TrainingData:
 def training_data(dataset: Dataset, *, limit: int | None, validation: float, seed: int) -> TrainingData:
     """Training set of ``dataset``, split by ``seed`` into training and validation, every class in its share.
 
+    An official validation split is taken as it is. Groups of samples stay whole; the shares are then met as well as
+    they allow.
+
     Args:
         limit: use this many images of the training set, validation included; None for all.
         validation: share of the images kept for validation.
@@ -132,22 +141,46 @@ def training_data(dataset: Dataset, *, limit: int | None, validation: float, see
     Raises:
         FileNotFoundError, ValueError: see `Dataset.load`; or if a class is too small to be split.
     """
-    samples = dataset.load("train", limit)
-    if limit is not None and limit < len(samples):
-        samples = samples[_stratified(samples.labels, limit, seed)[0]]
-    chosen, held_out = _stratified(samples.labels, len(samples) - round(validation * len(samples)), seed)
-    train = samples[chosen]
+    if dataset.own_validation:
+        apart = None if limit is None else max(1, round(validation * limit))
+        kept = None if limit is None or apart is None else limit - apart
+        train = _limited(dataset.load("train", kept), kept, seed)
+        held_out = _limited(dataset.load("validation", apart), apart, seed)
+    else:
+        samples = _limited(dataset.load("train", limit), limit, seed)
+        parts = _divided(samples, validation, seed)
+        train, held_out = samples[parts[0]], samples[parts[1]]
     pixels = train.images.transpose(1, 0, 2, 3).reshape(train.images.shape[1], -1)
     mean, std = pixels.mean(1, dtype=np.float64) / train.levels, pixels.std(1, dtype=np.float64) / train.levels
     return TrainingData(
         classes=dataset.classes(),
         train=train,
-        validation=samples[held_out],
+        validation=held_out,
         mean=tuple(mean.tolist()),
         std=tuple(np.maximum(std, 1e-6).tolist()),
         flip=dataset.flip,
         shift=dataset.shift,
     )
+
+
+def _limited(samples: Samples, limit: int | None, seed: int) -> Samples:
+    if limit is None or limit >= len(samples):
+        return samples
+    return samples[_stratified(samples.labels, limit, seed)[0]]
+
+
+def _divided(samples: Samples, validation: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Sorted indices of the samples for training and of those for validation."""
+    if samples.groups is None:
+        return _stratified(samples.labels, len(samples) - round(validation * len(samples)), seed)
+    from sklearn.model_selection import StratifiedGroupKFold
+
+    groups = len(np.unique(samples.groups))
+    if groups < 2:
+        raise ValueError("all samples belong to one group (speaker or recording), so none can be held out.")
+    folds = StratifiedGroupKFold(max(2, min(groups, round(1 / validation))), shuffle=True, random_state=seed)
+    train, held_out = next(folds.split(samples.labels, samples.labels, samples.groups))
+    return np.sort(train), np.sort(held_out)
 
 
 def _stratified(labels: np.ndarray, count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
