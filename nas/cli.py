@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -186,6 +187,22 @@ def _write_csv(study: Study, records: list[TrialRecord]) -> None:
 
 @cli.command()
 @DIRECTORY
+@click.option("-o", "--out", required=True, type=click.Path(path_type=Path), help="SQLite file to write.")
+def optuna(directory: Path, out: Path) -> None:
+    """All trials as an Optuna storage, for optuna-dashboard and optuna.visualization; written anew each time.
+
+    \b
+    Example: nas optuna runs/quickstart -o study.db
+    """
+    from nas.storage import write_storage
+
+    count = write_storage(nas.open(directory), out)
+    look = f"optuna-dashboard {shlex.quote(f'sqlite:///{out}')}"
+    click.echo(f"written: {count} trials to {out}; look at them with {look} (pip install optuna-dashboard)")
+
+
+@cli.command()
+@DIRECTORY
 @click.argument("trial", type=int)
 @click.option("--json", "as_json", is_flag=True, help="Print the architecture file.")
 def show(directory: Path, trial: int, as_json: bool) -> None:
@@ -247,6 +264,69 @@ def _export_one(study: Study, record: TrialRecord, out: Path, *, verify: bool) -
 
 
 @cli.command()
+@click.argument("arch", metavar="ARCH")
+@click.option("--data", required=True, help="Data set, NAME or NAME:LOCATION (see nas data).")
+@click.option("-o", "--out", required=True, type=click.Path(path_type=Path), help="Folder for what is trained.")
+@click.option("--preset", help="Published recipe to start from, for example convmixer.")
+@click.option("--epochs", type=int, help="Passes over the training images.")
+@click.option("--seed", type=int, default=0, show_default=True, help="First seed.")
+@click.option("--seeds", type=click.IntRange(1), default=1, show_default=True, help="Trainings, each with its seed.")
+@click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True, help="Where to train.")
+@click.option("--test", is_flag=True, help="Measure on the test images at the end; that is written down in OUT.")
+@click.option("--set", "overrides", metavar="KEY=VALUE", multiple=True, help="As in a study: training.mixup=0.2.")
+@click.option("--plugin", "plugins", multiple=True, help="Python file with operators of your own.")
+@AS_JSON
+def train(
+    arch: str,
+    data: str,
+    out: Path,
+    preset: str | None,
+    epochs: int | None,
+    seed: int,
+    seeds: int,
+    device: str,
+    test: bool,
+    overrides: tuple[str, ...],
+    plugins: tuple[str, ...],
+    as_json: bool,
+) -> None:
+    """Trains ARCH (a file, known:NAME or DIR#TRIAL) from scratch; the same command goes on where it was stopped.
+
+    \b
+    Example: nas train known:convmixer_256_8 --data cifar10 --preset convmixer -o convmixer --test
+    """
+    from rich.console import Console
+
+    from nas.display import Trainings
+    from nas.plugins import load_plugins
+    from nas.references import find_architecture
+    from nas.settings import settings_of
+    from nas.training import train as train_all
+
+    load_plugins(plugins)
+    training = {"preset": preset, "epochs": epochs}
+    table = {
+        "name": out.name,
+        "objectives": ["accuracy", "robust_accuracy"],
+        "seed": seed,
+        "data": {"name": data},
+        "training": {key: value for key, value in training.items() if value is not None},
+        "execution": {"device": device},
+        "plugins": [str(Path(plugin).resolve()) for plugin in plugins],
+    }
+    architecture, settings = find_architecture(arch), settings_of(table, overrides)
+    with Trainings(Console(stderr=True)) as shown:
+        done = train_all(
+            architecture, settings, out, seeds=range(seed, seed + seeds), test=test, say=shown.say, watch=shown.watch
+        )
+    if as_json:
+        rows = [{"seed": t.seed, "out": str(t.directory), "validation": t.validation, "test": t.test} for t in done]
+        click.echo(json.dumps(rows, indent=2))
+        return
+    shown.summary(done)
+
+
+@cli.command()
 @click.argument("directory", metavar="OUT", type=click.Path(path_type=Path))
 @click.option("--data", help="Data set; that of the study unless given.")
 @click.option(
@@ -295,9 +375,9 @@ def data(as_json: bool) -> None:
     for column in ("name", "here", "where it is, or comes from"):
         table.add_column(column, overflow="fold")
     for row in rows:
-        takes = {"npz": "npz:FILE", "folder": "folder:DIR"}.get(row["name"], row["name"])
-        here = "yes" if row["here"] else "yours" if takes != row["name"] else "no"
-        table.add_row(takes, here, row["where"] or row["origin"])
+        takes = DATASETS[row["name"]].takes
+        here = "yes" if row["here"] else "yours" if takes else "no"
+        table.add_row(f"{row['name']}:{takes}" if takes else row["name"], here, row["where"] or row["origin"])
     Console().print(table)
 
 

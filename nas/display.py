@@ -1,13 +1,16 @@
 """What a person sees in the terminal: live progress, tables of trials, one architecture block by block."""
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from statistics import mean, stdev
+from typing import TYPE_CHECKING, Any, Self
 
 from rich.console import Console
 from rich.live import Live as Screen
+from rich.progress import BarColumn, MofNCompleteColumn, TimeRemainingColumn
+from rich.progress import Progress as Bars
 from rich.table import Table
 from rich.text import Text
 
@@ -18,6 +21,10 @@ from nas.study import Study
 from nas.tally import Tally
 from objectives import Objective
 from searchspaces import Architecture
+from trainers import Epoch
+
+if TYPE_CHECKING:
+    from nas.training import Trained
 
 SHOWN = 16
 """Running trials listed below the changing line."""
@@ -103,6 +110,55 @@ def running_line(row: Mapping[str, Any]) -> str:
     if epoch := row.get("epoch"):
         line += f", epoch {epoch['number']} of {epoch['total']}, loss {epoch['loss']:.4f}"
     return line
+
+
+class Trainings:
+    """Progress of full trainings: a bar with loss, accuracy and time left on a terminal, a line an epoch elsewhere."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        columns = (
+            "{task.description}",
+            BarColumn(),
+            MofNCompleteColumn(),
+            "{task.fields[state]}",
+            TimeRemainingColumn(),
+        )
+        self.bar = Bars(*columns, console=console, disable=not console.is_terminal)
+
+    def __enter__(self) -> Self:
+        self.bar.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.bar.stop()
+
+    def say(self, message: str) -> None:
+        """Prints a note."""
+        self.console.print(message, style="yellow", highlight=False, soft_wrap=True)
+
+    def watch(self, seed: int) -> Callable[[Epoch, float], None]:
+        """Shows the epochs of the training of one seed."""
+        task = self.bar.add_task(f"seed {seed}", total=None, state="")
+
+        def show(epoch: Epoch, accuracy: float) -> None:
+            state = f"loss {epoch.loss:.4f}, accuracy {accuracy:.4f}"
+            self.bar.update(task, total=epoch.total, completed=epoch.number, state=state)
+            if self.bar.disable:
+                line = f"seed {seed}: epoch {epoch.number} of {epoch.total}, {state}, {epoch.seconds:.1f} s"
+                self.console.print(line, highlight=False, soft_wrap=True)
+
+        return show
+
+    def summary(self, done: "Sequence[Trained]") -> None:
+        """Prints the values of every seed, and their mean and standard deviation."""
+        for split in ("validation", "test"):
+            for name in getattr(done[0], split):
+                values = [getattr(trained, split)[name] for trained in done]
+                spread = f", mean {mean(values):.4f}, standard deviation {stdev(values):.4f}" if len(values) > 1 else ""
+                shown = ", ".join(f"{value:.4f}" for value in values)
+                self.console.print(f"{split} {name} {shown}{spread}", highlight=False, soft_wrap=True)
+        self.console.print(f"written to {', '.join(str(trained.directory) for trained in done)}", soft_wrap=True)
 
 
 def describe(record: TrialRecord, objectives: Mapping[str, Objective]) -> str:

@@ -23,6 +23,7 @@ from nas.study import Study
 from objectives import Candidate
 from searchspaces import Architecture, Network, build
 from trainers import Samples, training_data
+from trainers.data import resized
 
 ARCHITECTURE, CARD, ORIGIN, EVALUATIONS, PLUGINS = (
     "architecture.json",
@@ -64,10 +65,15 @@ def export(study: Study, record: TrialRecord, out: Path, *, verify: bool = True)
         raise WrongInputError(f"trial {record.number} has no weights to export: {why}. Pick a complete trial.")
     if out.exists() and (not out.is_dir() or (any(out.iterdir()) and not (out / ARCHITECTURE).exists())):
         raise WrongInputError(f"{out} exists and is no earlier export. Give another place with -o, or remove it.")
+    return write_export(record, study.settings, weights, out, verify=verify)
+
+
+def write_export(record: TrialRecord, settings: Settings, weights: Path, out: Path, *, verify: bool) -> Exported:
+    """Writes the files of a trained network into ``out``, and measures them again; see `export`."""
     origin = {
-        "study": study.settings.table(),
+        "study": settings.table(),
         "trial": record.to_json(),
-        "plugins": {path: checksum(Path(path)) for path in study.settings.plugins},
+        "plugins": {path: checksum(Path(path)) for path in settings.plugins},
         "exported": time.strftime("%Y-%m-%d %H:%M:%S"),
     }
     with user_input(str(out)):
@@ -75,13 +81,13 @@ def export(study: Study, record: TrialRecord, out: Path, *, verify: bool = True)
         (out / EVALUATIONS).unlink(missing_ok=True)
     write_atomically(out / ARCHITECTURE, _pretty(record.architecture))
     write_atomically(out / ORIGIN, _pretty(origin))
-    for path in study.settings.plugins:
+    for path in settings.plugins:
         write_atomically(out / PLUGINS / Path(path).name, Path(path).read_bytes())
     partial = out / f".{WEIGHTS}"
     shutil.copyfile(weights, partial)
     partial.replace(out / WEIGHTS)
-    measured = _measure_again(out, record, study.settings) if verify else {}
-    write_atomically(out / CARD, _card(out, record, study.settings, measured).encode())
+    measured = _measure_again(out, record, settings) if verify else {}
+    write_atomically(out / CARD, _card(out, record, settings, measured).encode())
     return Exported(out, record, measured)
 
 
@@ -168,6 +174,8 @@ def evaluate(directory: Path, data: str | None, split: str) -> dict[str, Any]:
         dataset = find_dataset(name)
         with user_input("data"):
             samples, classes = dataset.load("test"), dataset.classes()
+        if settings.data.resolution is not None:
+            samples = resized(samples, settings.data.resolution)
     elif name != settings.data.name:
         raise WrongInputError(f"the validation split of {name} is unknown to this export; use --split test.")
     else:
@@ -193,7 +201,11 @@ def _validation(settings: Settings) -> tuple[Samples, tuple[str, ...]]:
     dataset = find_dataset(settings.data.name)
     with user_input("data"):
         data = training_data(
-            dataset, limit=settings.data.limit, validation=settings.data.validation, seed=settings.seed
+            dataset,
+            limit=settings.data.limit,
+            validation=settings.data.validation,
+            seed=settings.seed,
+            resolution=settings.data.resolution,
         )
     return data.validation, data.classes
 
@@ -241,8 +253,8 @@ def _card(out: Path, record: TrialRecord, settings: Settings, measured: dict[str
     checked = "read back and measured again" if measured else "not measured again"
     return f"""# {settings.name}, trial {record.number}
 
-Network `{record.key}` for {channels}x{height}x{width} images and {record.architecture["classes"]} classes, found by the
-study "{settings.name}" on {settings.data.name}. The files in this folder were {checked} after writing.
+Network `{record.key}` for {channels}x{height}x{width} images and {record.architecture["classes"]} classes, trained by
+"{settings.name}" on {settings.data.name}. The files in this folder were {checked} after writing.
 
 | measured on validation images | in the search | this export |
 |---|---|---|

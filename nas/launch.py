@@ -10,7 +10,7 @@ import tomli_w
 
 from nas.artifacts import write_atomically
 from nas.driver import Driver, Watcher, write_environment
-from nas.errors import WrongInputError
+from nas.errors import StoppedError, WrongInputError
 from nas.executors import open_executor
 from nas.history import History
 from nas.interruption import Interruption
@@ -46,6 +46,25 @@ def launch(
         KeyboardInterrupt: on Ctrl-C or SIGTERM; what is finished is kept.
     """
     settings = apply(read_settings(Path(path), overrides), trials=trials, workers=workers, seed=seed, ray=ray)
+    proposer, history = open_study(settings, out)
+    limits, execution = settings.limits, settings.execution
+    with history, Interruption(execution.grace_seconds, limits.seconds, watcher.say) as interruption:
+        for note in history.notes:
+            watcher.say(note)
+        watcher.begin(proposer.problem, history.directory)
+        driver = Driver(Ledger(proposer, history), watcher, interruption)
+        with open_executor(proposer.problem.data, execution, driver) as executor:
+            interruption.listen()  # Ray puts handlers of its own in place
+            driver.run(executor)
+    return Study(history.directory)
+
+
+def open_study(settings: Settings, out: str | Path | None) -> tuple[Proposer, History]:
+    """The proposer and the open log of a study, new or gone on with; its directory says what it is and ran on.
+
+    Raises:
+        WrongInputError: if the settings cannot be used, or the directory is not this study's.
+    """
     directory = Path(out) if out else Path("runs") / settings.name
     before = _earlier(directory)
     if before:
@@ -65,18 +84,13 @@ def launch(
         raise WrongInputError(
             f"{directory} cannot be written to ({error.strerror}). Give another directory with --out."
         ) from None
-    limits, execution = settings.limits, settings.execution
-    with history, Interruption(execution.grace_seconds, limits.seconds, watcher.say) as interruption:
-        for note in history.notes:
-            watcher.say(note)
+    try:
         write_atomically(directory / "study.toml", tomli_w.dumps(problem.settings.table()).encode())
         write_environment(directory)
-        watcher.begin(problem, directory)
-        driver = Driver(Ledger(proposer, history), watcher, interruption)
-        with open_executor(problem.data, execution, driver) as executor:
-            interruption.listen()  # Ray puts handlers of its own in place
-            driver.run(executor)
-    return Study(directory)
+    except StoppedError:
+        history.close()
+        raise
+    return proposer, history
 
 
 def apply(

@@ -19,7 +19,7 @@ from objectives import OBJECTIVES, Candidate, Objective, cost
 from objectives.costs import Count
 from searchspaces import SEARCH_SPACES, Architecture, SearchSpace, Value, build
 from searchspaces.registry import lookup
-from trainers import DATASETS, TRAINERS, Dataset, Trainer, TrainingData, training_data
+from trainers import DATASETS, PRESETS, TRAINERS, Dataset, Trainer, TrainingData, training_data
 
 
 def find_dataset(name: str) -> Dataset:
@@ -33,8 +33,11 @@ def find_dataset(name: str) -> Dataset:
         return lookup(DATASETS, "data set", kind)(location)
 
 
-def find_objectives(settings: Settings) -> dict[str, Objective]:
+def find_objectives(settings: Settings, dataset: Dataset | None = None) -> dict[str, Objective]:
     """The objectives of the front, then those that only bound it, by the study's name for them.
+
+    Args:
+        dataset: gives the radius of attacks that the settings leave open.
 
     Raises:
         WrongInputError: if one is unknown, its settings are wrong, or a bound is on something that must be trained for.
@@ -48,6 +51,8 @@ def find_objectives(settings: Settings) -> dict[str, Objective]:
         with user_input(f"objective {name!r}" if name in settings.objectives else f"bounds.{name}"):
             kind = lookup(OBJECTIVES, "objective", table.pop("kind"))
         found[name] = construct(kind, table, f"objective.{name}")
+        if dataset is not None and hasattr(found[name], "epsilon") and "epsilon" not in table:
+            found[name] = replace(found[name], epsilon=dataset.epsilon)  # type: ignore[type-var]
     for name, bound in settings.bounds.items():
         if found[name].needs != "shapes":
             raise WrongInputError(
@@ -67,6 +72,8 @@ def find_trainer(settings: Settings) -> Trainer:
     """
     table = {"kind": "supervised", **settings.training}
     with user_input("training"):
+        if "preset" in table:
+            table = {**lookup(PRESETS, "preset", table.pop("preset")), **table}
         kind = lookup(TRAINERS, "trainer", table.pop("kind"))
     return construct(kind, table, "training")
 
@@ -125,17 +132,18 @@ class Problem:
             WrongInputError: naming the key of the study that cannot be used, and why.
         """
         load_plugins(settings.plugins)
-        objectives = find_objectives(settings)
         trainer = find_trainer(settings)
         dataset = find_dataset(settings.data.name)
+        objectives = find_objectives(settings, dataset)
         with user_input("data"):
             data = training_data(
-                dataset, limit=settings.data.limit, validation=settings.data.validation, seed=settings.seed
+                dataset,
+                limit=settings.data.limit,
+                validation=settings.data.validation,
+                seed=settings.seed,
+                resolution=settings.data.resolution,
             )
         space = find_space(settings, data.input, len(data.classes))
-        for name, objective in objectives.items():
-            if hasattr(objective, "epsilon") and "epsilon" not in settings.objective.get(name, {}):
-                objectives[name] = replace(objective, epsilon=dataset.epsilon)  # type: ignore[type-var]
         probe = Probe(space, objectives, settings.bounds)
         with user_input("space"):
             probe.check_options()
@@ -144,22 +152,29 @@ class Problem:
         resolved = replace(
             settings,
             space={**settings.space, "choices": {c.name: list(c.options) for c in space.choices}},
-            data=replace(settings.data, checksum=_checksum(data)),
+            data=replace(settings.data, checksum=data_checksum(data)),
             training={"kind": "supervised", **settings.training, **asdict(trainer)},  # type: ignore[call-overload]
-            objective={
-                name: {"kind": name, **settings.objective.get(name, {}), **asdict(objective)}  # type: ignore[call-overload]
-                for name, objective in objectives.items()
-            },
+            objective=objective_tables(settings, objectives),
             reference=reference,
         )
         point = np.array([cost(objectives[name], value) for name, value in reference.items()])
         return cls(resolved, data, space, trainer, objectives, dict(settings.bounds), point)
 
 
-def _checksum(data: TrainingData) -> str:
+def objective_tables(settings: Settings, objectives: Mapping[str, Objective]) -> dict[str, dict[str, Any]]:
+    """The tables ``[objective.NAME]`` with every setting written out."""
+    return {
+        name: {"kind": name, **settings.objective.get(name, {}), **asdict(objective)}  # type: ignore[call-overload]
+        for name, objective in objectives.items()
+    }
+
+
+def data_checksum(data: TrainingData) -> str:
+    """Digest of the images and labels that a study uses."""
     digest = hashlib.blake2b(digest_size=8)
     for samples in (data.train, data.validation):
-        digest.update(samples.images.tobytes())
+        images = samples.images
+        digest.update(images.tobytes() if isinstance(images, np.ndarray) else images.fingerprint())
         digest.update(samples.labels.tobytes())
     return digest.hexdigest()
 

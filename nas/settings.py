@@ -31,12 +31,14 @@ class DataSettings:
         name: data set, ``name`` or ``name:location`` (see `nas data`).
         limit: use so many images of the training set, validation included.
         validation: share of them kept for validation.
+        resolution: sides in pixels to which images are resized, a fidelity: fewer pixels train faster; unset: as they are.
         checksum: of the images used; written at the first start, so that a study never goes on with other data.
     """
 
     name: str = "digits"
     limit: int | None = None
     validation: float = 0.2
+    resolution: int | None = None
     checksum: str | None = None
 
     def __post_init__(self) -> None:
@@ -44,6 +46,8 @@ class DataSettings:
             raise ValueError(f"limit must be at least 2 images, got {self.limit}.")
         if not 0 < self.validation < 1:
             raise ValueError(f"validation must be a share between 0 and 1, got {self.validation}.")
+        if self.resolution is not None and self.resolution < 1:
+            raise ValueError(f"resolution must be at least 1 pixel, got {self.resolution}.")
 
 
 @dataclass(frozen=True)
@@ -216,10 +220,15 @@ def read_settings(path: Path, overrides: Iterable[str] = ()) -> Settings:
         raise WrongInputError(f"study file {path} cannot be read: {error}.") from None
     except tomllib.TOMLDecodeError as error:
         raise WrongInputError(f"study file {path} is not valid TOML: {error}.") from None
+    settings = settings_of(table, overrides)
+    return replace(settings, plugins=[str((path.parent / plugin).resolve()) for plugin in settings.plugins])
+
+
+def settings_of(table: Table, overrides: Iterable[str] = ()) -> Settings:
+    """Settings of a study given as tables, with overrides on top; see `read_settings`."""
     for override in overrides:
         _override(table, override)
-    settings = construct(Settings, table, "")
-    return replace(settings, plugins=[str((path.parent / plugin).resolve()) for plugin in settings.plugins])
+    return construct(Settings, table, "")
 
 
 def _override(table: Table, override: str) -> None:

@@ -5,10 +5,12 @@ Knows nothing of search spaces, of objectives or of the search: it trains any ``
 
 from trainers import datasets
 from trainers.data import DATASETS, Dataset, Samples, TrainingData, training_data
+from trainers.presets import PRESETS
 from trainers.supervised import TRAINERS, DivergedError, Epoch, Supervised, Trainer
 
 __all__ = [
     "DATASETS",
+    "PRESETS",
     "TRAINERS",
     "Dataset",
     "DivergedError",

@@ -1,17 +1,25 @@
-"""Augmentations as batched tensor operations on the device of the batch; no Python per image."""
+"""Augmentations as batched tensor operations on the device of the batch; no Python per image.
+
+Random numbers come from a generator on the CPU, so that a training gives the same images on every device and can be
+taken up where it was left. Rejected: kornia's classes, which draw from the global generator.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Generator, Tensor
 
 
-def random_flip(images: Tensor, generator: torch.Generator) -> Tensor:
+def random_flip(images: Tensor, generator: Generator) -> Tensor:
     """(B, C, H, W) with each image mirrored left to right with probability 1/2."""
     mirrored = torch.rand(len(images), generator=generator).to(images.device) < 0.5
     return torch.where(mirrored[:, None, None, None], images.flip(3), images)
 
 
-def random_shift(images: Tensor, pixels: int, generator: torch.Generator) -> Tensor:
+def random_shift(images: Tensor, pixels: int, generator: Generator) -> Tensor:
     """(B, C, H, W) with each image moved by up to ``pixels`` in both directions; what comes in is zero."""
     batch, _, height, width = images.shape
     offsets = torch.randint(2 * pixels + 1, (2, batch, 1), generator=generator).to(images.device)
@@ -20,3 +28,135 @@ def random_shift(images: Tensor, pixels: int, generator: torch.Generator) -> Ten
     padded = F.pad(images, (pixels,) * 4).permute(0, 2, 3, 1)
     samples = torch.arange(batch, device=images.device)[:, None, None]
     return padded[samples, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
+
+
+def _window(length: int, sizes: Tensor, generator: Generator) -> Tensor:
+    """(B, length) booleans: for each of ``sizes`` (B,) a run of so many places somewhere in ``length``."""
+    starts = (torch.rand(len(sizes), generator=generator) * (length - sizes + 1)).floor()
+    place = torch.arange(length)
+    return (place >= starts[:, None]) & (place < (starts + sizes)[:, None])
+
+
+def random_erase(images: Tensor, side: float, fill: Tensor, generator: Generator) -> Tensor:
+    """(B, C, H, W) with a rectangle in each image, ``side`` of its height and width, set to ``fill`` (C,).
+
+    Source: cutout, DeVries & Taylor 2017.
+    """
+    batch, _, height, width = images.shape
+    rows = _window(height, torch.full((batch,), round(side * height)), generator)
+    columns = _window(width, torch.full((batch,), round(side * width)), generator)
+    hole = (rows[:, None, :, None] & columns[:, None, None, :]).to(images.device)
+    return torch.where(hole, fill[:, None, None], images)
+
+
+def mask_spectrogram(images: Tensor, mel: int, frames: int, fill: Tensor, generator: Generator) -> Tensor:
+    """(B, 1, mel, frame) with a band of up to ``mel`` rows and a stretch of up to ``frames`` columns set to ``fill``.
+
+    Source: SpecAugment without warping, Park et al. 2019.
+    """
+    batch, _, height, width = images.shape
+    rows = _window(height, torch.randint(min(mel, height) + 1, (batch,), generator=generator), generator)
+    columns = _window(width, torch.randint(min(frames, width) + 1, (batch,), generator=generator), generator)
+    hole = (rows[:, None, :, None] | columns[:, None, None, :]).to(images.device)
+    return torch.where(hole, fill[:, None, None], images)
+
+
+@dataclass(frozen=True)
+class Mixed:
+    """Images blended in pairs.
+
+    Args:
+        images: (B, C, H, W).
+        partner: (B,) index of the image that each was blended with.
+        share: of the image itself in the blend, the same for the whole batch.
+    """
+
+    images: Tensor
+    partner: Tensor
+    share: float
+
+
+def _beta(alpha: float, generator: Generator) -> float:
+    from scipy.special import betaincinv
+
+    return float(betaincinv(alpha, alpha, torch.rand((), generator=generator, dtype=torch.float64).item()))
+
+
+def mixup(images: Tensor, alpha: float, generator: Generator) -> Mixed:
+    """Weighted means of pairs of images; the weight is drawn from Beta(alpha, alpha).
+
+    Source: Zhang et al. 2018, arXiv:1710.09412.
+    """
+    share, partner = _beta(alpha, generator), torch.randperm(len(images), generator=generator).to(images.device)
+    return Mixed(torch.lerp(images[partner], images, share), partner, share)
+
+
+def cutmix(images: Tensor, alpha: float, generator: Generator) -> Mixed:
+    """Images with a rectangle of another one in them; what remains of the image is drawn from Beta(alpha, alpha).
+
+    Source: Yun et al. 2019, arXiv:1905.04899.
+    """
+    share, partner = _beta(alpha, generator), torch.randperm(len(images), generator=generator).to(images.device)
+    height, width = images.shape[2:]
+    sides = torch.tensor([round(math.sqrt(1 - share) * n) for n in (height, width)])
+    rows, columns = _window(height, sides[:1], generator), _window(width, sides[1:], generator)
+    hole = (rows[:, None, :, None] & columns[:, None, None, :]).to(images.device)
+    kept = 1 - float(sides[0] * sides[1]) / (height * width)
+    return Mixed(torch.where(hole, images[partner], images), partner, kept)
+
+
+def random_augment(images: Tensor, operations: int, magnitude: float, generator: Generator) -> Tensor:
+    """(B, C, H, W) floats in [0, 1] after so many random operations each, of strength ``magnitude`` in [0, 10].
+
+    Source: RandAugment, Cubuk et al. 2020, arXiv:1909.13719; of its operations those that make sense for any number of
+    channels.
+    """
+    strength = magnitude / 10
+    for _ in range(operations):
+        kinds = torch.randint(len(MOVES) + len(TONES), (len(images),), generator=generator)
+        signs = (torch.randint(2, (len(images),), generator=generator) * 2 - 1) * strength
+        images = _move(images, kinds, signs)
+        result = images.clone()
+        for kind, tone in enumerate(TONES, start=len(MOVES)):
+            chosen = torch.nonzero(kinds == kind)[:, 0]
+            if len(chosen):
+                where = chosen.to(images.device)
+                amount = signs[chosen].to(images.device, images.dtype)[:, None, None, None]
+                result[where] = tone(images[where], amount).clamp(0, 1)
+        images = result
+    return images
+
+
+MOVES = ("rotate", "shear_x", "shear_y", "translate_x", "translate_y")
+"""Geometric operations: up to 30 degrees, 0.3 and a third of the side."""
+
+
+def _move(images: Tensor, kinds: Tensor, signs: Tensor) -> Tensor:
+    """All geometric operations of a batch in one resampling; what comes in is zero."""
+    amounts = {name: signs * (kinds == kind) for kind, name in enumerate(MOVES)}
+    angle = amounts["rotate"] * math.radians(30)
+    matrix = torch.zeros(len(images), 2, 3)
+    matrix[:, 0, 0], matrix[:, 1, 1] = angle.cos(), angle.cos()
+    matrix[:, 0, 1] = -angle.sin() + 0.3 * amounts["shear_x"]
+    matrix[:, 1, 0] = angle.sin() + 0.3 * amounts["shear_y"]
+    matrix[:, 0, 2], matrix[:, 1, 2] = 2 / 3 * amounts["translate_x"], 2 / 3 * amounts["translate_y"]
+    moved = torch.nonzero(kinds < len(MOVES))[:, 0]
+    if len(moved) == 0:
+        return images
+    where, result = moved.to(images.device), images.clone()
+    grid = F.affine_grid(matrix[moved].to(images), [len(moved), *images.shape[1:]], align_corners=False)
+    result[where] = F.grid_sample(images[where], grid, align_corners=False)
+    return result
+
+
+TONES: tuple[Callable[[Tensor, Tensor], Tensor], ...] = (
+    lambda x, s: x,
+    lambda x, s: x * (1 + 0.9 * s),  # brightness
+    lambda x, s: torch.lerp(x.mean((1, 2, 3), keepdim=True).expand_as(x), x, 1 + 0.9 * s),  # contrast
+    lambda x, s: torch.lerp(x.mean(1, keepdim=True).expand_as(x), x, 1 + 0.9 * s),  # saturation
+    lambda x, s: torch.floor(x * (2 ** (8 - 4 * s.abs())).floor()) / (2 ** (8 - 4 * s.abs())).floor(),  # posterize
+    lambda x, s: torch.where(x < 1 - s.abs(), x, 1 - x),  # solarize
+    lambda x, s: (x - x.amin((2, 3), keepdim=True)) / (x.amax((2, 3), True) - x.amin((2, 3), True) + 1e-6),  # contrast
+    lambda x, s: x + s * (x - F.avg_pool2d(x, 3, 1, 1, count_include_pad=False)),  # sharpness
+)
+"""Operations on the values of pixels: (images, signed strength in [-1, 1]) -> images."""

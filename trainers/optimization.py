@@ -1,0 +1,101 @@
+"""How weights move: optimiser, learning rate by step, sharpness-aware steps, a moving average of the weights."""
+
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
+
+START, END = 1 / 25, 1e-5
+"""Learning rates of one-cycle at the first and of every schedule at the last step, as shares of the peak (Smith & Topin
+2019)."""
+
+Schedule = Literal["one_cycle", "cosine", "triangle", "exponential", "constant"]
+
+
+def decayed(parameters: list[nn.Parameter], weight_decay: float) -> list[dict[str, object]]:
+    """Groups of parameters: matrices and filters decay, vectors (norms, biases, scales) do not."""
+    groups = [
+        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": weight_decay},
+        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    return [group for group in groups if group["params"]]
+
+
+def learning_rate(schedule: Schedule, warmup: float, steps: int, steps_per_epoch: int) -> Callable[[int], float]:
+    """Step -> share of the peak. Ours, because PyTorch's OneCycleLR divides by zero for some lengths, 4 among them."""
+    warm = round(warmup * steps)
+
+    def half_cosine(share: float) -> float:
+        return 0.5 * (1 + math.cos(math.pi * share))
+
+    def factor(step: int) -> float:
+        if step < warm:
+            rising = (step + 1) / (warm + 1)
+            if schedule == "one_cycle":
+                return 1 - (1 - START) * half_cosine(rising)
+            return 1.0 if schedule == "exponential" else rising
+        done = (step - warm) / max(1, steps - warm)
+        if schedule == "constant":
+            return 1.0
+        if schedule == "exponential":
+            return float(0.85 ** ((step - warm) // steps_per_epoch))
+        if schedule == "triangle":
+            return max(END, 1 - 0.95 * done * 1.5 if done < 2 / 3 else 0.15 * (1 - done))
+        return END + (1 - END) * half_cosine(done)
+
+    return factor
+
+
+def average(model: nn.Module, decay: float) -> AveragedModel:
+    """A moving average of the model's weights and buffers; ``update_parameters`` takes one step.
+
+    Early steps weigh more: the decay is at most (1 + t) / (10 + t) at step t.
+    """
+
+    def move(mean: Tensor, now: Tensor, count: Tensor | int) -> Tensor:
+        if not mean.is_floating_point():
+            return now
+        return torch.lerp(now, mean, min(decay, (1 + int(count)) / (10 + int(count))))
+
+    return AveragedModel(model, avg_fn=move, use_buffers=True)
+
+
+@torch.no_grad()
+def climb(parameters: list[nn.Parameter], radius: float, adaptive: bool) -> list[tuple[nn.Parameter, Tensor]]:
+    """Moves the weights along the gradient to the top of a ball of ``radius``; gives the steps, to be taken back.
+
+    Source: SAM, Foret et al. 2021, arXiv:2010.01412; adaptive: Kwon et al. 2021, arXiv:2102.11600.
+    """
+    scaled = [(p, p.grad * p.abs() if adaptive else p.grad) for p in parameters if p.grad is not None]
+    norm = torch.linalg.vector_norm(torch.stack([torch.linalg.vector_norm(direction) for _, direction in scaled]))
+    steps = []
+    for p, direction in scaled:
+        step = direction * (radius / (norm + 1e-12)) * (p.abs() if adaptive else 1)
+        p.add_(step)
+        steps.append((p, step))
+    return steps
+
+
+@torch.no_grad()
+def descend(steps: list[tuple[nn.Parameter, Tensor]]) -> None:
+    """Takes the steps of `climb` back."""
+    for p, step in steps:
+        p.sub_(step)
+
+
+@contextmanager
+def unchanged_statistics(model: nn.Module) -> Iterator[None]:
+    """Batch norms see a batch, but keep their running statistics: for the second pass of a sharpness-aware step."""
+    norms = [m for m in model.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm) and m.track_running_stats]
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.momentum = 0.0
+    try:
+        yield
+    finally:
+        for norm, momentum in zip(norms, momenta, strict=True):
+            norm.momentum = momentum
