@@ -1,0 +1,314 @@
+"""What a training costs here against the plain PyTorch way: epochs, steps, blocks.
+
+    python studies/benchmarks/training.py [--images N] [--epochs E] [--repeats R]
+
+The plain way: contiguous tensors, default AdamW, a DataLoader without workers, every image flipped, cropped and
+normalised by itself, separable convolutions unfused. Process CPU time on one thread, variants taking turns, medians;
+the ratios are what carries over to other machines. On a GPU, wall time between synchronisations instead, and the share
+of the device's peak.
+"""
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
+
+from nas.problem import find_dataset, find_space
+from nas.settings import read_settings
+from objectives.accuracy import correct
+from searchspaces import SEARCH_SPACES, Architecture, build
+from searchspaces.separable import Separable
+from trainers import Supervised, TrainingData, training_data
+from trainers.supervised import _Training
+
+DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
+CPU_GPU = "wall" if DEVICE == "cuda" else "CPU"
+
+
+def clock() -> float:
+    """CPU seconds of this process; on a GPU, seconds once it has done its work."""
+    if DEVICE == "cuda":
+        torch.cuda.synchronize()
+        return time.perf_counter()
+    return time.process_time()
+
+
+def taking_turns(repeats: int, works: dict[str, Callable[[], None]]) -> dict[str, float]:
+    """Median milliseconds of each piece of work; one round to warm up."""
+    times: dict[str, list[float]] = {name: [] for name in works}
+    for turn in range(repeats + 1):
+        for name, work in works.items():
+            started = clock()
+            work()
+            if turn:
+                times[name].append(1000 * (clock() - started))
+    return {name: statistics.median(values) for name, values in times.items()}
+
+
+class OneByOne(Dataset[tuple[Tensor, int]]):
+    """Images augmented and normalised one by one, as in most scripts."""
+
+    def __init__(self, data: TrainingData, flip: bool, shift: int) -> None:
+        self.images, self.labels = torch.from_numpy(data.train.images), data.train.labels
+        self.mean, self.std = (torch.tensor(v)[:, None, None] for v in (data.mean, data.std))
+        self.flip, self.shift = flip, shift
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        x = self.images[index].float() / 255
+        if self.flip and torch.rand(()) < 0.5:
+            x = x.flip(2)
+        if self.shift:
+            top, left = torch.randint(2 * self.shift + 1, (2,)).tolist()
+            x = F.pad(x, (self.shift,) * 4)[:, top : top + x.shape[1], left : left + x.shape[2]]
+        return (x - self.mean) / self.std, int(self.labels[index])
+
+
+@dataclass
+class PlainWay:
+    """A training loop as most scripts have it; knows how long it waited for images and for steps."""
+
+    model: nn.Module
+    data: TrainingData
+    settings: Supervised
+    loading = 0.0
+    stepping = 0.0
+
+    def train(self) -> None:
+        torch.manual_seed(0)
+        self.model.normalize = nn.Identity()  # images come normalised
+        loader = DataLoader(
+            OneByOne(self.data, self.data.flip, self.data.shift), self.settings.batch_size, shuffle=True
+        )
+        groups = [p for p in self.model.parameters() if p.requires_grad]
+        optimizer = torch.optim.AdamW(groups, self.settings.learning_rate, weight_decay=self.settings.weight_decay)
+        total = self.settings.epochs * len(loader)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, self.settings.learning_rate, total, pct_start=0.2)
+        self.model.train()
+        for _ in range(self.settings.epochs):
+            before = clock()
+            for x, y in loader:
+                here = clock()
+                self.loading += here - before
+                x, y = x.to(DEVICE), y.to(DEVICE)
+                optimizer.zero_grad()
+                F.cross_entropy(self.model(x), y).backward()
+                nn.utils.clip_grad_norm_(groups, self.settings.clip_norm)
+                optimizer.step()
+                schedule.step()
+                before = clock()
+                self.stepping += before - here
+        self.model.eval()
+
+
+@dataclass
+class OurWay:
+    """The same training by `Supervised`, with the same two clocks."""
+
+    model: nn.Module
+    data: TrainingData
+    settings: Supervised
+    loading = 0.0
+    stepping = 0.0
+
+    def train(self) -> None:
+        training = _Training(self.settings, self.model, self.data, 0)
+        step = training._step
+
+        def timed(*arguments: object) -> None:
+            started = clock()
+            step(*arguments)  # type: ignore[arg-type]
+            self.stepping += clock() - started
+
+        training._step = timed  # type: ignore[method-assign,assignment]
+        started = clock()
+        for _ in range(self.settings.epochs):
+            for _ in training.steps():
+                pass
+            training.end_epoch()
+        training.end()
+        self.loading = clock() - started - self.stepping
+
+
+def quickstart_network(data: TrainingData) -> Architecture:
+    """The network of depthwise and 1x1 convolutions of the quickstart's space, in its middle sizes."""
+    settings = read_settings(Path(__file__).parents[1] / "quickstart.toml")
+    space = find_space(settings, data.input, len(data.classes))
+    picks = {choice.name: choice.options[0] for choice in space.choices}
+    wanted = {"depth": 4, "tokens": 64, "omega": 16384}
+    return space.decode({**picks, **{name: value for name, value in wanted.items() if name in picks}})
+
+
+def epochs(images: int, number: int) -> None:
+    """Whole epochs on Fashion-MNIST, images and steps apart."""
+    data = training_data(find_dataset("fashion_mnist"), limit=images, validation=0.2, seed=0)
+    architecture = quickstart_network(data)
+    settings = Supervised(epochs=number)
+    print(f"\nEpochs of {architecture.label()}\non {len(data.train):,} images of Fashion-MNIST, {number} epochs")
+    found = {}
+    for name, way in (("plain", PlainWay), ("ours", OurWay)):
+        model = build(architecture, seed=0, fused=name == "ours").to(DEVICE)
+        if name == "ours":
+            model.normalize.mean.copy_(torch.tensor(data.mean))
+            model.normalize.std.copy_(torch.tensor(data.std))
+        run = way(model, data, settings)
+        run.train()
+        x, y = data.validation.tensors(DEVICE)
+        if name == "plain":
+            mean, std = (torch.tensor(v, device=DEVICE)[:, None, None] for v in (data.mean, data.std))
+            x = (x - mean) / std
+        accuracy = float(correct(model, x, y).double().mean())
+        found[name] = (run.loading / number, run.stepping / number, accuracy)
+    print(f"{'':8}{'images s':>10}{'steps s':>10}{'epoch s':>10}{'accuracy':>10}")
+    for name, (loading, stepping, accuracy) in found.items():
+        print(f"{name:8}{loading:10.2f}{stepping:10.2f}{loading + stepping:10.2f}{accuracy:10.4f}")
+    plain, ours = (sum(found[name][:2]) for name in ("plain", "ours"))
+    print(f"epoch, ours / plain: {ours / plain:.2f} (goal: 0.60 or less)")
+
+
+def step_of(model: nn.Module, x: Tensor, y: Tensor, *, fast: bool) -> Callable[[], None]:
+    """One training step of ``model``, as we make it or in the plain way."""
+    model = model.to(DEVICE).train()
+    x, y = x.to(DEVICE), y.to(DEVICE)
+    if fast:
+        model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        x = x.contiguous(memory_format=torch.channels_last)
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    optimizer = torch.optim.AdamW(parameters, 1e-3, fused=True) if fast else torch.optim.AdamW(parameters, 1e-3)
+
+    def step() -> None:
+        optimizer.zero_grad(set_to_none=True)
+        F.cross_entropy(model(x), y).backward()
+        optimizer.step()
+
+    return step
+
+
+def separable(repeats: int) -> None:
+    """A frozen separable layer, d = 9, 32 -> 32 channels, 16x16, batch 64; and whole ResNets of them."""
+    x = torch.rand(64, 32, 16, 16, device=DEVICE)
+    layers = {}
+    for name in ("unfused", "fused"):
+        layer = Separable(32, multiplier=9).build((32, 16, 16), "chans").to(DEVICE)
+        layer.depthwise.requires_grad_(False)
+        layer.fused = name == "fused"
+        layers[name] = layer
+
+    def both(layer: nn.Module) -> Callable[[], None]:
+        def run() -> None:
+            inputs = x.clone().requires_grad_()
+            layer(inputs).sum().backward()
+
+        return run
+
+    times = taking_turns(repeats, {name: both(layer) for name, layer in layers.items()})
+    ratio = times["unfused"] / times["fused"]
+    print("\nSeparable convolution with frozen filters, d = 9, forward and backward")
+    print(f"layer 32 -> 32, 16x16, batch 64: {times['unfused']:.1f} / {times['fused']:.1f} ms = {ratio:.1f} (goal: 5)")
+    for layout, goal in (("resnet20", ", goal: 2.5"), ("resnet18", "")):
+        space = SEARCH_SPACES["resnet"]((3, 32, 32), 10)
+        first = {choice.name: choice.options[0] for choice in space.choices}
+        wanted = {"layout": layout, "multiplier": 9, "width": 0.25 if layout == "resnet18" else 1.0}
+        freeze = {name: "chans" for name in first if name.endswith("freeze")}
+        architecture = space.decode({**first, **wanted, **freeze})
+        x_, y_ = torch.rand(32, 3, 32, 32), torch.randint(10, (32,))
+        works = {n: step_of(build(architecture, fused=n == "fused"), x_, y_, fast=True) for n in ("unfused", "fused")}
+        times = taking_turns(max(2, repeats // 3), works)
+        ratio = times["unfused"] / times["fused"]
+        print(
+            f"step of {layout} (width {wanted['width']:g}), batch 32: "
+            f"{times['unfused']:.0f} / {times['fused']:.0f} ms = {ratio:.1f}{goal}"
+        )
+
+
+def networks() -> Iterator[tuple[str, Architecture]]:
+    """One small network of each paper, for 3x32x32 images (ASM-RH: 1x64x64 spectrograms)."""
+
+    def first(space: str, shape: tuple[int, int, int], **wanted: object) -> Architecture:
+        found = SEARCH_SPACES[space](shape, 10)
+        picks = {choice.name: choice.options[0] for choice in found.choices}
+        for choice in found.choices:
+            bare = choice.name.split(".")[-1]
+            if bare in wanted and wanted[bare] in choice.options:
+                picks[choice.name] = wanted[bare]  # type: ignore[assignment]
+        return found.decode(picks)
+
+    image = (3, 32, 32)
+    yield "ConvMixer", first("convmixer", image, dim=64, depth=4, patch=2, kernel=5)
+    yield "SpaRTAN", first("spartan", image)
+    yield "Mixer", first("wide_sparse", image, permutation="identity", kind="mixer")
+    yield "RP-Mixer", first("wide_sparse", image, permutation="random", kind="rp_mixer")
+    yield "ASM-RH", first("asm_rh", (1, 64, 64))
+
+
+def steps(repeats: int) -> None:
+    """A training step of every paper's network, batch 64."""
+    print(f"\nTraining steps, batch 64, {CPU_GPU} ms")
+    print(f"{'':12}{'plain':>9}{'ours':>9}{'ratio':>8}   network")
+    found = {}
+    for name, architecture in networks():
+        x = torch.rand(64, *architecture.input)
+        y = torch.randint(architecture.classes, (64,))
+        works = {
+            way: step_of(build(architecture, seed=0, fused=way == "ours"), x, y, fast=way == "ours")
+            for way in ("plain", "ours")
+        }
+        found[name] = times = taking_turns(repeats, works)
+        ratio = times["ours"] / times["plain"]
+        print(f"{name:12}{times['plain']:9.1f}{times['ours']:9.1f}{ratio:8.2f}   {architecture.label()}")
+    print(f"RP-Mixer / Mixer: {found['RP-Mixer']['ours'] / found['Mixer']['ours']:.2f} (goal: 1.20 or less)")
+
+
+def gpu() -> None:
+    """Share of the device's peak that a matrix product and a training reach; trials an hour."""
+    if DEVICE != "cuda":
+        print("\nGPU: none on this machine, nothing was measured")
+        return
+    n = 8192
+    a, b = (torch.randn(n, n, device="cuda", dtype=torch.bfloat16) for _ in range(2))
+    seconds = taking_turns(10, {"matmul": lambda: torch.mm(a, b) and None})["matmul"] / 1000
+    peak = 2 * n**3 / seconds
+    print(f"\nGPU {torch.cuda.get_device_name()}: bf16 matrix product {peak / 1e12:.0f} TFLOP/s")
+    from searchspaces import architecture_cost
+
+    for name, architecture in networks():
+        x, y = torch.rand(1024, *architecture.input), torch.randint(architecture.classes, (1024,))
+        step = step_of(build(architecture, seed=0), x, y, fast=True)
+
+        def in_bf16(step: Callable[[], None] = step) -> None:
+            with torch.autocast("cuda", torch.bfloat16):
+                step()
+
+        seconds = taking_turns(20, {"step": in_bf16})["step"] / 1000
+        flops = 3 * 2 * architecture_cost(architecture).macs_executed * 1024
+        print(f"{name:12}{1024 / seconds:12,.0f} images a second, {flops / seconds / peak:6.1%} of that")
+
+
+def main() -> None:
+    """Prints all tables."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--images", type=int, default=10_000)
+    parser.add_argument("--epochs", type=int, default=3)
+    parser.add_argument("--repeats", type=int, default=15)
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    np.random.seed(0)
+    print(f"torch {torch.__version__}, {DEVICE}, one thread, {CPU_GPU} time")
+    separable(options.repeats)
+    steps(options.repeats)
+    gpu()
+    epochs(options.images, options.epochs)
+
+
+if __name__ == "__main__":
+    main()
