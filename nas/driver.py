@@ -81,7 +81,7 @@ class Driver:
             for plan in self.ledger.unfinished():
                 while len(self.live.running) >= executor.slots:
                     self._collect()
-                if self.interruption.reason:
+                if self.interruption.reason or self.ledger.end:
                     break
                 self._go_on(plan)
             self._loop()

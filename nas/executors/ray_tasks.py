@@ -12,6 +12,7 @@ import logging
 import math
 import os
 import queue
+import signal
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -30,6 +31,7 @@ os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
 
 import ray
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 POLL = 0.5
 """Seconds between two looks at the clock, and at least between two reports of a trial."""
@@ -130,7 +132,7 @@ class RayExecutor:
 
     def _kill_overdue(self) -> None:
         now = time.monotonic()
-        for stream, task in self.running.items():
+        for task in self.running.values():
             if task.first is None or task.killed:
                 continue
             limit = task.plan.timeout_seconds
@@ -139,7 +141,14 @@ class RayExecutor:
             elif now - task.heard > SILENCE:
                 task.killed = f"the worker was killed after {SILENCE:g} s without a sign of life."
             if task.killed:
-                ray.cancel(stream, force=True)
+                self._kill(task)
+
+    def _kill(self, task: _Task) -> None:
+        """Kills a worker from outside: one that is stopped or stuck in foreign code cannot follow ray.cancel."""
+        if task.first is not None and task.node is not None:
+            there = NodeAffinitySchedulingStrategy(task.node, soft=False)
+            here: Any = {"num_cpus": 0, "max_retries": 0, "scheduling_strategy": there}
+            ray.remote(**here)(kill).remote(task.first.pid)
 
     def _lost(self, task: _Task, error: Exception) -> TrialOutcome:
         """What a trial ended as whose worker gave no outcome."""
@@ -193,6 +202,11 @@ def _use_token() -> None:
     except ImportError:  # an older Ray knows no tokens
         return
     tokens.maybe_enable_token_auth_if_token_available(warn_if_disabled=False)
+
+
+def kill(pid: int) -> None:
+    """Runs on the machine of a worker that is to die."""
+    os.kill(pid, signal.SIGKILL)
 
 
 def stream_trial(plan: TrialPlan, data: TrainingData) -> Iterator[tuple[Report, str] | TrialOutcome]:

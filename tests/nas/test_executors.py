@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -97,6 +97,42 @@ def test_a_worker_that_dies_is_a_failed_outcome_and_the_next_trial_runs(data: Tr
     record = outcome(executor).record
     assert (record.number, record.status, record.failure) == (3, "failed", "worker_lost")
     executor.submit(plan(data, 4))
+    assert outcome(executor).record.status == "complete"
+
+
+@dataclass(frozen=True)
+class Hangs:
+    """A trainer that never comes back."""
+
+    epochs: int = 1
+
+    def train(self, model: nn.Module, data: TrainingData, *, seed: int, report: Callable[[Epoch], None]) -> None:
+        time.sleep(1000)
+
+
+@pytest.mark.parametrize(
+    ("limit", "failure", "message"),
+    [
+        (1.0, "timeout", "killed 1 s after timeout_seconds = 1"),
+        (None, "worker_lost", "after 1 s without a sign of life"),
+    ],
+)
+def test_a_worker_that_cannot_move_is_killed_from_outside(
+    data: TrainingData, executor: Executor, monkeypatch: pytest.MonkeyPatch, limit: float, failure: str, message: str
+) -> None:
+    if not isinstance(executor, RayExecutor):
+        pytest.skip("an inline trial shares its process with the driver")
+    monkeypatch.setattr("nas.executors.ray_tasks.SLACK", 1.0)
+    monkeypatch.setattr("nas.executors.ray_tasks.SILENCE", 1.0 if limit is None else 1000.0)
+    ear = Ear()
+    executor.listener = ear
+    executor.submit(replace(plan(data, 5, Hangs()), timeout_seconds=limit))
+    while not ear.reports:
+        assert executor.wait() is None
+    os.kill(ear.reports[0].pid, signal.SIGSTOP)
+    record = outcome(executor).record
+    assert (record.failure, message in (record.error or "")) == (failure, True), record.error
+    executor.submit(plan(data, 6))
     assert outcome(executor).record.status == "complete"
 
 

@@ -1,8 +1,10 @@
 """Whatever happens to a trial, it is recorded as what it was, and the others are as right as without it."""
 
 import os
+import sys
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ import nas
 from nas.history import read_events
 from nas.plugins import load_plugins, loaded
 from nas.records import TrialRecord
+from trainers import TRAINERS
 
 StudyFile = Callable[..., Path]
 PLUGIN = str(Path(__file__).with_name("trouble.py"))
@@ -89,3 +92,30 @@ def test_a_trial_that_takes_the_process_down_again_and_again_is_passed_over(
     study = nas.search(path, out=tmp_path / "run")
     assert [(r.number, r.failure) for r in study.records] == [(0, "worker_lost"), (1, None)]
     assert "started 5 times and the process ended each time" in (study.records[0].error or "")
+
+
+@dataclass(frozen=True)
+class Greedy:
+    """A trainer that cannot divide its batches, and runs out of memory where others run at the same time."""
+
+    epochs: int = 1
+
+    def train(self, model: Any, data: Any, *, seed: int, report: Any) -> None:
+        RUNNING.append(seed)
+        if len(RUNNING) % 3 == 1:
+            raise MemoryError("too little is left")
+
+
+RUNNING: list[int] = []
+
+
+def test_a_trainer_that_cannot_divide_its_batches_is_tried_again_alone(
+    study_file: StudyFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(TRAINERS, "greedy", Greedy)
+    monkeypatch.setattr(sys.modules[__name__], "RUNNING", [])
+    study = nas.search(study_file(trials=4, training={"kind": "greedy"}), out=tmp_path / "run")
+    assert [record.status for record in study.records] == ["complete"] * 4
+    again = [event["number"] for event in read_events(study.directory) if event["event"] == "attempt"]
+    assert again == [0, 2]
+    assert [seed for seed, later in pairwise(RUNNING) if seed == later] == [study.trial(n).seed for n in again]
