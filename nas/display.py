@@ -77,12 +77,12 @@ class Progress:
                 self.updated = now
         elif ended > self.shown and tally.last:
             line = f"{describe(tally.last, self.objectives)}  |  {self._line(tally, live, artifact_bytes)}"
-            self.console.print(line, highlight=False, soft_wrap=True)
+            self.console.print(line, highlight=False, markup=False, soft_wrap=True)
         self.shown = ended
 
     def say(self, message: str) -> None:
         """Prints a note."""
-        self.console.print(message, style="yellow", highlight=False, soft_wrap=True)
+        self.console.print(message, style="yellow", highlight=False, markup=False, soft_wrap=True)
 
     def close(self) -> None:
         """Takes the changing line away."""

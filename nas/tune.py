@@ -1,0 +1,380 @@
+"""Inside Ray Tune: a study's space, sampler, objectives and trainer, run by ``ray.tune.Tuner``.
+
+::
+
+    from ray import tune
+    from ray.tune.schedulers import ASHAScheduler
+    from nas.tune import TuneStudy
+
+    with TuneStudy("studies/quickstart.toml", out="runs/tune") as study:
+        tuner = tune.Tuner(
+            study.trainable,
+            tune_config=tune.TuneConfig(
+                search_alg=study.searcher,
+                num_samples=-1,  # the study itself says when it has its trials
+                metric="loss",
+                mode="min",
+                scheduler=ASHAScheduler(max_t=10, grace_period=2),  # max_t: the epochs of the study, or more
+                reuse_actors=True,  # saves the start of a process for every trial
+            ),
+        )
+        tuner.fit()
+        print(study.front)
+
+Tune hands out, stops and retries; what is proposed, recorded and told to the sampler stays with our ledger. The
+directory is that of any study: ``nas status``, ``pareto``, ``show`` and ``export`` read it, and running the script
+again goes on with it. That is the way to resume. ``Tuner.restore(path, trainable=study.trainable)`` works too: Tune's
+own state is up to ten seconds old, so it starts trials again that have ended; they answer at once from the log.
+
+- What a scheduler stops is ``truncated``, with the epochs that it ran: never on a front, nothing for the sampler.
+- Each report holds ``loss``, ``epochs``, ``status`` and every objective; what is not measured (yet) is NaN. ASHA leaves
+  NaN out of its cutoffs; an infinite value makes them infinite or NaN (measured), and a metric left out ends the run.
+- The last epoch is reported with the outcome: ASHA ends a trial that reports ``max_t``, measured or not.
+- The worker writes the weights, through a task on the driver's node if it runs on another; no shared storage is needed.
+  Rejected: checkpoints of Tune (a second place for the same files) and results (they are logged as text).
+- Trials keep no checkpoints, so what a scheduler pauses starts anew; population based training is refused.
+- How many run at once, retries of lost workers and the time for all are Tune's (``max_concurrent_trials``,
+  ``FailureConfig``, ``time_budget_s``), not ``[execution]``'s and ``[limits]``'; what ran out of memory is not tried
+  again. ``timeout_seconds`` is looked at after every epoch.
+"""
+
+import json
+import logging
+import math
+import os
+import sys
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+from weakref import WeakValueDictionary
+
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+
+import ray
+from ray import tune
+from ray.tune.search import Searcher
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from nas.artifacts import Artifacts, weights_path, write_atomically
+from nas.errors import StoppedError
+from nas.executors import Report
+from nas.launch import apply, open_study
+from nas.ledger import Ledger
+from nas.live import Live
+from nas.plugins import loaded
+from nas.records import TrialRecord
+from nas.settings import read_settings
+from nas.study import Study
+from nas.trial import TrialPlan, run_trial
+from trainers import Epoch, TrainingData
+
+LOG = logging.getLogger(__name__)
+
+_OPEN: "WeakValueDictionary[Path, TuneStudy]" = WeakValueDictionary()
+"""The open studies of this process, by directory: a searcher that Tune has pickled finds its study here again."""
+
+
+class TuneStudy:
+    """A study that Ray Tune runs; as a context manager it lets go of its directory at the end.
+
+    Args:
+        path: TOML file.
+        out: study directory, ``runs/<name>`` unless given; one that holds this study is gone on with.
+        trials, seed: go before what the file says.
+        set: ``KEY=VALUE`` overrides with dotted keys.
+
+    Raises:
+        nas.errors.WrongInputError: if something given cannot be used.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        out: str | Path | None = None,
+        trials: int | None = None,
+        seed: int | None = None,
+        set: Sequence[str] = (),
+    ) -> None:
+        settings = apply(read_settings(Path(path), set), trials=trials, workers=None, seed=seed, ray=None)
+        proposer, self.history = open_study(settings, out)
+        for note in self.history.notes:
+            LOG.warning("%s", note)
+        self.directory = self.history.directory.resolve()
+        self.ledger = Ledger(proposer, self.history)
+        self.live = Live(self.directory)
+        for _ in self.ledger.unfinished():  # pending from now on, and handed out before anything new
+            pass
+        _OPEN[self.directory] = self
+
+    @property
+    def trainable(self) -> Any:
+        """What `ray.tune.Tuner` runs, with the CPUs, GPUs and memory of ``[execution]``.
+
+        Connects to Ray as ``[execution]`` says, unless the process is connected.
+        """
+        if not ray.is_initialized():
+            ray.init(self.ledger.problem.settings.execution.ray or "local")
+        for module in loaded():  # no worker can import a plugin by name, so what one defines travels by value
+            ray.cloudpickle.register_pickle_by_value(module)  # type: ignore[no-untyped-call]
+        problem = self.ledger.problem
+        shared = _Shared(
+            data=problem.data,
+            objectives=tuple(problem.settings.objectives),
+            ended={r.number: (r.status, r.measured) for r in self.history.records},
+            directory=self.directory,
+            home=ray.get_runtime_context().get_node_id(),
+        )
+        execution = problem.settings.execution
+        share = {"cpu": execution.cpus_per_trial, "gpu": execution.gpus_per_trial}
+        if execution.memory_gb_per_trial is not None:
+            share["memory"] = int(execution.memory_gb_per_trial * 1e9)
+        return tune.with_resources(tune.with_parameters(study_trial, shared=shared), share)
+
+    @property
+    def searcher(self) -> "StudySearcher":
+        """A searcher for one `ray.tune.Tuner`."""
+        return StudySearcher(self)
+
+    @property
+    def end(self) -> str | StoppedError | None:
+        """Why the study gives no more trials, if not because it has them all."""
+        return self.ledger.end
+
+    @property
+    def front(self) -> list[TrialRecord]:
+        """The non-dominated complete trials, by the first objective, best first."""
+        return Study(self.directory).front
+
+    def next_plan(self, given: Collection[int]) -> TrialPlan | None:
+        """The next plan whose number is not among the ``given``; None if there are no more."""
+        for plan in self.ledger.pending.values():
+            if plan.number not in given:
+                return plan
+        while self.ledger.missing > 0 and self.ledger.end is None:
+            if (proposed := self.ledger.propose()) is not None:
+                return proposed
+        if self.ledger.end is not None:
+            LOG.warning("%s", self.ledger.end)
+        return None
+
+    def watch(self, number: int, result: Mapping[str, Any]) -> None:
+        """Notes a report of a running trial, for ``nas status``."""
+        plan = self.ledger.pending.get(number)
+        if plan is None:
+            return
+        first = self.live.running.get(number) is None
+        attempt = self.history.started(number) + first
+        host, pid = result["hostname"], result["pid"]
+        if first:
+            self.history.event("started", number, attempt=attempt, host=host, pid=pid)
+            self.live.report(Report(number, attempt, started=True, host=host, pid=pid))
+        epoch = Epoch(result["epochs"], plan.trainer.epochs, result["loss"], result["time_this_iter_s"])
+        self.live.report(Report(number, attempt, epoch, host=host, pid=pid))
+        self.live.write()
+
+    def book(self, number: int, result: Mapping[str, Any], *, error: bool) -> None:
+        """Records how a trial ended; nothing if it had ended before, which Tune may not know after a restore.
+
+        Raises:
+            StoppedError: if it cannot be recorded.
+        """
+        plan = self.ledger.pending.get(number)
+        report = self.live.running.get(number)
+        self.live.end(number)
+        if plan is None:
+            return
+        if "unwritable" in result:  # as with our own driver the study ends, and the trial goes on with it
+            self.ledger.end = StoppedError(result["unwritable"])
+            return
+        epochs = result.get("epochs", report.epoch.number if report and report.epoch else 0)
+        try:
+            self.ledger.book(_record(plan, result, epochs=epochs, error=error))
+        except StoppedError as stopped:
+            self.ledger.end = stopped
+            raise
+        limit = self.ledger.problem.settings.limits.artifacts_gb
+        if limit is not None:
+            Artifacts(self.directory, int(limit * 1e9)).trim(r.number for r in self.ledger.tally.front)
+        self.live.write()
+
+    def close(self) -> None:
+        """Lets go of the directory; trials that Tune has not ended go on at the next run."""
+        if _OPEN.pop(self.directory, None) is None:
+            return
+        for number, report in self.live.running.items():
+            if report is not None:
+                self.history.event("cancelled", number, reason="Ray Tune ended before the trial did")
+        self.history.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _find_open, (self.directory,)
+
+
+def _find_open(directory: Path) -> TuneStudy:
+    try:
+        return _OPEN[directory]
+    except KeyError:
+        raise StoppedError(
+            f"the study in {directory} is not open in this process. Open it with TuneStudy before Tuner.restore."
+        ) from None
+
+
+class StudySearcher(Searcher):
+    """Asks a study for the next plan and tells it how trials ended.
+
+    Its only state is which trial of Tune is which of ours; the log holds the rest.
+    """
+
+    def __init__(self, study: TuneStudy) -> None:
+        super().__init__()
+        self.study = study
+        self.numbers: dict[str, int] = {}
+
+    def suggest(self, trial_id: str) -> dict[str, Any] | None:
+        """Configuration of the next trial, or that there are no more."""
+        plan = self.study.next_plan(set(self.numbers.values()))
+        if plan is None:
+            return Searcher.FINISHED  # type: ignore[return-value]
+        self.numbers[trial_id] = plan.number
+        self.study.live.start(plan.number)
+        return {"number": plan.number, "picks": dict(plan.picks), "plan": _Sealed(plan)}
+
+    def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
+        """A running trial has reported."""
+        self.study.watch(self._number(trial_id, result), result)
+
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        """A trial has ended, was stopped, or was lost (``error``)."""
+        self.study.book(self._number(trial_id, result or {}), result or {}, error=error)
+
+    def _number(self, trial_id: str, result: Mapping[str, Any]) -> int:
+        """Number of a trial; one that Tune has restarted after a restore has a new id."""
+        return int(self.numbers.get(trial_id, result.get("config/number", -1)))
+
+    def save(self, checkpoint_path: str) -> None:
+        """Writes which trials Tune knows."""
+        write_atomically(Path(checkpoint_path), json.dumps(self.numbers).encode())
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Reads which trials Tune knows: it runs those again itself that it has not ended."""
+        self.numbers = json.loads(Path(checkpoint_path).read_bytes())
+
+
+def _record(plan: TrialPlan, result: Mapping[str, Any], *, epochs: int, error: bool) -> TrialRecord:
+    """What a trial ended as, from its last report."""
+    if error:
+        reason = "Ray Tune lost its worker, or could not start it; error.txt in the folder of the trial tells why."
+        return plan.failed("worker_lost", reason).record
+    if "record" not in result:
+        seconds = {"train": result["time_total_s"]} if "time_total_s" in result else {}
+        return replace(plan.record("truncated"), fidelity={"epochs": epochs}, seconds=seconds)
+    record = TrialRecord.from_json(json.loads(result["record"]))
+    if record.number != plan.number:
+        reason = f"it ran as trial {record.number}: a scheduler that copies trials onto others cannot run a study."
+        return plan.failed("bug", reason).record
+    return record
+
+
+@dataclass(frozen=True, repr=False)
+class _Sealed:
+    """A plan that is a word in Tune's tables."""
+
+    plan: TrialPlan
+
+    def __repr__(self) -> str:
+        return f"<plan of trial {self.plan.number}>"
+
+
+@dataclass(frozen=True)
+class _Shared:
+    """What every trial needs, in the object store of each node once.
+
+    Args:
+        objectives: names of those of the front.
+        ended: status and values of the trials that the log holds already.
+        home: id of the node that the study directory is on.
+    """
+
+    data: TrainingData
+    objectives: tuple[str, ...]
+    ended: dict[int, tuple[str, dict[str, float]]]
+    directory: Path
+    home: str
+
+    def keep(self, number: int, weights: bytes) -> None:
+        """Writes the weights of a trial into the study directory, wherever this process runs.
+
+        Raises:
+            StoppedError: if they cannot be written.
+        """
+        path = weights_path(self.directory, number)
+        if ray.get_runtime_context().get_node_id() == self.home:
+            write_atomically(path, weights)
+            return
+        task = ray.remote(write_atomically).options(
+            num_cpus=0, scheduling_strategy=NodeAffinitySchedulingStrategy(self.home, soft=False)
+        )
+        ray.get(task.remote(path, weights))
+
+
+class _Reporter:
+    """Reports every epoch of a trial to Tune but the last, which is reported with the outcome."""
+
+    def __init__(self, objectives: tuple[str, ...]) -> None:
+        self.objectives = objectives
+        self.epoch: Epoch | None = None
+        self.stopped = False
+
+    def __call__(self, epoch: Epoch) -> None:
+        if not math.isfinite(epoch.loss):
+            raise FloatingPointError(f"the loss was {epoch.loss} in epoch {epoch.number} of {epoch.total}.")
+        self.epoch = epoch
+        if epoch.number < epoch.total:
+            try:
+                tune.report(self.metrics("unfinished", {}))
+            except SystemExit:  # how Tune ends a trial that a scheduler has stopped
+                self.stopped = True
+                raise
+
+    def metrics(self, status: str, measured: Mapping[str, float]) -> dict[str, Any]:
+        """What is reported: the same names every time; the values of objectives count if the trial is complete."""
+        epochs = self.epoch.number if self.epoch else 0
+        return {
+            "status": status,
+            "training_iteration": epochs,
+            "epochs": epochs,
+            "loss": self.epoch.loss if self.epoch and status != "failed" else math.nan,
+            **{name: measured[name] if status == "complete" else math.nan for name in self.objectives},
+        }
+
+
+def study_trial(config: dict[str, Any], shared: _Shared) -> None:
+    """Runs in a worker: one trial, whose last report holds its record."""
+    plan: TrialPlan = config["plan"].plan
+    reporter = _Reporter(shared.objectives)
+    if plan.number in shared.ended:
+        tune.report({**reporter.metrics(*shared.ended[plan.number]), "done": True})
+        return
+    outcome = run_trial(plan, shared.data, reporter)
+    if reporter.stopped:
+        sys.exit(0)
+    record = outcome.record
+    try:
+        if outcome.weights is not None:
+            shared.keep(plan.number, outcome.weights)
+        last = {**reporter.metrics(record.status, record.measured), "record": json.dumps(record.to_json())}
+    except StoppedError as error:  # from a task, Ray puts its traceback around the cause
+        last = {**reporter.metrics("unfinished", {}), "unwritable": str(getattr(error, "cause", error))}
+    tune.report({**last, "done": True})
