@@ -352,8 +352,9 @@ def evaluate(directory: Path, data: str | None, split: str, as_json: bool) -> No
 
 
 @cli.command()
+@click.option("--download", "wanted", metavar="NAME", help="Download this data set into the folder NAS_DATA.")
 @AS_JSON
-def data(as_json: bool) -> None:
+def data(wanted: str | None, as_json: bool) -> None:
     """Data sets: which exist, which are here, where the others come from.
 
     \b
@@ -361,10 +362,14 @@ def data(as_json: bool) -> None:
     """
     from trainers import DATASETS
 
+    if wanted:
+        _download(wanted)
+        return
     rows: list[dict[str, Any]] = []
     for name, kind in DATASETS.items():
-        where = kind().found()
-        rows.append({"name": name, "here": where is not None, "where": where, "origin": kind.origin})
+        where, origin = kind().found(), kind.origin
+        origin += f" Or: nas data --download {name}" if kind.files else ""
+        rows.append({"name": name, "here": where is not None, "where": where, "origin": origin})
     if as_json:
         click.echo(json.dumps(rows, indent=2))
         return
@@ -379,6 +384,24 @@ def data(as_json: bool) -> None:
         here = "yes" if row["here"] else "yours" if takes else "no"
         table.add_row(f"{row['name']}:{takes}" if takes else row["name"], here, row["where"] or row["origin"])
     Console().print(table)
+
+
+def _download(name: str) -> None:
+    from nas.errors import user_input
+    from searchspaces.registry import lookup
+    from trainers import DATASETS
+    from trainers.datasets.files import data_root
+    from trainers.downloads import DownloadError, download
+
+    root = data_root()
+    with user_input(f"--download {name}"):
+        kind = lookup(DATASETS, "data set", name)
+        if root is None:
+            raise ValueError("NAS_DATA is not set. Set it to the folder that shall hold the data sets.")
+        try:
+            download(kind(str(root)), root, click.echo)
+        except DownloadError as error:
+            raise StoppedError(str(error)) from None
 
 
 @cli.command()

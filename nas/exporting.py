@@ -212,7 +212,9 @@ def _validation(settings: Settings) -> tuple[Samples, tuple[str, ...]]:
 
 def _measure(network: Network, architecture: Architecture, samples: Samples, settings: Settings) -> dict[str, float]:
     """Every objective of the study that needs a trained network."""
-    candidate = Candidate(network, architecture.input, *samples.tensors())
+    with user_input("data"):  # images that stay in their files are read here
+        images, labels = samples.tensors()
+    candidate = Candidate(network, architecture.input, images, labels)
     objectives = find_objectives(settings)
     return {name: o.measure(candidate) for name, o in objectives.items() if o.needs == "training"}
 

@@ -119,9 +119,8 @@ class Proposer:
 
     def ask(self, number: int, draw: int, *, explore: bool = False) -> Proposal:
         """Picks for trial ``number``; another ``draw`` gives others. With ``explore`` they are uniformly random."""
-        seed = self.problem.settings.seed
-        random = RandomSampler(seed=trial_seed(seed, number, f"explore/{draw}"))
-        self.study.sampler = random if explore else self._sampler(number, draw)
+        seed = trial_seed(self.problem.settings.seed, number, f"explore/{draw}")
+        self.study.sampler = RandomSampler(seed=seed) if explore else self._sampler(number, draw)
         trial = self.study.ask()
         for name, distribution in self.distributions.items():
             trial.suggest_categorical(name, distribution.choices)

@@ -31,7 +31,7 @@ class DataSettings:
         name: data set, ``name`` or ``name:location`` (see `nas data`).
         limit: use so many images of the training set, validation included.
         validation: share of them kept for validation.
-        resolution: sides in pixels to which images are resized, a fidelity: fewer pixels train faster; unset: as they are.
+        resolution: sides in pixels to which images are resized, because fewer pixels train faster; unset: as they are.
         checksum: of the images used; written at the first start, so that a study never goes on with other data.
     """
 

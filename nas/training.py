@@ -77,7 +77,11 @@ def train(
     dataset = find_dataset(settings.data.name)
     with user_input("data"):
         data = training_data(
-            dataset, limit=settings.data.limit, validation=settings.data.validation, seed=settings.seed
+            dataset,
+            limit=settings.data.limit,
+            validation=settings.data.validation,
+            seed=settings.seed,
+            resolution=settings.data.resolution,
         )
         if test:
             dataset.load("test", 1)

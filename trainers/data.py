@@ -1,17 +1,56 @@
-"""Images and labels as whole arrays, and the split of a training set into training and validation.
+"""Images and labels, and the split of a training set into training and validation.
 
-A search sees training and validation only: loading the training split never opens the test files.
+Images are whole arrays, or, where they are too many for the memory, files that are read when they are asked for. A
+search sees training and validation only: loading the training split never opens the test files.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import ClassVar, Literal, TypeVar
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import ClassVar, Literal, Protocol, TypeVar
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 Split = Literal["train", "validation", "test"]
+CHUNK = 256
+"""Images that are read or converted at a time."""
+SAMPLED = 10_000
+"""Images of a streamed training set whose mean and standard deviation stand for all."""
+
+
+class Images(Protocol):
+    """Images that are read when they are asked for; safe to use from several threads, and cheap to pickle."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(N, C, H, W)."""
+        ...
+
+    @property
+    def dtype(self) -> np.dtype:
+        """Type of what reading gives."""
+        ...
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: np.ndarray | slice) -> np.ndarray:
+        """(B, C, H, W): the images of those numbers, read now.
+
+        Raises:
+            ValueError: if a file is damaged, naming it.
+        """
+        ...
+
+    def subset(self, index: np.ndarray) -> "np.ndarray | Images":
+        """The images of those numbers, not read yet; an array if they are few enough to hold."""
+        ...
+
+    def fingerprint(self) -> bytes:
+        """Changes when the images do, as far as can be told without reading them all."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -19,14 +58,14 @@ class Samples:
     """Images with their labels.
 
     Args:
-        images: (N, C, H, W), uint8 in 0..levels, or float32 in 0..1 with ``levels`` 1.
+        images: (N, C, H, W), uint8 in 0..levels, or float32 in 0..1 with ``levels`` 1; an array or `Images`.
         labels: (N,) int64 class numbers from 0.
         levels: the pixel value that is white.
         groups: (N,) numbers of what must not be divided between training and validation, for example speakers; None if
             every image stands for itself.
     """
 
-    images: np.ndarray
+    images: np.ndarray | Images
     labels: np.ndarray
     levels: int = 255
     groups: np.ndarray | None = None
@@ -36,12 +75,19 @@ class Samples:
 
     def __getitem__(self, index: np.ndarray) -> "Samples":
         groups = None if self.groups is None else self.groups[index]
-        return Samples(self.images[index], self.labels[index], self.levels, groups)
+        images = self.images[index] if isinstance(self.images, np.ndarray) else self.images.subset(index)
+        return Samples(images, self.labels[index], self.levels, groups)
 
     def tensors(self, device: torch.device | str = "cpu") -> tuple[Tensor, Tensor]:
         """Images as float32 (N, C, H, W) in [0, 1], channels last in memory, and labels, on ``device``."""
-        images = torch.tensor(self.images, device=device).float().div_(self.levels)
-        return images.contiguous(memory_format=torch.channels_last), torch.tensor(self.labels, device=device)
+        labels = torch.tensor(self.labels, device=device)
+        if isinstance(self.images, np.ndarray):
+            images = torch.tensor(self.images, device=device).float().div_(self.levels)
+            return images.contiguous(memory_format=torch.channels_last), labels
+        images = torch.empty(self.images.shape, device=device, memory_format=torch.channels_last)
+        for start, chunk in _chunks(self.images):
+            images[start : start + len(chunk)] = torch.tensor(chunk, device=device)
+        return images.div_(self.levels), labels
 
 
 @dataclass(frozen=True)
@@ -58,12 +104,22 @@ class Dataset:
     """Whether a mirrored image still is a typical member of its class."""
     shift: ClassVar[int] = 0
     """Pixels by which an image may be moved without leaving its class."""
-    own_validation: ClassVar[bool] = False
-    """Whether ``load("validation")`` gives an official validation split; else a share of ``train`` is held out."""
     epsilon: ClassVar[str] = "4/255"
     """Radius of the default attack, in pixel units 0..1."""
     origin: ClassVar[str]
     """Where the data come from, for a person who lacks them."""
+    takes: ClassVar[str] = ""
+    """What must stand behind the colon, FILE or DIR; empty if the name alone is enough."""
+    files: ClassVar[Mapping[str, tuple[str, str]]] = {}
+    """What can be downloaded: file in the data folder -> (address, checksum as ``md5:...`` or ``sha256:...``).
+
+    Archives (``.tar.gz``) are unpacked where they would lie.
+    """
+
+    @property
+    def own_validation(self) -> bool:
+        """Whether ``load("validation")`` gives an official validation split; else a share of ``train`` is held out."""
+        return False
 
     def classes(self) -> tuple[str, ...]:
         """Names of the classes, by number."""
@@ -71,6 +127,8 @@ class Dataset:
 
     def load(self, split: Split, limit: int | None = None) -> Samples:
         """One split, in the order of its files; with ``limit`` at least that many images if there are as many.
+
+        Every file of an array has been read; those of `Images` have been opened and looked at.
 
         Raises:
             FileNotFoundError: if the files are not there, with what was looked for and where to get it.
@@ -128,7 +186,9 @@ class TrainingData:
         return channels, height, width
 
 
-def training_data(dataset: Dataset, *, limit: int | None, validation: float, seed: int) -> TrainingData:
+def training_data(
+    dataset: Dataset, *, limit: int | None, validation: float, seed: int, resolution: int | None = None
+) -> TrainingData:
     """Training set of ``dataset``, split by ``seed`` into training and validation, every class in its share.
 
     An official validation split is taken as it is. Groups of samples stay whole; the shares are then met as well as
@@ -137,6 +197,7 @@ def training_data(dataset: Dataset, *, limit: int | None, validation: float, see
     Args:
         limit: use this many images of the training set, validation included; None for all.
         validation: share of the images kept for validation.
+        resolution: sides in pixels to which the images are resized; the shift that suits them is scaled with them.
 
     Raises:
         FileNotFoundError, ValueError: see `Dataset.load`; or if a class is too small to be split.
@@ -150,8 +211,11 @@ def training_data(dataset: Dataset, *, limit: int | None, validation: float, see
         samples = _limited(dataset.load("train", limit), limit, seed)
         parts = _divided(samples, validation, seed)
         train, held_out = samples[parts[0]], samples[parts[1]]
-    pixels = train.images.transpose(1, 0, 2, 3).reshape(train.images.shape[1], -1)
-    mean, std = pixels.mean(1, dtype=np.float64) / train.levels, pixels.std(1, dtype=np.float64) / train.levels
+    shift = dataset.shift
+    if resolution is not None:
+        shift = round(shift * resolution / min(train.images.shape[2:]))
+        train, held_out = resized(train, resolution), resized(held_out, resolution)
+    mean, std = _statistics(train)
     return TrainingData(
         classes=dataset.classes(),
         train=train,
@@ -159,8 +223,78 @@ def training_data(dataset: Dataset, *, limit: int | None, validation: float, see
         mean=tuple(mean.tolist()),
         std=tuple(np.maximum(std, 1e-6).tolist()),
         flip=dataset.flip,
-        shift=dataset.shift,
+        shift=shift,
     )
+
+
+def resized(samples: Samples, resolution: int) -> Samples:
+    """``samples`` with images of ``resolution`` x ``resolution`` pixels, by antialiased bilinear interpolation."""
+    images = samples.images
+    if isinstance(images, np.ndarray):
+        return replace(samples, images=_resize(images, resolution))
+    return replace(samples, images=_Resized(images, resolution))
+
+
+@dataclass(frozen=True)
+class _Resized:
+    """`Images` of another resolution."""
+
+    images: Images
+    resolution: int
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return *self.images.shape[:2], self.resolution, self.resolution
+
+    @property
+    def dtype(self) -> np.dtype:
+        return self.images.dtype
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, index: np.ndarray | slice) -> np.ndarray:
+        return _resize(self.images[index], self.resolution)
+
+    def subset(self, index: np.ndarray) -> np.ndarray | Images:
+        images = self.images.subset(index)
+        if isinstance(images, np.ndarray):
+            return _resize(images, self.resolution)
+        return _Resized(images, self.resolution)
+
+    def fingerprint(self) -> bytes:
+        return self.images.fingerprint() + b"%d" % self.resolution
+
+
+def _resize(images: np.ndarray, resolution: int) -> np.ndarray:
+    out = np.empty((*images.shape[:2], resolution, resolution), images.dtype)
+    for start, chunk in _chunks(images):
+        pixels = F.interpolate(torch.tensor(chunk), size=(resolution, resolution), mode="bilinear", antialias=True)
+        out[start : start + len(chunk)] = pixels.numpy()
+    return out
+
+
+def _chunks(images: np.ndarray | Images) -> Iterator[tuple[int, np.ndarray]]:
+    """Some images at a time, with the number of the first."""
+    for start in range(0, len(images), CHUNK):
+        yield start, images[start : start + CHUNK]
+
+
+def _statistics(samples: Samples) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and standard deviation (C,) in pixel units 0..1, of a sample if the images must be read for it."""
+    images, count = samples.images, len(samples)
+    chunks = (chunk for _, chunk in _chunks(images))
+    if not isinstance(images, np.ndarray) and count > SAMPLED:
+        sample = np.sort(np.random.default_rng(0).permutation(count)[:SAMPLED])
+        chunks, count = (images[sample[start : start + CHUNK]] for start in range(0, SAMPLED, CHUNK)), SAMPLED
+    channels, *sides = images.shape[1:]
+    total, squares = np.zeros(channels), np.zeros(channels)
+    for chunk in chunks:
+        pixels = chunk.transpose(1, 0, 2, 3).reshape(channels, -1).astype(np.float64)
+        total += pixels.sum(1)
+        squares += np.einsum("cn,cn->c", pixels, pixels)
+    mean, mean_square = (figure / (count * math.prod(sides)) for figure in (total, squares))
+    return mean / samples.levels, np.sqrt(np.maximum(mean_square - mean**2, 0)) / samples.levels
 
 
 def _limited(samples: Samples, limit: int | None, seed: int) -> Samples:

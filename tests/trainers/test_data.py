@@ -5,9 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
+from nas.settings import DataSettings
 from trainers import Dataset, Samples, TrainingData, training_data
-from trainers.data import Split
+from trainers.data import Split, resized
 from trainers.datasets.digits import Digits
 from trainers.datasets.npz import Npz
 
@@ -158,3 +160,51 @@ def test_a_damaged_test_split_is_never_looked_at(tmp_path: Path) -> None:
         y_test=[-1, -1],
     )
     assert len(training_data(Npz(str(tmp_path / "a.npz")), limit=None, validation=0.2, seed=0).train) == 16
+
+
+# Another resolution
+
+
+@pytest.mark.parametrize("resolution", [5, 16, 40])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_images_are_resized_as_pillow_does(resolution: int, channels: int) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (300, channels, 20, 20), dtype=np.uint8)
+    found = resized(Samples(images, np.zeros(300, np.int64)), resolution).images
+    assert isinstance(found, np.ndarray)
+    assert (found.shape, found.dtype) == ((300, channels, resolution, resolution), np.uint8)
+    for image, plane in ((0, 0), (299, channels - 1)):
+        picture = Image.fromarray(images[image, plane]).resize((resolution, resolution), Image.Resampling.BILINEAR)
+        assert np.abs(np.asarray(picture).astype(int) - found[image, plane]).max() <= 1
+
+
+def test_images_that_are_not_square_become_square() -> None:
+    samples = Samples(np.full((2, 1, 8, 12), 7, np.uint8), np.zeros(2, np.int64), levels=16)
+    assert np.array_equal(resized(samples, 6).images[:], np.full((2, 1, 6, 6), 7))
+    assert resized(samples, 6).levels == 16
+
+
+def test_images_of_floats_are_resized_as_floats() -> None:
+    ramp = np.broadcast_to(np.linspace(0, 1, 16, dtype=np.float32), (1, 1, 16, 16))
+    found = resized(Samples(ramp, np.zeros(1, np.int64), levels=1), 8).images[:]
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found[0, 0, 3, 1:-1], (ramp[0, 0, 0, 2:-2:2] + ramp[0, 0, 0, 3:-2:2]) / 2, atol=1e-6)
+
+
+def test_training_data_come_in_the_resolution_that_is_asked_for() -> None:
+    native, small = (training_data(Digits(), limit=200, validation=0.2, seed=0, resolution=r) for r in (None, 4))
+    assert small.input == (1, 4, 4)
+    assert small.validation.images.shape == (40, 1, 4, 4)
+    assert np.array_equal(small.train.labels, native.train.labels)
+    assert small.mean == pytest.approx(native.mean, rel=0.05)
+    assert small.std < native.std  # thin strokes become grey
+
+
+def test_the_shift_is_scaled_with_the_resolution() -> None:
+    place = Numbered()  # 2x3 pixels, moved by one
+    shifts = [training_data(place, limit=None, validation=0.2, seed=0, resolution=r).shift for r in (None, 1, 2, 8)]
+    assert shifts == [1, 0, 1, 4]
+
+
+def test_a_resolution_below_one_pixel_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"resolution must be at least 1 pixel, got 0\."):
+        DataSettings(resolution=0)

@@ -13,22 +13,33 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from scipy.io import savemat
 
 from trainers import DATASETS, Dataset, Samples
 from trainers.data import Split, dataset
+from trainers.datasets.audiofolder import AudioFolder
 from trainers.datasets.cifar10 import Cifar10
+from trainers.datasets.cifar100 import Cifar100
 from trainers.datasets.digits import Digits
 from trainers.datasets.fashion_mnist import FashionMnist
 from trainers.datasets.folder import Folder
+from trainers.datasets.fsdd import Fsdd
+from trainers.datasets.kmnist import Kmnist
+from trainers.datasets.mnist import Mnist
 from trainers.datasets.npz import Npz
+from trainers.datasets.ravdess import Ravdess
 from trainers.datasets.spectrograms import Spectrograms
+from trainers.datasets.speech_commands import SpeechCommands
+from trainers.datasets.svhn import Svhn
+from trainers.datasets.urbansound8k import UrbanSound8K
 
+BOTH: tuple[Split, Split] = ("train", "test")
 LIMIT = 10_000
 """One file of CIFAR-10; opening all five takes seconds."""
 
@@ -63,13 +74,67 @@ def write_folder(folder: Path) -> Path:
     return folder
 
 
+def write_mnist(folder: Path) -> Path:
+    """Two random images of each class, and one in the test split, in the official files."""
+    folder.mkdir(parents=True)
+    for seed, (prefix, number) in enumerate({"train": 20, "t10k": 10}.items()):
+        images, labels = random_images(number, 28, 28, seed=seed), np.arange(number, dtype=np.uint8) % 10
+        for name, array in {"images-idx3": images, "labels-idx1": labels}.items():
+            head = struct.pack(f">{1 + array.ndim}I", 2048 + array.ndim, *array.shape)
+            (folder / f"{prefix}-{name}-ubyte.gz").write_bytes(gzip.compress(head + array.tobytes()))
+    return folder
+
+
+def write_cifar100(folder: Path) -> Path:
+    """Two random images of each fine class, and one in the test split, in the official pickles."""
+    (folder / "cifar-100-python").mkdir(parents=True)
+    names = {b"fine_label_names": [b"fine %d" % k for k in range(100)], b"coarse_label_names": [b"coarse"] * 20}
+    (folder / "cifar-100-python" / "meta").write_bytes(pickle.dumps(names, protocol=2))
+    for seed, (split, number) in enumerate({"train": 200, "test": 100}.items()):
+        content = {
+            b"batch_label": b"training batch 1 of 1",
+            b"fine_labels": [k % 100 for k in range(number)],
+            b"coarse_labels": [k % 20 for k in range(number)],
+            b"data": random_images(number, 3072, seed=seed),
+            b"filenames": [b"%d.png" % k for k in range(number)],
+        }
+        (folder / "cifar-100-python" / split).write_bytes(pickle.dumps(content, protocol=2))
+    return folder
+
+
+def write_svhn(folder: Path) -> Path:
+    """Two random images of each digit, and one in the test split; labels from 1 to 10 in the order of the images."""
+    (folder / "svhn").mkdir(parents=True)
+    for seed, (split, number) in enumerate({"train": 20, "test": 10}.items()):
+        labels = np.arange(number, dtype=np.uint8)[:, None] % 10 + 1
+        savemat(
+            folder / "svhn" / f"{split}_32x32.mat",
+            {"X": random_images(32, 32, 3, number, seed=seed), "y": labels},
+            do_compression=True,
+        )
+    return folder
+
+
+def small_sounds(request: pytest.FixtureRequest, name: str) -> str:
+    return str(request.getfixturevalue("sounds")(name))
+
+
 EXAMPLES: dict[str, Callable[[pytest.FixtureRequest, Path], Dataset]] = {
     "digits": lambda request, folder: Digits(),
     "spectrograms": lambda request, folder: Spectrograms(),
     "cifar10": lambda request, folder: Cifar10(str(request.getfixturevalue("nas_data"))),
     "fashion_mnist": lambda request, folder: FashionMnist(str(request.getfixturevalue("nas_data"))),
+    "mnist": lambda request, folder: Mnist(str(write_mnist(folder / "MNIST" / "raw"))),
+    "kmnist": lambda request, folder: Kmnist(str(write_mnist(folder / "KMNIST" / "raw"))),
+    "cifar100": lambda request, folder: Cifar100(str(write_cifar100(folder))),
+    "svhn": lambda request, folder: Svhn(str(write_svhn(folder))),
     "npz": lambda request, folder: Npz(str(write_npz(folder))),
     "folder": lambda request, folder: Folder(str(write_folder(folder))),
+    "audiofolder": lambda request, folder: AudioFolder(small_sounds(request, "audiofolder")),
+    "fsdd": lambda request, folder: Fsdd(small_sounds(request, "fsdd")),
+    "ravdess": lambda request, folder: Ravdess(small_sounds(request, "ravdess")),
+    "speech_commands": lambda request, folder: SpeechCommands(small_sounds(request, "speech_commands")),
+    "urbansound8k": lambda request, folder: UrbanSound8K(small_sounds(request, "urbansound8k")),
 }
 """For every registered data set, one that is on this machine; the real ones are skipped where NAS_DATA is not."""
 
@@ -226,7 +291,7 @@ def test_the_test_splits_hold_a_thousand_images_of_every_class(name: str, nas_da
 
 
 def test_cifar10_labels_are_those_of_the_file(nas_data: Path, read: Read) -> None:
-    train, test = (read(Cifar10(str(nas_data)), split) for split in get_args(Split))
+    train, test = (read(Cifar10(str(nas_data)), split) for split in BOTH)
     assert test.labels[:5].tolist() == [3, 8, 8, 0, 6]
     with np.load(nas_data / "cifar10" / "labels.npz") as labels:
         assert np.array_equal(train.labels, labels["train_labels"][:10_000])
@@ -236,7 +301,7 @@ def test_cifar10_labels_are_those_of_the_file(nas_data: Path, read: Read) -> Non
 @pytest.mark.parametrize("protocol", [2, 4])
 def test_official_cifar10_pickles_are_read(tmp_path: Path, protocol: int) -> None:
     write_pickles(tmp_path, protocol=protocol)
-    train, test = (Cifar10(str(tmp_path)).load(split) for split in get_args(Split))
+    train, test = (Cifar10(str(tmp_path)).load(split) for split in BOTH)
     assert train.labels.tolist() == [0, 9, 0, 1, 9, 0, 2, 9, 0, 3, 9, 0, 4, 9, 0]
     assert test.labels.tolist() == [5, 9, 0]
     raw = official_batch(5, [5, 9, 0])[b"data"]
@@ -332,7 +397,103 @@ def test_cifar10_arrays_come_channels_first(tmp_path: Path) -> None:
     assert samples.labels[7] == 7
 
 
-# Fashion-MNIST
+# CIFAR-100
+
+
+def test_cifar100_has_fine_labels_and_their_names(tmp_path: Path) -> None:
+    place = Cifar100(str(write_cifar100(tmp_path)))
+    train = place.load("train")
+    assert train.images.shape == (200, 3, 32, 32)
+    assert train.labels[98:102].tolist() == [98, 99, 0, 1]
+    assert place.classes()[99] == "fine 99"
+    assert train.images[1, 2, 4, 7] == random_images(200, 3072)[1, 2 * 1024 + 4 * 32 + 7]
+    assert Cifar100(str(tmp_path / "cifar-100-python")).found() == place.found()
+
+
+def test_a_cifar100_pickle_with_other_labels_is_named(tmp_path: Path) -> None:
+    file = write_cifar100(tmp_path) / "cifar-100-python" / "test"
+    file.write_bytes(pickle.dumps({b"data": random_images(2, 3072), b"fine_labels": [0, 100]}))
+    with pytest.raises(ValueError, match=rf"{file} is truncated .*Expected an official CIFAR-100 batch.*from 0 to 99"):
+        Cifar100(str(tmp_path)).load("test")
+
+
+def test_a_cifar100_without_its_names_is_told(tmp_path: Path) -> None:
+    file = write_cifar100(tmp_path) / "cifar-100-python" / "meta"
+    file.write_bytes(pickle.dumps({b"fine_label_names": [b"apple"] * 100}))
+    with pytest.raises(ValueError, match=rf"{file} is truncated or damaged \(it holds 1 names\).* a list of 100 names"):
+        Cifar100(str(tmp_path)).classes()
+
+
+# SVHN
+
+
+def test_svhn_digits_are_upright_and_ten_is_zero(tmp_path: Path) -> None:
+    test = Svhn(str(write_svhn(tmp_path))).load("test")
+    assert test.labels.tolist() == [1, 2, 3, 4, 5, 6, 7, 8, 9, 0]
+    raw = random_images(32, 32, 3, 10, seed=1)  # row, column, channel, number
+    assert test.images.shape == (10, 3, 32, 32)
+    assert test.images[7, 2, 4, 30] == raw[4, 30, 2, 7]
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        ({"X": np.zeros((32, 32, 3, 2), np.uint8), "y": [[0], [9]]}, "its labels go from 0 to 9"),
+        ({"X": np.zeros((32, 32, 3, 2), np.uint8), "y": [[1], [11]]}, "its labels go from 1 to 11"),
+        ({"X": np.zeros((32, 32, 3, 2), np.uint8), "y": [[1]]}, r"uint8 of shape \(32, 32, 3, 2\) and 1 labels"),
+        ({"X": np.zeros((2, 32, 32, 3), np.uint8), "y": [[1], [2]]}, r"uint8 of shape \(2, 32, 32, 3\) and 2 labels"),
+        ({"X": np.zeros((32, 32, 3, 2)), "y": [[1], [2]]}, r"float64 of shape \(32, 32, 3, 2\)"),
+        ({"X": np.zeros((32, 32, 3, 2), np.uint8)}, "'y'"),
+    ],
+    ids=["labels from 0", "label 11", "few labels", "other order", "float", "no labels"],
+)
+def test_another_array_in_an_svhn_file_is_told(tmp_path: Path, content: dict[str, Any], reason: str) -> None:
+    file = write_svhn(tmp_path) / "svhn" / "train_32x32.mat"
+    savemat(file, content)
+    with pytest.raises(ValueError, match=rf"{file} is truncated or damaged \(.*{reason}.*\)\. Expected an official"):
+        Svhn(str(tmp_path)).load("train")
+
+
+@pytest.mark.parametrize("keep", [0, 10, 200, 5000])
+def test_a_truncated_svhn_file_is_named(tmp_path: Path, keep: int) -> None:
+    file = write_svhn(tmp_path) / "svhn" / "test_32x32.mat"
+    file.write_bytes(file.read_bytes()[:keep])
+    with pytest.raises(ValueError, match=rf"{file} is truncated or damaged"):
+        Svhn(str(tmp_path)).load("test")
+
+
+# Fashion-MNIST, MNIST, Kuzushiji-MNIST
+
+
+@pytest.mark.parametrize(
+    ("name", "train", "test"),
+    [("mnist", 60_000, 10_000), ("kmnist", 60_000, 10_000), ("cifar100", 50_000, 10_000), ("svhn", 73_257, 26_032)],
+)
+def test_the_real_files_are_complete(name: str, train: int, test: int, nas_data: Path) -> None:
+    place = DATASETS[name](str(nas_data))
+    if place.found() is None:
+        pytest.skip(f"the files of {name} are not in the data folder")
+    assert [len(place.load(split)) for split in BOTH] == [train, test]
+
+
+@pytest.mark.parametrize("name", ["mnist", "kmnist", "svhn", "fashion_mnist"])
+def test_clothes_are_mirrored_and_characters_are_not(name: str) -> None:
+    assert DATASETS[name].flip is (name == "fashion_mnist")
+
+
+@pytest.mark.parametrize("folder", ["MNIST/raw", "mnist"])
+def test_each_of_the_idx_sets_has_folders_of_its_own(folder: str, tmp_path: Path) -> None:
+    write_mnist(tmp_path / folder)
+    assert Mnist(str(tmp_path)).found() == str(tmp_path / folder)
+    assert Kmnist(str(tmp_path)).found() is None
+    with pytest.raises(FileNotFoundError, match=r"kmnist was not found .* Expected kmnist/labels\.npz or KMNIST/raw"):
+        Kmnist(str(tmp_path)).load("train")
+
+
+def test_idx_files_right_in_the_data_folder_belong_to_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NAS_DATA", str(write_mnist(tmp_path / "raw")))
+    assert Mnist().found() is None
+    assert Mnist(str(tmp_path / "raw")).found() == str(tmp_path / "raw")
 
 
 def write_idx(
@@ -373,7 +534,7 @@ def test_fashion_mnist_test_labels_are_those_of_the_file(nas_data: Path, read: R
 def test_official_idx_files_are_read_in_every_layout(tmp_path: Path, layout: str, zipped: bool) -> None:
     write_idx(tmp_path / layout, "train", zipped=zipped)
     write_idx(tmp_path / layout, "t10k", zipped=zipped, images=3, labels=3)
-    train, test = (FashionMnist(str(tmp_path)).load(split) for split in get_args(Split))
+    train, test = (FashionMnist(str(tmp_path)).load(split) for split in BOTH)
     assert train.images.shape == (5, 1, 28, 28)
     assert (train.images == np.arange(5)[:, None, None, None]).all()
     assert train.labels.tolist() == [0, 1, 2, 3, 4]
@@ -596,13 +757,24 @@ def test_npz_names_classes_by_their_number(tmp_path: Path) -> None:
             r"labels must be class numbers from 0, \(N,\), got float64 \(2,\)",
         ),
         ({"images": random_images(2, 4, 4), "labels": [-1, 1]}, r"labels must be class numbers from 0"),
+        (
+            {"images": random_images(3, 4, 4), "labels": [3, 1, 2]},
+            r"no training image has label 0, but labels go to 3\. Number the classes from 0\.",
+        ),
+        ({"images": random_images(3, 4, 4), "labels": [0, 1, 10**9]}, "no training image has label 2, but labels"),
+        (
+            {"images": random_images(4, 5, 6, 2), "labels": [0, 1, 0, 1]},
+            r"its images of shape \(4, 5, 6, 2\) have neither 1, 3 nor 4 channels, first or last",
+        ),
+        ({"images": random_images(4, 5, 8, 8), "labels": [0, 1, 0, 1]}, r"shape \(4, 5, 8, 8\) have neither 1, 3"),
         ({"images": random_images(2, 4, 4), "labels": np.eye(2, dtype=int)}, r"labels must be .* got int64 \(2, 2\)"),
         ({"images": random_images(2, 4, 4), "labels": np.array([{}, {}])}, "damaged .*allow_pickle"),
         ({"images": random_images(0, 4, 4), "labels": np.zeros(0, int)}, r"labels must be .* got int64 \(0,\)"),
     ],
     ids=[
         "other names", "nothing", "no labels", "flat", "few labels", "too bright", "nan", "integers", "float labels",
-        "negative labels", "one-hot labels", "object labels", "empty",
+        "negative labels", "labels from 1", "far label", "two channels", "five channels", "one-hot labels",
+        "object labels", "empty",
     ],
 )  # fmt: skip
 def test_a_wrong_npz_is_told(tmp_path: Path, arrays: dict[str, Any], message: str) -> None:

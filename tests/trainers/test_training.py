@@ -118,7 +118,7 @@ def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(tmp_path: Path) 
 
 def test_a_checkpoint_of_another_training_is_refused(tmp_path: Path) -> None:
     Checkpoints(tmp_path, {"epochs": 3, "seed": 1}).save(1, {"a": torch.zeros(1)})
-    with pytest.raises(ValueError, match="belongs to another training: epochs was 3, now 4. Use the settings"):
+    with pytest.raises(ValueError, match=r"belongs to another training: epochs was 3, now 4\. Use the settings"):
         Checkpoints(tmp_path, {"epochs": 4, "seed": 1}).load()
 
 

@@ -6,11 +6,12 @@ pickles ``data_batch_1..5`` and ``test_batch``, read without running any code of
 
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 
 from trainers.data import Dataset, Samples, Split, dataset
-from trainers.datasets.files import check_labels, data_root, missing, read_npy_xz, read_npz, read_pickle, reading
+from trainers.datasets.files import check_labels, data_root, missing, read_cifar, read_npy_xz, read_npz
 
 SHARD = 10_000
 """Images in one file."""
@@ -25,6 +26,14 @@ class Cifar10(Dataset):
     shift = 4
     epsilon = "1/255"
     origin = "Get cifar-10-python.tar.gz from the CIFAR page of Alex Krizhevsky and unpack it there."
+    files = MappingProxyType(
+        {
+            "cifar-10-python.tar.gz": (
+                "https://cave.cs.toronto.edu/kriz/cifar-10-python.tar.gz",
+                "md5:c58f30108f718f92721af3b95e74349a",
+            )
+        }
+    )
 
     def classes(self) -> tuple[str, ...]:
         return ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
@@ -52,16 +61,6 @@ class Cifar10(Dataset):
             labels = labels[: shards * SHARD]
         else:
             names = [f"data_batch_{k}" for k in range(1, shards + 1)] if split == "train" else ["test_batch"]
-            batches = [_read_batch(folder / name) for name in names]
-            images, labels = [b.images for b in batches], np.concatenate([b.labels for b in batches])
+            batches = [read_cifar(folder / name, b"labels", 10) for name in names]
+            images, labels = [b[0] for b in batches], np.concatenate([b[1] for b in batches])
         return Samples(np.ascontiguousarray(np.concatenate(images)), labels)
-
-
-def _read_batch(path: Path) -> Samples:
-    expected = "an official CIFAR-10 batch: b'data' (10000, 3072) uint8 and b'labels'"
-    batch = read_pickle(path, expected)
-    with reading(path, expected):
-        data, labels = np.asarray(batch[b"data"]), np.asarray(batch[b"labels"], dtype=np.int64)
-        if data.shape != (len(labels), 3072) or data.dtype != np.uint8 or not 0 <= labels.min() <= labels.max() <= 9:
-            raise ValueError(f"it holds {data.dtype} of shape {data.shape} and {len(labels)} labels")
-        return Samples(data.reshape(-1, 3, 32, 32), labels)

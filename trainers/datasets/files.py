@@ -4,13 +4,16 @@ import gzip
 import lzma
 import os
 import pickle
+import re
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
+
+N = TypeVar("N", int, float)
 
 
 def data_root() -> Path | None:
@@ -25,6 +28,46 @@ def missing(name: str, location: str, layouts: list[str], origin: str) -> FileNo
     nowhere = f"in {root} (environment variable NAS_DATA)" if root else "because NAS_DATA, the data folder, is not set"
     place = f"in {location}" if location else nowhere
     return FileNotFoundError(f"{name} was not found {place}. Expected {' or '.join(layouts)}. {origin}")
+
+
+def options(location: str, known: Collection[str], example: str) -> tuple[str, dict[str, str]]:
+    """The place and the values by key of ``PLACE,key=value,key=value``; ``32x64`` alone is the ``size``, if known.
+
+    A comma in front of anything else belongs to the place; one that looks like an option is written ``./a=b``.
+
+    Args:
+        known: the keys that there are.
+        example: how it is written, for the message.
+
+    Raises:
+        ValueError: if a key is unknown or comes twice.
+    """
+    items, values = location.split(","), {}
+    pattern = r"(\w+)=([^/]*)|\d+x\d+" if "size" in known else r"(\w+)=([^/]*)"
+    while items and (match := re.fullmatch(pattern, items[-1])):
+        key, value = (match[1], match[2]) if match[1] else ("size", match[0])
+        if key not in known or key in values:
+            why = "comes twice" if key in values else f"is unknown. Known: {', '.join(sorted(known))}"
+            raise ValueError(f"option {key!r} of {location!r} {why}. Write it as in {example}.")
+        values[key] = value
+        items.pop()
+    return ",".join(items), values
+
+
+def number(kind: Callable[[str], N], key: str, text: str, least: N, most: N) -> N:
+    """The value of an option, a ``kind`` (int or float) from ``least`` to ``most``.
+
+    Raises:
+        ValueError: if it is none.
+    """
+    try:
+        value = kind(text)
+    except ValueError:
+        value = most + 1
+    if not least <= value <= most:
+        what = "a whole number" if kind is int else "a number"
+        raise ValueError(f"{key} must be {what} from {least} to {most}, got {text!r}.")
+    return value
 
 
 @contextmanager
@@ -124,3 +167,18 @@ def read_pickle(path: Path, expected: str) -> dict[bytes, Any]:
         if not isinstance(content, dict):
             raise ValueError(f"it holds a {type(content).__name__}")
         return content
+
+
+def read_cifar(path: Path, key: bytes, classes: int) -> tuple[np.ndarray, np.ndarray]:
+    """Images (N, 3, 32, 32) of one pickle of CIFAR-10 or CIFAR-100, and the labels under ``key``."""
+    expected = f"an official CIFAR-{classes} batch: b'data' (N, 3072) uint8 and {key!r} from 0 to {classes - 1}"
+    batch = read_pickle(path, expected)
+    with reading(path, expected):
+        data, labels = np.asarray(batch[b"data"]), np.asarray(batch[key], dtype=np.int64)
+        if (
+            data.shape != (len(labels), 3072)
+            or data.dtype != np.uint8
+            or not 0 <= labels.min() <= labels.max() < classes
+        ):
+            raise ValueError(f"it holds {data.dtype} of shape {data.shape} and {len(labels)} labels")
+        return data.reshape(-1, 3, 32, 32), labels

@@ -24,6 +24,7 @@ EXPECTED = "a .npz file with x_train and y_train, or train_images and train_labe
 class Npz(Dataset):
     """A numpy archive of one's own."""
 
+    takes = "FILE"
     origin = "Write it with numpy.savez(FILE, x_train=..., y_train=..., x_test=..., y_test=...)."
 
     def found(self) -> str | None:
@@ -34,14 +35,22 @@ class Npz(Dataset):
 
     def load(self, split: Split, limit: int | None = None) -> Samples:
         path, labels = Path(self.location), self._labels(split)
+        if split == "train" and len(present := np.unique(labels)) <= (largest := labels.max()):
+            absent = int(np.flatnonzero(present != np.arange(len(present)))[0])
+            raise ValueError(
+                f"{path}: no training image has label {absent}, but labels go to {largest}. Number the classes from 0."
+            )
         (images,) = read_npz(path, [self._names(split)[0]])
         with reading(path, "uint8 images, or float images in [0, 1], of shape (N, H, W), (N, H, W, C) or (N, C, H, W)"):
+            shape = images.shape
             if images.ndim == 3:
                 images = images[:, None]
             elif images.ndim == 4 and images.shape[-1] in (1, 3, 4) and images.shape[1] not in (1, 3):
                 images = images.transpose(0, 3, 1, 2)
             if images.ndim != 4 or len(images) != len(labels):
                 raise ValueError(f"it holds images of shape {images.shape} and {len(labels)} labels")
+            if images.shape[1] not in (1, 3, 4):
+                raise ValueError(f"its images of shape {shape} have neither 1, 3 nor 4 channels, first or last")
             if images.dtype == np.uint8:
                 return Samples(np.ascontiguousarray(images), labels)
             if images.dtype.kind != "f" or not 0 <= images.min() <= images.max() <= 1:
