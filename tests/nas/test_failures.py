@@ -43,7 +43,7 @@ def troubled(study_file: StudyFile, kinds: int, **execution: Any) -> Path:
         search={"sampler": "random"},
         plugins=[PLUGIN],
         training={"kind": "troubled", "epochs": 1, "kinds": kinds},
-        execution={"timeout_seconds": 6.0, "memory_gb_per_trial": 1.5, "attempts": 2, **execution},
+        execution={"timeout_seconds": 15.0, "memory_gb_per_trial": 1.5, "attempts": 2, **execution},
         space={"kind": "convmixer", "choices": {"dim": [8, 16], "depth": [1, 2], "patch": [2]}},
     )
 

@@ -48,7 +48,7 @@ def started(directory: Path) -> int:
     return sum(event["event"] == "started" for event in read_events(directory))
 
 
-@pytest.mark.parametrize("workers", ["1", "2"])
+@pytest.mark.parametrize("workers", [pytest.param("1", marks=pytest.mark.slow), "2"])
 def test_ctrl_c_lets_running_trials_finish(study_file: StudyFile, tmp_path: Path, workers: str) -> None:
     path, run = slow_study(study_file, trials=50, epochs=4, epoch_seconds=0.5), tmp_path / "run"
     process = start(path, run, "--workers", workers)
@@ -61,7 +61,9 @@ def test_ctrl_c_lets_running_trials_finish(study_file: StudyFile, tmp_path: Path
     assert [record.status for record in read_trials(run)] == ["complete"] * started(run)
 
 
-@pytest.mark.parametrize(("workers", "number"), [("1", signal.SIGINT), ("2", signal.SIGTERM)])
+@pytest.mark.parametrize(
+    ("workers", "number"), [("1", signal.SIGINT), pytest.param("2", signal.SIGTERM, marks=pytest.mark.slow)]
+)
 def test_a_second_signal_cancels_at_once_and_the_study_goes_on_later(
     study_file: StudyFile, tmp_path: Path, workers: str, number: signal.Signals
 ) -> None:

@@ -38,7 +38,7 @@ def in_a_fresh_process(code: str, *arguments: object) -> str:
     return result.stdout
 
 
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_the_example_is_searched(example: Path, tmp_path: Path, workers: int) -> None:
     study = nas.search(example / "mine.toml", out=tmp_path / "run", workers=workers)
     assert [record.status for record in study.records].count("complete") == 4

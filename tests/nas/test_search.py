@@ -3,7 +3,6 @@
 import json
 import os
 import random
-import signal
 import subprocess
 import sys
 import time
@@ -172,7 +171,7 @@ def wait_for_trials(directory: Path, count: int, process: subprocess.Popen[str])
         time.sleep(0.02)
 
 
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_a_killed_study_goes_on_and_repeats_nothing(study_file: StudyFile, tmp_path: Path, workers: int) -> None:
     path = study_file(trials=12)
     for kill_at in (2, 6):
@@ -188,20 +187,6 @@ def test_a_killed_study_goes_on_and_repeats_nothing(study_file: StudyFile, tmp_p
     assert len({r.key for r in counted}) == 12
     if workers == 1:
         assert without_times(study.records) == without_times(nas.search(path, out=tmp_path / "whole").records)
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupted_search_keeps_what_is_finished(
-    study_file: StudyFile, tmp_path: Path, number: signal.Signals
-) -> None:
-    process = start(study_file(trials=500), tmp_path / "run")
-    wait_for_trials(tmp_path / "run", 2, process)
-    process.send_signal(number)
-    output = process.communicate(timeout=60)[0]
-    assert process.returncode == 130, output
-    assert "What is finished is kept" in output
-    assert "Traceback" not in output
-    assert len(read_trials(tmp_path / "run")) >= 2
 
 
 def test_records_on_two_workers_are_those_of_their_plans(study_file: StudyFile, tmp_path: Path) -> None:

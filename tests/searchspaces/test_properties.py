@@ -94,8 +94,8 @@ def check_cost(architecture: Architecture) -> None:
 
 
 @spaces
-def test_the_cost_of_two_hundred_architectures_is_what_counting_gives(name: str) -> None:
-    for architecture in draws(name, 200, shallow=True):
+def test_the_cost_of_a_hundred_architectures_is_what_counting_gives(name: str) -> None:
+    for architecture in draws(name, 100, shallow=True):
         check_cost(architecture)
 
 
