@@ -8,7 +8,6 @@ Rejected: Ray Tune, whose restore ran finished trials again; an actor that colle
 """
 
 import functools
-import logging
 import math
 import os
 import queue
@@ -19,19 +18,17 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Self
 
+import ray
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
 from nas.errors import user_input
 from nas.executors.executor import EXECUTORS, Listener, Report
+from nas.executors.ray_cluster import connect
 from nas.plugins import loaded
 from nas.settings import ExecutionSettings
 from nas.trial import TrialOutcome, TrialPlan, run_trial
 from searchspaces.registry import register
 from trainers import Epoch, TrainingData
-
-os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-
-import ray
-from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 POLL = 0.5
 """Seconds between two looks at the clock, and at least between two reports of a trial."""
@@ -40,7 +37,9 @@ BEAT = 10.0
 SILENCE = 300.0
 """Seconds without a sign of life after which a worker is given up."""
 SLACK = 15.0
-"""Seconds after its deadline in which a worker may end a trial itself before it is killed."""
+"""Seconds after its deadline in which a worker may end a trial itself, and then that it may take to be killed."""
+LOOK = 5.0
+"""Seconds between two looks at the machines of the cluster."""
 
 
 @dataclass
@@ -50,6 +49,7 @@ class _Task:
     heard: float = math.inf
     node: str | None = None
     killed: str | None = None
+    killed_at: float = math.inf
 
 
 @register(EXECUTORS, "executor", "ray")
@@ -65,13 +65,13 @@ class RayExecutor:
     def __init__(self, data: TrainingData, settings: ExecutionSettings, listener: Listener) -> None:
         self.slots, self.listener = settings.workers, listener
         self.running: dict[Any, _Task] = {}
-        address = None if settings.ray in (None, "local") else settings.ray
-        share = {"CPU": settings.cpus_per_trial, "GPU": settings.gpus_per_trial}
-        share["memory"] = int((settings.memory_gb_per_trial or 0) * 1e9)
+        self.may_grow, self.fits, self.looked = settings.ray not in (None, "local"), True, 0.0
+        self.share = {"CPU": settings.cpus_per_trial, "GPU": settings.gpus_per_trial}
+        self.share["memory"] = int((settings.memory_gb_per_trial or 0) * 1e9)
         with user_input("execution.ray"):
-            _connect(address, math.ceil(settings.workers * settings.cpus_per_trial))
+            connect(settings.ray, math.ceil(settings.workers * settings.cpus_per_trial))
         try:
-            self._check(share, may_grow=address is not None)
+            self._check(_nodes())
             for module in loaded():  # no worker can import a plugin by name, so what one defines travels by value
                 ray.cloudpickle.register_pickle_by_value(module)  # type: ignore[no-untyped-call]
             self.data = ray.put(data)
@@ -79,23 +79,25 @@ class RayExecutor:
             ray.shutdown()
             raise
         self.task = ray.remote(
-            num_cpus=share["CPU"],
-            num_gpus=share["GPU"],
-            memory=share["memory"],
+            num_cpus=self.share["CPU"],
+            num_gpus=self.share["GPU"],
+            memory=self.share["memory"],
             max_retries=0,
             num_returns="streaming",
             scheduling_strategy="SPREAD",
         )(stream_trial)
 
-    def _check(self, share: dict[str, float], *, may_grow: bool) -> None:
+    def _check(self, nodes: list[dict[str, Any]]) -> None:
         """Makes sure that a node can hold a trial: Ray would wait for one for ever, without a word."""
-        nodes = [node["Resources"] for node in _nodes()]
-        if any(all(node.get(name, 0) >= amount for name, amount in share.items()) for node in nodes):
+        there = [node["Resources"] for node in nodes]
+        fitted = self.fits
+        self.fits = any(all(node.get(name, 0) >= amount for name, amount in self.share.items()) for node in there)
+        if self.fits or not fitted:
             return
-        wanted = ", ".join(f"{amount:g} {name}" for name, amount in share.items() if amount)
-        there = "; ".join(", ".join(f"{node.get(name, 0):g} {name}" for name in share) for node in nodes)
-        message = f"no machine can hold a trial, which asks for {wanted}; there is {there}"
-        if may_grow:
+        wanted = ", ".join(f"{amount:g} {name}" for name, amount in self.share.items() if amount)
+        held = "; ".join(", ".join(f"{node.get(name, 0):g} {name}" for name in self.share) for node in there)
+        message = f"no machine can hold a trial, which asks for {wanted}; there is {held}"
+        if self.may_grow:
             self.listener.say(f"{message}. Waiting for the cluster to grow.")
             return
         with user_input("execution"):
@@ -114,7 +116,7 @@ class RayExecutor:
                 del self.running[stream]
                 return outcome
         self._kill_overdue()
-        return None
+        return self._look()
 
     def _next(self, stream: Any) -> TrialOutcome | None:
         """The outcome, if that is what a stream holds next; a report is passed on."""
@@ -141,6 +143,7 @@ class RayExecutor:
             elif now - task.heard > SILENCE:
                 task.killed = f"the worker was killed after {SILENCE:g} s without a sign of life."
             if task.killed:
+                task.killed_at = now
                 self._kill(task)
 
     def _kill(self, task: _Task) -> None:
@@ -149,6 +152,26 @@ class RayExecutor:
             there = NodeAffinitySchedulingStrategy(task.node, soft=False)
             here: Any = {"num_cpus": 0, "max_retries": 0, "scheduling_strategy": there}
             ray.remote(**here)(kill).remote(task.first.pid)
+
+    def _look(self) -> TrialOutcome | None:
+        """The outcome of a trial of which Ray says no more: its machine fell silent, or could not be told to stop.
+
+        A machine that loses its power or its network is declared dead after a minute (measured: 64 s), but for what ran
+        on it Ray waits on (412 s), and so it does for a worker there that is to be killed.
+        """
+        now = time.monotonic()
+        if now < self.looked + LOOK:
+            return None
+        nodes = _nodes()
+        alive = {node["NodeID"] for node in nodes}
+        for stream, task in self.running.items():
+            silent = (task.node is not None and task.node not in alive) or now > task.killed_at + SLACK
+            if silent and not ray.wait([stream], timeout=0)[0]:
+                del self.running[stream]
+                return self._lost(task, TimeoutError("it does not answer any more."))
+        self._check(nodes)
+        self.looked = now
+        return None
 
     def _lost(self, task: _Task, error: Exception) -> TrialOutcome:
         """What a trial ended as whose worker gave no outcome."""
@@ -181,27 +204,6 @@ NODE_ERRORS = (ray.exceptions.NodeDiedError, ray.exceptions.LocalRayletDiedError
 
 def _nodes() -> list[dict[str, Any]]:
     return [node for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
-
-
-def _connect(address: str | None, cpus: int) -> None:
-    if address is None:
-        local: dict[str, Any] = {"num_cpus": cpus, "include_dashboard": False}
-    else:
-        local = {}
-        _use_token()
-    try:
-        ray.init(address=address or "local", log_to_driver=False, logging_level=logging.ERROR, **local)
-    except (ConnectionError, RuntimeError) as error:
-        raise ValueError(f"Ray cannot be reached at {address or 'local'}: {error}") from None
-
-
-def _use_token() -> None:
-    """Shows a cluster this user's token, if there is one: clusters of Ray 2.60 ask for it, and joining sends none."""
-    try:
-        from ray._private.authentication import authentication_token_setup as tokens
-    except ImportError:  # an older Ray knows no tokens
-        return
-    tokens.maybe_enable_token_auth_if_token_available(warn_if_disabled=False)
 
 
 def kill(pid: int) -> None:

@@ -2,12 +2,9 @@
 
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -132,24 +129,6 @@ def test_a_worker_that_cannot_move_is_killed_from_outside(
     os.kill(ear.reports[0].pid, signal.SIGSTOP)
     record = outcome(executor).record
     assert (record.failure, message in (record.error or "")) == (failure, True), record.error
+    monkeypatch.undo()
     executor.submit(plan(data, 6))
     assert outcome(executor).record.status == "complete"
-
-
-@pytest.mark.slow
-def test_trials_run_on_a_cluster_that_is_named(data: TrainingData, tmp_path: Path) -> None:
-    command = [Path(sys.executable).with_name("ray"), "start", "--head", "--port", "6397", "--num-cpus", "1", "--block"]
-    options = ["--include-dashboard=false", "--disable-usage-stats", "--temp-dir", "/tmp/nas-test-ray"]
-    with open(tmp_path / "head.log", "w") as log:
-        head = subprocess.Popen([*command, *options], stdout=log, stderr=log, start_new_session=True)
-    try:
-        deadline = time.monotonic() + 60
-        while "Ray runtime started" not in (tmp_path / "head.log").read_text():
-            assert time.monotonic() < deadline, (tmp_path / "head.log").read_text()
-            time.sleep(0.2)
-        with RayExecutor(data, ExecutionSettings(workers=1, ray="127.0.0.1:6397"), Ear()) as executor:
-            executor.submit(plan(data, 1))
-            assert outcome(executor).record.status == "complete"
-    finally:
-        os.killpg(head.pid, signal.SIGTERM)
-        head.wait(timeout=60)
