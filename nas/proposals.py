@@ -9,6 +9,7 @@ worst values: what is told as FAIL is forgotten, and the same region came back i
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from random import Random
 from typing import Any
 
 import numpy as np
@@ -74,14 +75,16 @@ TOLD_AS_CONSTRAINT = ("diverged", "out_of_memory", "timeout")
 
 @dataclass(frozen=True)
 class Proposal:
-    """Picks for every choice, and Optuna's handle to tell it what became of them."""
+    """Picks for every choice, and Optuna's handle to tell it what became of them; None where nothing is learnt."""
 
     picks: dict[str, Value]
-    trial: optuna.trial.Trial
+    trial: optuna.trial.Trial | None
 
     @property
     def memory(self) -> dict[str, Any]:
         """What the sampler noted about this trial, for the log; genetic samplers keep their generation here."""
+        if self.trial is None:
+            return {}
         return dict(self.trial.storage.get_trial_system_attrs(self.trial._trial_id))
 
 
@@ -107,6 +110,7 @@ class Proposer:
             for choice in problem.space.choices
             if len(choice.options) > 1
         }
+        self.learns = settings.search.sampler != "random"
         self.study = optuna.create_study(directions=["minimize"] * len(settings.objectives))
 
     def _sampler(self, number: int, draw: int) -> BaseSampler:
@@ -120,21 +124,25 @@ class Proposer:
     def ask(self, number: int, draw: int, *, explore: bool = False) -> Proposal:
         """Picks for trial ``number``; another ``draw`` gives others. With ``explore`` they are uniformly random."""
         seed = trial_seed(self.problem.settings.seed, number, f"explore/{draw}")
+        if not self.learns:  # Optuna would take ten times as long to draw, and to keep what nobody looks at
+            return Proposal(self.problem.space.draw(Random(seed)), None)
         self.study.sampler = RandomSampler(seed=seed) if explore else self._sampler(number, draw)
         trial = self.study.ask()
-        for name, distribution in self.distributions.items():
-            trial.suggest_categorical(name, distribution.choices)
-        return Proposal(self._complete(trial.params), trial)
+        params = {name: trial.suggest_categorical(name, d.choices) for name, d in self.distributions.items()}
+        return Proposal(self._complete(params), trial)
 
     def _complete(self, params: Mapping[str, Any]) -> dict[str, Value]:
         return {c.name: params.get(c.name, c.options[0]) for c in self.problem.space.choices}
 
     def forget(self, proposal: Proposal) -> None:
         """Drops a proposal, so that nothing is learnt from it."""
-        self.study.tell(proposal.trial, state=TrialState.FAIL)
+        if proposal.trial is not None:
+            self.study.tell(proposal.trial, state=TrialState.FAIL)
 
     def tell(self, proposal: Proposal, record: TrialRecord) -> None:
         """Tells the sampler how a trial ended."""
+        if proposal.trial is None:
+            return
         values, constraints = self._verdict(record)
         if values is None:
             self.forget(proposal)
@@ -145,6 +153,8 @@ class Proposer:
 
     def replay(self, record: TrialRecord, memory: Mapping[str, Any]) -> None:
         """Adds a trial of the log, as if it had been asked and told in this process."""
+        if not self.learns:
+            return
         values, constraints = self._verdict(record)
         if values is not None:
             self._add(TrialState.COMPLETE, record.picks, memory, values=values, constraints=constraints)
@@ -162,6 +172,8 @@ class Proposer:
 
     def resume(self, picks: Mapping[str, Value], memory: Mapping[str, Any]) -> Proposal:
         """A proposal for picks that were asked for in an earlier process and are still to be trained."""
+        if not self.learns:
+            return Proposal(dict(picks), None)
         self._add(TrialState.RUNNING, picks, memory)
         handle = optuna.trial.Trial(self.study, self.study.get_trials(deepcopy=False)[-1]._trial_id)
         return Proposal(dict(picks), handle)

@@ -54,7 +54,7 @@ class TrialRecord:
 
     def to_json(self) -> dict[str, Any]:
         """JSON object with ``schema`` and every field."""
-        return {"schema": SCHEMA, **dataclasses.asdict(self)}
+        return {"schema": SCHEMA, **vars(self)}
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> "TrialRecord":

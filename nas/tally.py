@@ -11,6 +11,8 @@ from objectives import Objective, cost
 
 GROWTH = 1e-3
 """Share by which the hypervolume must grow to count as progress."""
+AT_ONCE = 20
+"""New members of the front from which on the hypervolume is computed anew, rather than what each of them adds."""
 
 
 class Tally:
@@ -39,13 +41,22 @@ class Tally:
         self._costs = np.empty((0, len(objectives)))
         self._error: str | None = None
         self._volume: float | None = 0.0
+        self._joined: list[tuple[np.ndarray, np.ndarray]] = []
         self._progress = 0.0
 
     @property
     def hypervolume(self) -> float:
-        """Volume in costs between the front and the reference point; computed when the front has changed."""
+        """Volume in costs between the front and the reference point, brought up to date when it is asked for.
+
+        What one member adds takes milliseconds where the whole takes a fifth of a second (200 members, 4 objectives).
+        """
         if self._volume is None:
             self._volume = hypervolume(self._costs, self.reference)
+        for front, row in self._joined:
+            if (row < self.reference).all():
+                covered = hypervolume(np.maximum(front, row), self.reference)
+                self._volume += max(0.0, float(np.prod(self.reference - row)) - covered)
+        self._joined.clear()
         return self._volume
 
     def add(self, record: TrialRecord) -> None:
@@ -61,21 +72,25 @@ class Tally:
         self.same_bug = 0 if bug is None else self.same_bug + 1 if bug == self._error else 1
         self._error = bug
         self.stale += 1
-        if record.status == "complete" and self._join(record):
-            self._volume = None
+        if record.status == "complete":
+            self._join(record)
 
     def note_progress(self) -> None:
         """Starts `stale` anew if the hypervolume has grown; call it after every `add`, or never."""
         if self.hypervolume > self._progress * (1 + GROWTH):
             self._progress, self.stale = self.hypervolume, 0
 
-    def _join(self, record: TrialRecord) -> bool:
+    def _join(self, record: TrialRecord) -> None:
         """Takes the record into the front, unless a member dominates it, and drops those that it dominates."""
         row = np.array([cost(o, record.measured[name]) for name, o in self.objectives.items()])
         no_worse = (self._costs <= row).all(1)
         if (no_worse & (self._costs < row).any(1)).any():
-            return False
+            return
+        if self._volume is not None:
+            self._joined.append((self._costs, row))
+        if len(self._joined) > AT_ONCE:
+            self._volume = None
+            self._joined.clear()
         beaten = np.atleast_1d((row <= self._costs).all(1) & (row < self._costs).any(1))
         self.front = [member for member, out in zip(self.front, beaten.tolist(), strict=True) if not out] + [record]
         self._costs = np.vstack([self._costs[~beaten], row])
-        return True

@@ -5,7 +5,8 @@ The front end of ASM-RH (2402.18007) and AST (Gong et al. 2021): mono, mean subt
 learnt from data: the spectrogram of a sound depends on no other sound and no split, and loud stays louder than soft.
 0 dB is a sine at full scale; of the values of 3,000 spoken digits in 64 filters none lies above, 0.5 % below the range.
 
-`torch.stft` and a matrix of our own equal librosa to 5e-7 of the peak; librosa and torchaudio were rejected for their weight.
+`torch.stft` and a matrix of our own equal librosa to 5e-7 of the peak; librosa and torchaudio were rejected for their
+weight.
 """
 
 import math

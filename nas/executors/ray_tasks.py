@@ -128,7 +128,7 @@ class RayExecutor:
         if isinstance(item, TrialOutcome):
             return item
         report, task.node = item
-        task.first, task.heard = task.first or report, time.monotonic()
+        task.first, task.heard, self.fits = task.first or report, time.monotonic(), True
         self.listener.report(report)
         return None
 
