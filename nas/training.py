@@ -7,6 +7,7 @@ checkpoints.
 import csv
 import io
 import json
+import shutil
 import signal
 import tempfile
 from collections.abc import Callable, Iterable
@@ -127,11 +128,16 @@ def _train_one(
         finished = _finished(out, architecture, seed, trainer)
         say(f"{out} holds this training, which has ended.")
     else:
-        if out.exists() and (not out.is_dir() or any(f.name not in (LOG, CHECKPOINTS) for f in out.iterdir())):
+        if out.exists() and (not out.is_dir() or any(_is_foreign(f) for f in out.iterdir())):
             raise WrongInputError(f"{out} exists and holds no training. Give another folder with -o, or remove it.")
         finished = _run(architecture, settings, data, out, seed, trainer, belongs_to, say, watch)
     measured = evaluate(out, None, "test")["measured"] if test else {}
     return Trained(seed, out, {n: finished.measured[n] for n in _names(settings)}, measured)
+
+
+def _is_foreign(file: Path) -> bool:
+    """Whether a file is not of a training that goes on; hidden ones are what a kill in the middle of writing leaves."""
+    return file.name not in (LOG, CHECKPOINTS) and not file.name.startswith(".")
 
 
 def _names(settings: Settings) -> list[str]:
@@ -199,8 +205,7 @@ def _run(
         weights = Path(folder) / "weights"
         weights.write_bytes(outcome.weights)
         exported: Exported = write_export(outcome.record, resolved, weights, out, verify=True)
-    checkpoints.clear()
-    (out / CHECKPOINTS).rmdir()
+    shutil.rmtree(out / CHECKPOINTS)
     return exported.record
 
 

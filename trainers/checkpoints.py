@@ -89,11 +89,6 @@ class Checkpoints:
             with contextlib.suppress(OSError):
                 old.unlink()
 
-    def clear(self) -> None:
-        """Deletes all checkpoints: the training has ended."""
-        for path in self.files():
-            path.unlink(missing_ok=True)
-
 
 def _differences(old: str | None, new: str) -> str:
     try:
