@@ -133,7 +133,7 @@ def pretend(plugin: Path, study_file: Callable[..., Path], tmp_path: Path) -> Ca
             "objective": None,
             "plugins": [str(plugin)],
             "space": {"kind": "convmixer", "choices": SPACE},
-            "search": {"sampler": "random"},
+            "search": {"sampler": "qmc"},
             "training": training,
         }
         return study_file(**{**settings, **changes})
