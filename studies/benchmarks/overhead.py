@@ -180,17 +180,19 @@ GOALS = (
 
 def measure(name: str, n: int, seconds: float, directory: Path) -> dict[str, float] | None:
     """CPU and wall seconds of ``n`` trials in a process of their own; None if they take longer than ``seconds``."""
-    command = [sys.executable, __file__, "--measure", name, str(n), str(directory)]
-    with open(directory / "output", "w+") as output:
-        try:  # a minute for what is not measured
-            status = subprocess.run(command, stdout=output, stderr=output, timeout=seconds + 60).returncode
-        except subprocess.TimeoutExpired:
-            return None
-        if status:
-            output.seek(0)
-            raise SystemExit(f"{name}, {n} trials, failed:\n{output.read()[-3000:]}")
-    found: dict[str, float] = json.loads((directory / "result.json").read_text())
-    return found
+    for _ in range(2):  # once more where something ends Ray's processes
+        # Folders stay to the end: a file system that has just deleted thousands is slow in making new ones.
+        place = Path(tempfile.mkdtemp(dir=directory))
+        command = [sys.executable, __file__, "--measure", name, str(n), str(place)]
+        with open(place / "output", "w") as output:
+            try:  # a minute for what is not measured
+                status = subprocess.run(command, stdout=output, stderr=output, timeout=seconds + 60).returncode
+            except subprocess.TimeoutExpired:
+                return None
+        if status == 0:
+            found: dict[str, float] = json.loads((place / "result.json").read_text())
+            return found
+    raise SystemExit(f"{name}, {n} trials, failed twice:\n{(place / 'output').read_text()[-3000:]}")
 
 
 def compare(names: list[str], sizes: list[int], repeats: int, seconds: float, directory: Path) -> Found:
@@ -198,13 +200,10 @@ def compare(names: list[str], sizes: list[int], repeats: int, seconds: float, di
     pace, found = dict.fromkeys(names, 0.0), {}
     for n in sizes:
         runs: dict[str, list[dict[str, float]]] = {name: [] for name in names}
-        for repeat, name in itertools.product(range(repeats), names):
+        for _, name in itertools.product(range(repeats), names):
             if pace[name] * n * (1 + len(runs[name])) > seconds:
                 continue
-            # Folders stay to the end: a file system that has just deleted thousands is slow in making new ones.
-            place = directory / f"{names.index(name)}-{n}-{repeat}"
-            place.mkdir()
-            run = measure(name, n, seconds, place)
+            run = measure(name, n, seconds, directory)
             pace[name] = run["wall"] / n if run else math.inf
             if run:
                 runs[name].append(run)
