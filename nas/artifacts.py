@@ -17,17 +17,19 @@ def write_atomically(path: Path, content: bytes) -> None:
     Raises:
         StoppedError: if it cannot be written, for example because the disk is full.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    folder, name = os.path.split(path)
+    temporary = os.path.join(folder, f".{name}.{os.getpid()}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with open(temporary, "wb") as file:
-            file.write(content)
-            file.flush()
+        os.makedirs(folder, exist_ok=True)
+        with open(temporary, "wb", buffering=0) as file:
+            view = memoryview(content)
+            while view:
+                view = view[file.write(view) :]
             os.fsync(file.fileno())
         os.replace(temporary, path)
     except OSError as error:
         with contextlib.suppress(OSError):
-            temporary.unlink()
+            os.unlink(temporary)
         raise StoppedError(f"{path} cannot be written ({error.strerror}). What was finished before is kept.") from None
 
 

@@ -113,9 +113,10 @@ class Driver:
         while True:
             while self._may_start():
                 plan = self.ledger.propose()
-                if plan is not None:
+                if plan is None:
+                    self._show()
+                else:
                     self._start(plan)
-                self._show()
             if self.alone and not self.live.running and not self.interruption.reason:
                 self._start(self.alone.pop())
             if not self.live.running:
@@ -135,8 +136,9 @@ class Driver:
                 "--ray local such a trial would not take the search down."
             )
             self._end(plan.failed("worker_lost", error))
+            self._show()
             return
-        self._start(replace(plan, attempt=1 + self.history.started(number)))
+        self._start(replace(plan, attempt=1 + self.history.attempts(number)))
 
     def _start(self, plan: TrialPlan) -> None:
         self.ledger.pending[plan.number] = plan
@@ -183,7 +185,6 @@ class Driver:
             self.artifacts.keep(outcome.record.number, outcome.weights)
         self.ledger.book(outcome.record)
         self._trim()
-        self._show()
 
     def _trim(self) -> None:
         self.artifacts.trim(record.number for record in self.ledger.tally.front)

@@ -173,13 +173,15 @@ class History:
         asked = {e["number"]: e for e in self.events if e["event"] == "asked" and e["number"] not in ended}
         return (asked[number] for number in sorted(asked))
 
-    def started(self, number: int) -> int:
-        """Times that a trial was started."""
-        return self._count("started", number)
+    def attempts(self, number: int) -> int:
+        """Times that a trial was started; one that took its worker down at once is known by its next attempt alone."""
+        counts = {"started": 0, "attempt": -1}
+        mine = [event for event in self.events if event["number"] == number and event["event"] in counts]
+        return max((event["attempt"] + counts[event["event"]] for event in mine), default=0)
 
     def crashed(self, number: int) -> int:
         """Times that a trial was started and then neither ended nor was cancelled."""
-        return self.started(number) - self._count("cancelled", number)
+        return self._count("started", number) - self._count("cancelled", number)
 
     def _count(self, kind: str, number: int) -> int:
         return len([event for event in self.events if event["number"] == number and event["event"] == kind])

@@ -14,6 +14,7 @@ from nas.proposals import Proposal, Proposer
 from nas.records import TrialRecord, trial_seed
 from nas.tally import Tally
 from nas.trial import TrialPlan
+from searchspaces.architecture import key_of
 
 REDRAWS = 20
 """Draws for one trial before a duplicate is booked; the second half of them is uniformly random."""
@@ -127,14 +128,15 @@ class Ledger:
     def _plan(self, number: int, proposal: Proposal) -> TrialPlan:
         problem, settings = self.problem, self.problem.settings
         architecture = problem.space.decode(proposal.picks)
-        key = architecture.key
+        document = architecture.to_json()
+        key = key_of(document)
         known = self._by_key.get(key)
         measured, how = (known.measured, known.settings) if known else self.probe.measure(architecture)
         execution = settings.execution
         return TrialPlan(
             number=number,
             picks=proposal.picks,
-            architecture=architecture.to_json(),
+            architecture=document,
             key=key,
             seed=trial_seed(settings.seed, number),
             trainer=problem.trainer,

@@ -167,7 +167,7 @@ class TuneStudy:
         if plan is None:
             return
         first = self.live.running.get(number) is None
-        attempt = self.history.started(number) + first
+        attempt = self.history.attempts(number) + first
         host, pid = result["hostname"], result["pid"]
         if first:
             self.history.event("started", number, attempt=attempt, host=host, pid=pid)

@@ -14,7 +14,7 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cache, lru_cache
 from types import UnionType
 from typing import Any, ClassVar, Literal, Self, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -232,8 +232,13 @@ class Architecture:
     @property
     def key(self) -> str:
         """Stable 16-digit name of the network: equal networks have equal keys, in every process."""
-        text = json.dumps(self.to_json(), sort_keys=True, separators=(",", ":"))
-        return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+        return key_of(self.to_json())
+
+
+def key_of(document: Mapping[str, Any]) -> str:
+    """The key of an architecture written by `Architecture.to_json`."""
+    text = json.dumps(document, sort_keys=True, separators=(",", ":"))
+    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
 
 @lru_cache(maxsize=100_000)  # candidates of a search share most of their nodes
@@ -243,14 +248,20 @@ def _canonical(node: S) -> S:
 
 def encode(value: Any) -> Any:
     """JSON form of a node: its kind and the fields that differ from their defaults."""
-    if dataclasses.is_dataclass(value):
-        fields = {
-            f.name: encode(getattr(value, f.name))
-            for f in dataclasses.fields(value)
-            if getattr(value, f.name) != f.default
-        }
-        return {"kind": value.kind, **fields} if isinstance(value, Spec) else fields
-    return [encode(item) for item in value] if isinstance(value, tuple) else value
+    if isinstance(value, tuple):
+        return [encode(item) for item in value]
+    if value is None or isinstance(value, (str, int, float)):  # noqa: UP038 (a union takes four times as long)
+        return value
+    fields: dict[str, Any] = {"kind": value.kind} if isinstance(value, Spec) else {}
+    for name, default in _defaults(value.__class__):
+        if (given := getattr(value, name)) != default:
+            fields[name] = encode(given)
+    return fields
+
+
+@cache  # dataclasses.fields takes as long as the rest of an encoding
+def _defaults(cls: Any) -> tuple[tuple[str, Any], ...]:
+    return tuple((field.name, field.default) for field in dataclasses.fields(cls))
 
 
 def decode(hint: Any, data: Any, where: str) -> Any:

@@ -15,7 +15,7 @@ import signal
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import ray
@@ -32,6 +32,8 @@ from trainers import Epoch, TrainingData
 
 POLL = 0.5
 """Seconds between two looks at the clock, and at least between two reports of a trial."""
+EARLY = 0.1
+"""Seconds in which a trial may end before its start is reported by itself: every item costs Ray half a millisecond."""
 BEAT = 10.0
 """Seconds after which a running trial gives a sign of life, if it has nothing else to tell."""
 SILENCE = 300.0
@@ -50,6 +52,15 @@ class _Task:
     node: str | None = None
     killed: str | None = None
     killed_at: float = math.inf
+
+
+@dataclass(frozen=True)
+class _Item:
+    """What a worker says: that the trial lives, how it ended, or both."""
+
+    report: Report | None
+    node: str
+    outcome: TrialOutcome | None = None
 
 
 @register(EXECUTORS, "executor", "ray")
@@ -74,10 +85,14 @@ class RayExecutor:
             self._check(_nodes())
             for module in loaded():  # no worker can import a plugin by name, so what one defines travels by value
                 ray.cloudpickle.register_pickle_by_value(module)  # type: ignore[no-untyped-call]
-            self.data = ray.put(data)
+            shared = ray.put(data)
         except BaseException:
             ray.shutdown()
             raise
+
+        def task(plan: TrialPlan) -> Iterator[_Item]:  # as an argument the data would cost half a millisecond a trial
+            yield from stream_trial(plan, shared)
+
         self.task = ray.remote(
             num_cpus=self.share["CPU"],
             num_gpus=self.share["GPU"],
@@ -85,7 +100,7 @@ class RayExecutor:
             max_retries=0,
             num_returns="streaming",
             scheduling_strategy="SPREAD",
-        )(stream_trial)
+        )(task)
 
     def _check(self, nodes: list[dict[str, Any]]) -> None:
         """Makes sure that a node can hold a trial: Ray would wait for one for ever, without a word."""
@@ -106,7 +121,7 @@ class RayExecutor:
             )
 
     def submit(self, plan: TrialPlan) -> None:
-        self.running[self.task.remote(plan, self.data)] = _Task(plan)
+        self.running[self.task.remote(plan)] = _Task(plan)
 
     def wait(self) -> TrialOutcome | None:
         ready, _ = ray.wait(list(self.running), num_returns=1, timeout=POLL)
@@ -122,15 +137,14 @@ class RayExecutor:
         """The outcome, if that is what a stream holds next; a report is passed on."""
         task = self.running[stream]
         try:
-            item = ray.get(next(stream))
+            item: _Item = ray.get(next(stream))
         except (ray.exceptions.RayError, StopIteration) as error:
             return self._lost(task, error)
-        if isinstance(item, TrialOutcome):
-            return item
-        report, task.node = item
-        task.first, task.heard, self.fits = task.first or report, time.monotonic(), True
-        self.listener.report(report)
-        return None
+        if item.report is not None:
+            task.first, task.node = task.first or item.report, item.node
+            task.heard, self.fits = time.monotonic(), True
+            self.listener.report(item.report)
+        return item.outcome
 
     def _kill_overdue(self) -> None:
         now = time.monotonic()
@@ -180,7 +194,7 @@ class RayExecutor:
             return plan.failed("timeout" if "timeout_seconds" in task.killed else "worker_lost", task.killed)
         if isinstance(error, ray.exceptions.OutOfMemoryError):
             return plan.failed("out_of_memory", f"Ray ended the worker{where}, where memory ran out.")
-        if isinstance(error, ray.exceptions.RayTaskError):
+        if isinstance(error, ray.exceptions.RayTaskError) and not isinstance(error, NODE_ERRORS):
             return plan.failed("bug", str(error))
         if isinstance(error, ray.exceptions.OutOfDiskError):
             return plan.failed("disk_full", f"the object store has no disk space left: {error}")
@@ -211,41 +225,49 @@ def kill(pid: int) -> None:
     os.kill(pid, signal.SIGKILL)
 
 
-def stream_trial(plan: TrialPlan, data: TrainingData) -> Iterator[tuple[Report, str] | TrialOutcome]:
-    """Runs in a worker: reports with the node they come from, the first at the start, and last the outcome.
+def stream_trial(plan: TrialPlan, shared: "ray.ObjectRef[TrainingData]") -> Iterator[_Item]:
+    """Runs in a worker: reports with the node they come from, the first of the start, and last the outcome.
 
     A trial that outlives its time is reported as that; then the process ends with whatever hangs in it.
     """
-    node = ray.get_runtime_context().get_node_id()
+    data, node = _fetched(shared), ray.get_runtime_context().get_node_id()
     deadline = math.inf if plan.timeout_seconds is None else time.monotonic() + plan.timeout_seconds
     items: queue.Queue[Epoch | Future[TrialOutcome]] = queue.Queue()
-    yield Report(plan.number, plan.attempt, started=True), node
+    start: Report | None = Report(plan.number, plan.attempt, started=True)
     trial = _thread().submit(run_trial, plan, data, items.put)
     trial.add_done_callback(items.put)
-    told, latest, news = time.monotonic(), None, False
+    told, latest = time.monotonic(), None
+    due = told + EARLY
     while True:
-        now = time.monotonic()
-        pause = POLL if news else BEAT
         try:
-            item = items.get(timeout=max(0.0, min(told + pause, deadline) - now))
+            item = items.get(timeout=max(0.0, min(due, deadline) - time.monotonic()))
         except queue.Empty:
             item = None
         if isinstance(item, Future):
-            yield item.result()
+            yield _Item(start, node, item.result())
             return
+        now = time.monotonic()
         if item is not None:
-            latest, news = item, True
-        if time.monotonic() >= deadline:
+            latest, due = item, min(due, told + POLL)
+        if now >= deadline:
             break
-        if time.monotonic() >= told + (POLL if news else BEAT):
-            yield Report(plan.number, plan.attempt, latest), node
-            told, news = time.monotonic(), False
+        if now >= due:
+            yield _Item(replace(start, epoch=latest) if start else Report(plan.number, plan.attempt, latest), node)
+            start, told, due = None, now, now + BEAT
     reached = f"in epoch {latest.number + 1} of {latest.total}" if latest else "before its first epoch ended"
-    yield plan.failed("timeout", f"the trial was stopped after timeout_seconds = {plan.timeout_seconds:g}, {reached}.")
+    error = f"the trial was stopped after timeout_seconds = {plan.timeout_seconds:g}, {reached}."
+    yield _Item(start, node, plan.failed("timeout", error))
     try:
         trial.result(timeout=SLACK / 2)  # it may notice the time by itself, and the process lives on
     except TimeoutError:
         os._exit(1)
+
+
+@functools.lru_cache(maxsize=1)
+def _fetched(shared: "ray.ObjectRef[TrainingData]") -> TrainingData:
+    """The data, as a view of the shared memory of this machine, where they lie once."""
+    data: TrainingData = ray.get(shared)
+    return data
 
 
 @functools.cache

@@ -89,7 +89,8 @@ def ours(n: int, directory: Path, clock: Clock, execution: dict[str, Any]) -> in
         def update(self, *state: Any) -> None:
             clock.start()
             super().update(*state)
-            clock.stop()
+            if state[0].ended == n:
+                clock.stop()
 
     run_trial = inline.run_trial
 

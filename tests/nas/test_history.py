@@ -83,10 +83,20 @@ def test_an_event_that_is_none_is_named_by_line(tmp_path: Path) -> None:
 
 def test_a_cancelled_start_is_no_crash(tmp_path: Path) -> None:
     with History(tmp_path) as history:
-        for kind in ("started", "cancelled", "started"):
-            history.event(kind, 7)
-        history.event("started", 8)
-        assert (history.started(7), history.crashed(7)) == (2, 1)
+        history.event("started", 7, attempt=1)
+        history.event("cancelled", 7)
+        history.event("started", 7, attempt=2)
+        history.event("started", 8, attempt=1)
+        assert (history.attempts(7), history.crashed(7)) == (2, 1)
+
+
+def test_an_attempt_that_was_lost_before_its_start_was_told_counts(tmp_path: Path) -> None:
+    with History(tmp_path) as history:
+        assert history.attempts(7) == 0
+        history.event("attempt", 7, attempt=2, failure="worker_lost")
+        assert history.attempts(7) == 1
+        history.event("started", 7, attempt=2)
+        assert history.attempts(7) == 2
 
 
 def test_a_second_writer_is_refused_and_the_lock_dies_with_its_owner(tmp_path: Path) -> None:
