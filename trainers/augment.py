@@ -30,6 +30,23 @@ def random_shift(images: Tensor, pixels: int, generator: Generator) -> Tensor:
     return padded[samples, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
 
 
+def random_crop(images: Tensor, smallest: float, generator: Generator) -> Tensor:
+    """(B, C, H, W) floats: of each image a part of ``smallest`` to 1 of its area, at its old size again.
+
+    Its sides are in a ratio of 3/4 to 4/3 of the image's, as far as the image allows. Source: Szegedy et al. 2015,
+    arXiv:1409.4842.
+    """
+    batch = len(images)
+    area, aspect, *place = torch.rand((4, batch), generator=generator)
+    area, aspect = smallest + (1 - smallest) * area, (4 / 3) ** (2 * aspect - 1)
+    sides = torch.stack([area * aspect, area / aspect]).sqrt().clamp(max=1)
+    matrix = torch.zeros(batch, 2, 3)
+    matrix[:, 0, 0], matrix[:, 1, 1] = sides
+    matrix[:, :, 2] = ((1 - sides) * (2 * torch.stack(place) - 1)).T
+    grid = F.affine_grid(matrix.to(images), list(images.shape), align_corners=False)
+    return F.grid_sample(images, grid, padding_mode="border", align_corners=False)
+
+
 def _window(length: int, sizes: Tensor, generator: Generator) -> Tensor:
     """(B, length) booleans: for each of ``sizes`` (B,) a run of so many places somewhere in ``length``."""
     starts = (torch.rand(len(sizes), generator=generator) * (length - sizes + 1)).floor()

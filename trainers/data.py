@@ -207,6 +207,11 @@ def training_data(
         kept = None if limit is None or apart is None else limit - apart
         train = _limited(dataset.load("train", kept), kept, seed)
         held_out = _limited(dataset.load("validation", apart), apart, seed)
+        if train.images.shape[1:] != held_out.images.shape[1:]:
+            raise ValueError(
+                f"training images are {train.images.shape[1:]}, validation images {held_out.images.shape[1:]} "
+                "(channels, height, width). Make them alike."
+            )
     else:
         samples = _limited(dataset.load("train", limit), limit, seed)
         parts = _divided(samples, validation, seed)

@@ -1,7 +1,7 @@
 """Published recipes by name: settings of the supervised trainer that a study or ``nas train`` starts from.
 
 ``[training] preset = "convmixer"``; what stands beside it goes before. The large-scale recipes leave out what this
-trainer does not have (random resized crops, mixed precision by loss scaling); the small ones suit ten thousand images.
+trainer does not have (mixed precision by loss scaling); the small ones suit ten thousand images.
 """
 
 from typing import Any
@@ -36,6 +36,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "schedule": "cosine",
         "warmup": 20 / 300,
         "clip_norm": 0.0,
+        "crop": 0.08,
         "operations": 2,
         "magnitude": 7.0,
         "erase": 0.25,
@@ -80,6 +81,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "weight_decay": 0.1,
         "schedule": "cosine",
         "warmup": 10 / 310,
+        "crop": 0.08,
         "operations": 2,
         "magnitude": 10.0,
         "mixup": 0.5,

@@ -26,6 +26,7 @@ from trainers.augment import (
     mask_spectrogram,
     mixup,
     random_augment,
+    random_crop,
     random_erase,
     random_flip,
     random_shift,
@@ -118,6 +119,7 @@ class Supervised:
         adaptive_sharpness: measure the radius relative to the weights (ASAM; about ten times the radius).
         flip: mirror images at random; by default as suits the data.
         shift: move images by up to so many pixels at random; by default as suits the data.
+        crop: least share of an image's area in a random resized crop; 0 for none.
         erase: side of a rectangle set to the mean of the data, as a share of the image's; 0 for none.
         operations, magnitude: RandAugment: operations for each image, and their strength from 0 to 10.
         mask_mel, mask_frames: SpecAugment: widest band of mel bins and longest stretch of frames set to the mean.
@@ -146,6 +148,7 @@ class Supervised:
     adaptive_sharpness: bool = False
     flip: bool | None = None
     shift: int | None = None
+    crop: float = 0.0
     erase: float = 0.0
     operations: int = 0
     magnitude: float = 5.0
@@ -171,7 +174,7 @@ class Supervised:
         ):
             if not 0 <= (getattr(self, name) or 0) < math.inf:
                 raise ValueError(f"{name} must not be negative, got {getattr(self, name)}.")
-        for name in ("warmup", "label_smoothing", "beta1", "beta2", "average", "erase"):
+        for name in ("warmup", "label_smoothing", "beta1", "beta2", "average", "crop", "erase"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"{name} must be in [0, 1), got {getattr(self, name)}.")
         for name, most in (("mix_until", 1), ("magnitude", 10)):
@@ -290,6 +293,8 @@ class _Training:
         if self.shift:
             x = random_shift(x, self.shift, generator)
         x = x.float().div_(self.data.train.levels)
+        if s.crop:
+            x = random_crop(x, s.crop, generator)
         if s.operations:
             x = random_augment(x, s.operations, s.magnitude, generator)
         if s.mask_mel or s.mask_frames:

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from trainers.augment import random_flip, random_shift
+from trainers.augment import random_crop, random_flip, random_shift
 
 Augment = Callable[[Tensor, torch.Generator], Tensor]
 AUGMENTATIONS: dict[str, Augment] = {"flip": random_flip, "shift": lambda x, generator: random_shift(x, 2, generator)}
@@ -83,3 +83,20 @@ def test_shift_moves_the_image_and_fills_with_zeros() -> None:
 def test_a_shift_of_nothing_changes_nothing() -> None:
     x = copies(5, 3, 4, 4)
     assert torch.equal(random_shift(x, 0, seeded()), x)
+
+
+def test_a_crop_is_a_part_of_the_image_at_its_old_size() -> None:
+    ramp = torch.linspace(0, 1, 32)
+    x = torch.stack([ramp.expand(32, 32), ramp[:, None].expand(32, 32)]).expand(400, 2, 32, 32).contiguous()
+    y = random_crop(x, 0.25, seeded())
+    assert y.shape == x.shape
+    assert torch.equal(y, random_crop(x, 0.25, seeded()))
+    steps = 31 * torch.stack([y[:, 0, 16, 20] - y[:, 0, 16, 12], y[:, 1, 20, 16] - y[:, 1, 12, 16]]) / 8
+    area = steps.prod(0)  # of a ramp, each step is the share of the side
+    assert 0.25 - 1e-4 <= area.min() < 0.3
+    assert 0.9 < area.max() <= 1 + 1e-4
+    ratio = steps[0] / steps[1]
+    assert 0.75 - 1e-3 <= ratio.min() < 0.8
+    assert 1.25 < ratio.max() <= 4 / 3 + 1e-3
+    assert y[:, 0].amin((1, 2)).max() > 0.3  # some parts are far from the left edge, some from the right
+    assert y[:, 0].amax((1, 2)).min() < 0.7

@@ -21,7 +21,7 @@ import torch
 from PIL import Image
 from scipy.io import savemat
 
-from trainers import DATASETS, Dataset, Samples
+from trainers import DATASETS, Dataset, Samples, training_data
 from trainers.data import Split, dataset
 from trainers.datasets.audiofolder import AudioFolder
 from trainers.datasets.cifar10 import Cifar10
@@ -34,6 +34,7 @@ from trainers.datasets.kmnist import Kmnist
 from trainers.datasets.mnist import Mnist
 from trainers.datasets.npz import Npz
 from trainers.datasets.ravdess import Ravdess
+from trainers.datasets.series import Series
 from trainers.datasets.spectrograms import Spectrograms
 from trainers.datasets.speech_commands import SpeechCommands
 from trainers.datasets.svhn import Svhn
@@ -59,6 +60,18 @@ def write_npz(folder: Path) -> Path:
         y_test=labels[:12],
     )
     return file
+
+
+def write_series(folder: Path, columns: int = 16, separator: str = "\t") -> Path:
+    """Sines and cosines with labels 1 and -1, as the UCR archive writes them."""
+    t, generator = np.arange(columns), np.random.default_rng(0)
+    for split, number in (("TRAIN", 20), ("TEST", 10)):
+        lines = []
+        for index in range(number):
+            wave = (np.sin, np.cos)[index % 2](t) + 0.1 * generator.standard_normal(columns)
+            lines.append(separator.join([("1", "-1")[index % 2], *map(str, wave)]))
+        (folder / f"Waves_{split}.tsv").write_text("\n".join(lines) + "\n")
+    return folder / "Waves"
 
 
 def write_picture(file: Path, pixels: np.ndarray) -> None:
@@ -130,6 +143,7 @@ EXAMPLES: dict[str, Callable[[pytest.FixtureRequest, Path], Dataset]] = {
     "svhn": lambda request, folder: Svhn(str(write_svhn(folder))),
     "npz": lambda request, folder: Npz(str(write_npz(folder))),
     "folder": lambda request, folder: Folder(str(write_folder(folder))),
+    "series": lambda request, folder: Series(str(write_series(folder))),
     "audiofolder": lambda request, folder: AudioFolder(small_sounds(request, "audiofolder")),
     "fsdd": lambda request, folder: Fsdd(small_sounds(request, "fsdd")),
     "ravdess": lambda request, folder: Ravdess(small_sounds(request, "ravdess")),
@@ -734,6 +748,24 @@ def test_npz_takes_labels_as_a_column(tmp_path: Path) -> None:
     assert save(tmp_path, images=random_images(4, 5, 6), labels=labels).load("train").labels.tolist() == [0, 1, 2, 1]
 
 
+@pytest.mark.parametrize("names", [("x_val", "y_val"), ("val_images", "val_labels")])
+def test_npz_has_the_validation_split_of_its_file(tmp_path: Path, names: tuple[str, str]) -> None:
+    x, y = random_images(12, 4, 4), np.arange(12) % 3
+    file = save(tmp_path, x_train=x[:6], y_train=y[:6], **{names[0]: x[6:], names[1]: y[6:]})
+    assert file.own_validation
+    data = training_data(file, limit=None, validation=0.5, seed=0)
+    assert np.array_equal(data.train.images, x[:6, None])
+    assert np.array_equal(data.validation.images, x[6:, None])
+    assert not save(tmp_path, x_train=x, y_train=y).own_validation
+
+
+def test_npz_with_other_sizes_for_validation_is_told(tmp_path: Path) -> None:
+    y = np.arange(6) % 3
+    file = save(tmp_path, x_train=random_images(6, 4, 4), y_train=y, x_val=random_images(6, 5, 4), y_val=y)
+    with pytest.raises(ValueError, match=r"training images are \(1, 4, 4\), validation images \(1, 5, 4\)"):
+        training_data(file, limit=None, validation=0.5, seed=0)
+
+
 def test_npz_names_classes_by_their_number(tmp_path: Path) -> None:
     assert save(tmp_path, images=random_images(3, 5, 6), labels=[0, 3, 1]).classes() == ("0", "1", "2", "3")
 
@@ -907,3 +939,52 @@ def test_folder_needs_a_folder(tmp_path: Path) -> None:
         Folder().load("train")
     with pytest.raises(FileNotFoundError, match=rf"{tmp_path / 'no'} is not a folder\. Expected DIR/CLASS"):
         Folder(str(tmp_path / "no")).load("train")
+
+
+# series
+
+
+def test_series_are_folded_by_their_period(tmp_path: Path) -> None:
+    (tmp_path / "A_TRAIN.csv").write_text("2,0,1,2,3,4\n10,4,3,2,1,0\n")
+    (tmp_path / "A_TEST.csv").write_text("10,8,4,2,0,-4\n")
+    dataset = Series(f"{tmp_path / 'A'},period=2")
+    assert dataset.classes() == ("2", "10")
+    samples = dataset.load("train")
+    assert samples.images[0, 0].tolist() == [[0, 0.25], [0.5, 0.75], [1, 1]]  # the last value fills the last row
+    assert (samples.labels.tolist(), samples.levels, samples.images.dtype) == ([0, 1], 1, np.float32)
+    test = dataset.load("test")
+    assert test.images[0, 0].tolist() == [[1, 1], [0.5, 0], [0, 0]]  # by the training split's range, and cut
+    assert test.labels.tolist() == [1]
+
+
+@pytest.mark.parametrize("separator", ["\t", ",", "  "])
+def test_series_without_a_period_are_as_square_as_can_be(tmp_path: Path, separator: str) -> None:
+    assert Series(str(write_series(tmp_path, 30, separator))).load("train").images.shape == (20, 1, 6, 5)
+
+
+@pytest.mark.parametrize(
+    ("train", "test", "message"),
+    [
+        ("", "1 2 3", r"A_TRAIN\.tsv is truncated or damaged \(it holds no series\)\. Expected a series a line"),
+        ("1 2\n", "1 2 3", "a line holds less than a label and two values"),
+        ("1 2 3\n1 2 3 4\n", "1 2 3", r"series 2 has 3 values, the first 2"),
+        ("1 2 x\n", "1 2 3", "could not convert string to float: 'x'"),
+        ("1 2 NaN\n", "1 2 3", "values that are not numbers"),
+        ("1 2 3\n", "1 2 3 4", r"A_TEST\.tsv: its series have 3 values, those of the training split 2"),
+        ("1 2 3\n", "2 2 3", r"A_TEST\.tsv: no series of the training split has the label '2'"),
+    ],
+)
+def test_wrong_series_are_told(tmp_path: Path, train: str, test: str, message: str) -> None:
+    (tmp_path / "A_TRAIN.tsv").write_text(train)
+    (tmp_path / "A_TEST.tsv").write_text(test)
+    with pytest.raises(ValueError, match=message):
+        Series(str(tmp_path / "A")).load("test")
+
+
+def test_series_that_are_not_there_are_told(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"B_TRAIN\.tsv does not exist\. Expected a series a line"):
+        Series(str(tmp_path / "B")).classes()
+    with pytest.raises(FileNotFoundError, match="series needs a folder and a name, as in series:"):
+        Series().classes()
+    with pytest.raises(ValueError, match="period must be a whole number from 1 to 100000, got 'x'"):
+        Series("B,period=x")

@@ -1,7 +1,8 @@
 """``npz:FILE``: images and labels in one numpy archive, under the names that people use.
 
 ``x_train, y_train[, x_test, y_test]`` (Keras), ``train_images, train_labels[, test_images, test_labels]`` (MedMNIST) or
-``images, labels`` (no test split). Images are uint8, or float in [0, 1]; (N, H, W), (N, H, W, C) or (N, C, H, W).
+``images, labels`` (no test split). ``x_val, y_val`` or ``val_images, val_labels`` are an official validation split; no
+training image is held out then. Images are uint8, or float in [0, 1]; (N, H, W), (N, H, W, C) or (N, C, H, W).
 """
 
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from trainers.datasets.files import npz_names, read_npz, reading
 
 NAMES = {
     "train": (("x_train", "y_train"), ("train_images", "train_labels"), ("images", "labels")),
+    "validation": (("x_val", "y_val"), ("val_images", "val_labels")),
     "test": (("x_test", "y_test"), ("test_images", "test_labels")),
 }
 EXPECTED = "a .npz file with x_train and y_train, or train_images and train_labels, or images and labels"
@@ -29,6 +31,11 @@ class Npz(Dataset):
 
     def found(self) -> str | None:
         return self.location if self.location and Path(self.location).is_file() else None
+
+    @property
+    def own_validation(self) -> bool:
+        names = npz_names(Path(self.location), EXPECTED) if self.found() else set()
+        return any(names.issuperset(pair) for pair in NAMES["validation"])
 
     def classes(self) -> tuple[str, ...]:
         return tuple(str(k) for k in range(int(self._labels("train").max()) + 1))
@@ -75,6 +82,6 @@ class Npz(Dataset):
         labels = labels.reshape(-1) if labels.ndim == 2 and labels.shape[1] == 1 else labels
         if labels.ndim != 1 or labels.dtype.kind not in "iu" or len(labels) == 0 or labels.min() < 0:
             raise ValueError(f"{path}: labels must be class numbers from 0, (N,), got {labels.dtype} {labels.shape}.")
-        if split == "test" and labels.max() > (largest := self._labels("train").max()):
-            raise ValueError(f"{path}: test labels go to {labels.max()}, training labels only to {largest}.")
+        if split != "train" and labels.max() > (largest := self._labels("train").max()):
+            raise ValueError(f"{path}: {split} labels go to {labels.max()}, training labels only to {largest}.")
         return labels.astype(np.int64)
