@@ -320,7 +320,7 @@ def train(
             architecture, settings, out, seeds=range(seed, seed + seeds), test=test, say=shown.say, watch=shown.watch
         )
     if as_json:
-        rows = [{"seed": t.seed, "out": str(t.directory), "validation": t.validation, "test": t.test} for t in done]
+        rows = [{"seed": t.seed, "out": str(t.directory), **t.measured} for t in done]
         click.echo(json.dumps(rows, indent=2))
         return
     shown.summary(done)

@@ -152,9 +152,9 @@ class Trainings:
 
     def summary(self, done: "Sequence[Trained]") -> None:
         """Prints the values of every seed, and their mean and standard deviation."""
-        for split in ("validation", "test"):
-            for name in getattr(done[0], split):
-                values = [getattr(trained, split)[name] for trained in done]
+        for split, measured in done[0].measured.items():
+            for name in measured:
+                values = [trained.measured[split][name] for trained in done]
                 spread = f", mean {mean(values):.4f}, standard deviation {stdev(values):.4f}" if len(values) > 1 else ""
                 shown = ", ".join(f"{value:.4f}" for value in values)
                 self.console.print(f"{split} {name} {shown}{spread}", highlight=False, soft_wrap=True)

@@ -176,6 +176,8 @@ def evaluate(directory: Path, data: str | None, split: str) -> dict[str, Any]:
             samples, classes = dataset.load("test"), dataset.classes()
         if settings.data.resolution is not None:
             samples = resized(samples, settings.data.resolution)
+    elif not settings.data.validation:
+        raise WrongInputError(f"this network was trained on all training images of {name}; use --split test.")
     elif name != settings.data.name:
         raise WrongInputError(f"the validation split of {name} is unknown to this export; use --split test.")
     else:
@@ -253,12 +255,13 @@ def _card(out: Path, record: TrialRecord, settings: Settings, measured: dict[str
     )
     how = "\n".join(f"- {name}: {json.dumps(setting)}" for name, setting in record.settings.items() if setting)
     checked = "read back and measured again" if measured else "not measured again"
+    split = "validation images" if settings.data.validation else "a fifth of the training images"
     return f"""# {settings.name}, trial {record.number}
 
 Network `{record.key}` for {channels}x{height}x{width} images and {record.architecture["classes"]} classes, trained by
 "{settings.name}" on {settings.data.name}. The files in this folder were {checked} after writing.
 
-| measured on validation images | in the search | this export |
+| measured on {split} | in the search | this export |
 |---|---|---|
 {rows}
 

@@ -132,6 +132,8 @@ class Problem:
             WrongInputError: naming the key of the study that cannot be used, and why.
         """
         load_plugins(settings.plugins)
+        if not settings.data.validation:
+            raise WrongInputError("data.validation must be above 0: a search compares what it has not trained on.")
         trainer = find_trainer(settings)
         dataset = find_dataset(settings.data.name)
         objectives = find_objectives(settings, dataset)

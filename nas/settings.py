@@ -30,7 +30,7 @@ class DataSettings:
     Args:
         name: data set, ``name`` or ``name:location`` (see `nas data`).
         limit: use so many images of the training set, validation included.
-        validation: share of them kept for validation.
+        validation: share of them kept for validation; 0, in `nas train` only, to train on all.
         resolution: sides in pixels to which images are resized, because fewer pixels train faster; unset: as they are.
         checksum: of the images used; written at the first start, so that a study never goes on with other data.
     """
@@ -44,8 +44,8 @@ class DataSettings:
     def __post_init__(self) -> None:
         if self.limit is not None and self.limit < 2:
             raise ValueError(f"limit must be at least 2 images, got {self.limit}.")
-        if not 0 < self.validation < 1:
-            raise ValueError(f"validation must be a share between 0 and 1, got {self.validation}.")
+        if not 0 <= self.validation < 1:
+            raise ValueError(f"validation must be a share from 0 to less than 1, got {self.validation}.")
         if self.resolution is not None and self.resolution < 1:
             raise ValueError(f"resolution must be at least 1 pixel, got {self.resolution}.")
 

@@ -10,7 +10,7 @@ import json
 import shutil
 import signal
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import FrameType
@@ -41,13 +41,13 @@ class Trained:
     """What a training gave.
 
     Args:
-        validation, test: values by objective; ``test`` is empty unless it was asked for.
+        measured: values by objective, of the split ``validation``, or of ``training`` if none was held out; and of
+            ``test``, if that was asked for.
     """
 
     seed: int
     directory: Path
-    validation: dict[str, float]
-    test: dict[str, float]
+    measured: dict[str, dict[str, float]]
 
 
 def train(
@@ -86,6 +86,8 @@ def train(
         )
         if test:
             dataset.load("test", 1)
+    if not settings.data.validation:
+        say("nothing is held out: the accuracy after an epoch is that on a fifth of the images it was trained on.")
     objectives = objective_tables(settings, find_objectives(settings, dataset))
     settings = replace(settings, objective=objectives, data=replace(settings.data, checksum=data_checksum(data)))
     if (architecture.input, architecture.classes) != (data.input, len(data.classes)):
@@ -125,14 +127,17 @@ def _train_one(
         **asdict(trainer),
     }
     if (out / ORIGIN).exists():
-        finished = _finished(out, architecture, seed, trainer)
+        finished = _finished(out, belongs_to)
         say(f"{out} holds this training, which has ended.")
     else:
         if out.exists() and (not out.is_dir() or any(_is_foreign(f) for f in out.iterdir())):
             raise WrongInputError(f"{out} exists and holds no training. Give another folder with -o, or remove it.")
         finished = _run(architecture, settings, data, out, seed, trainer, belongs_to, say, watch)
-    measured = evaluate(out, None, "test")["measured"] if test else {}
-    return Trained(seed, out, {n: finished.measured[n] for n in _names(settings)}, measured)
+    split = "validation" if settings.data.validation else "training"
+    measured = {split: {name: finished.measured[name] for name in _names(settings)}}
+    if test:
+        measured["test"] = evaluate(out, None, "test")["measured"]
+    return Trained(seed, out, measured)
 
 
 def _is_foreign(file: Path) -> bool:
@@ -144,12 +149,12 @@ def _names(settings: Settings) -> list[str]:
     return [name for name, objective in find_objectives(settings).items() if objective.needs == "training"]
 
 
-def _finished(out: Path, architecture: Architecture, seed: int, trainer: Supervised) -> TrialRecord:
+def _finished(out: Path, belongs_to: Mapping[str, Any]) -> TrialRecord:
     origin: dict[str, Any] = json.loads((out / ORIGIN).read_text(encoding="utf-8"))
-    record = TrialRecord.from_json(origin["trial"])
-    before = {"architecture": record.key, "seed": record.seed, **origin["study"].get("training", {})}
-    now = {"architecture": architecture.key, "seed": seed, **asdict(trainer)}
-    changed = [f"{k} was {before[k]!r}, now {v!r}" for k, v in now.items() if k in before and before[k] != v]
+    record, study = TrialRecord.from_json(origin["trial"]), origin["study"]
+    data = {"data": study["data"].get("name"), "checksum": study["data"].get("checksum")}
+    before = {"architecture": record.key, "seed": record.seed, **data, **study.get("training", {})}
+    changed = [f"{k} was {before[k]!r}, now {v!r}" for k, v in belongs_to.items() if k in before and before[k] != v]
     if changed:
         raise WrongInputError(f"{out} holds another training: {'; '.join(changed)}. Give another folder with -o.")
     return record

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from objectives.objective import Candidate, Direction, Needs, Scale, objective
+from objectives.objective import Candidate, Direction, Images, Needs, Scale, objective
 
 BATCH = 500
 """Images in one forward pass while measuring."""
@@ -30,7 +30,7 @@ class Accuracy:
 
 
 @torch.no_grad()
-def correct(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
+def correct(model: nn.Module, images: Images, labels: Tensor) -> Tensor:
     """(N,) booleans: whether the model, in eval mode, gives each image its label.
 
     Raises:

@@ -19,6 +19,16 @@ Needs = Literal["shapes", "weights", "training"]
 Scale = Literal["fraction", "count"]
 
 
+class Images(Protocol):
+    """Images (N, C, H, W) of which slices are taken: a tensor, or what reads them from files when they are needed."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, part: slice) -> Tensor:
+        """(B, C, H, W) float in [0, 1], on the device of the model."""
+        ...
+
+
 @dataclass(frozen=True)
 class Candidate:
     """What an objective looks at.
@@ -26,14 +36,14 @@ class Candidate:
     Args:
         model: in eval mode; on the meta device for objectives that need ``shapes`` only. Maps images to logits (B, K).
         input: (C, H, W) of one image.
-        images: (N, C, H, W) float in [0, 1], on the device of the model; None unless the objective needs more.
+        images: None unless the objective needs more than shapes.
         labels: (N,) class numbers.
         known: operations and parameters where they are known in closed form.
     """
 
     model: nn.Module
     input: tuple[int, int, int]
-    images: Tensor | None = None
+    images: Images | None = None
     labels: Tensor | None = None
     known: Counts | None = None
 
@@ -42,7 +52,7 @@ class Candidate:
         """Operations and parameters of the model: those known already, else counted, once for all objectives."""
         return self.known or count(self.model, self.input)
 
-    def examples(self) -> tuple[Tensor, Tensor]:
+    def examples(self) -> tuple[Images, Tensor]:
         """Images and labels to measure on.
 
         Raises:

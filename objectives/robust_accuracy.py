@@ -44,7 +44,8 @@ class RobustAccuracy:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}.")
 
     def measure(self, candidate: Candidate) -> float:
-        images, labels = (tensor[: self.samples] for tensor in candidate.examples())
+        images, labels = candidate.examples()
+        images, labels = images[: self.samples], labels[: self.samples]
         epsilon, model = radius(self.epsilon), candidate.model.eval()
         trained = [p for p in model.parameters() if p.requires_grad]
         for parameter in trained:

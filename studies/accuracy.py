@@ -33,6 +33,7 @@ SMALL: dict[str, Value] = {
 }
 """SpaRTAN in three stages."""
 TENTH = ("data.limit=12500", "data.validation=0.2")
+LONG = (*TENTH, "training.epochs=50", "training.operations=1", "training.mixup=0.2")
 
 
 @dataclass(frozen=True)
@@ -57,14 +58,16 @@ def rows() -> list[Row]:
     """The table."""
     found = []
     for data, shape in (("fashion_mnist", GREY), ("cifar10", COLOUR)):
-        convmixer = partial(member, "convmixer", shape, dim=64, depth=6, patch=2, kernel=5)
+        convmixer = partial(member, "convmixer", shape, dim=64, depth=4, patch=2, kernel=5)
         spartan = partial(member, "spartan", shape, stem_stride=2, stages=3, hybrid=1, layer_scale=1.0, **SMALL)
         wide: dict[str, Value] = {"omega": 2**18, "tokens": 64, "gamma": 2.0, "depth": 4, "source": "resize"}
         found += [
             Row("ConvMixer", data, convmixer, "spatial_mixing", TENTH),
-            Row("SpaRTAN", data, spartan, "spartan_small", TENTH),
-            Row("Mixer", data, partial(member, "wide_sparse", shape, kind="mixer", **wide), "wide_sparse", TENTH),
-            Row("RP-Mixer", data, partial(member, "wide_sparse", shape, kind="rp_mixer", **wide), "wide_sparse", TENTH),
+            Row("SpaRTAN", data, spartan, "spartan_small", (*TENTH, "training.epochs=30")),
+            *(
+                Row(name, data, partial(member, "wide_sparse", shape, kind=kind, **wide), "wide_sparse", LONG)
+                for name, kind in (("Mixer", "mixer"), ("RP-Mixer", "rp_mixer"))
+            ),
         ]
     micro = partial(asm_rh, classes=10, input=(1, 64, 64), patch=8, stride=8, dim=96, depth=4, token_hidden=32)
     found.append(Row("ASM-RH", "fsdd", micro, "asm_rh_small"))
@@ -83,7 +86,7 @@ def train(row: Row, seeds: int, folder: Path) -> dict[str, float]:
     kept = folder / "result.json"
     if not kept.exists():
         before = os.times()
-        output = subprocess.run([sys.executable, "-m", "nas.cli", *command], stdout=subprocess.PIPE, check=True).stdout
+        output = subprocess.run([sys.executable, "-m", "nas", *command], stdout=subprocess.PIPE, check=True).stdout
         after = os.times()
         spent = after.children_user + after.children_system - before.children_user - before.children_system
         trained = json.loads(output)

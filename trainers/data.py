@@ -78,16 +78,36 @@ class Samples:
         images = self.images[index] if isinstance(self.images, np.ndarray) else self.images.subset(index)
         return Samples(images, self.labels[index], self.levels, groups)
 
-    def tensors(self, device: torch.device | str = "cpu") -> tuple[Tensor, Tensor]:
-        """Images as float32 (N, C, H, W) in [0, 1], channels last in memory, and labels, on ``device``."""
+    def tensors(self, device: torch.device | str = "cpu") -> "tuple[Tensor | Streamed, Tensor]":
+        """Images as float32 (N, C, H, W) in [0, 1], channels last in memory, and labels, on ``device``.
+
+        `Images` stay in their files: a slice of them is read when it is asked for.
+        """
         labels = torch.tensor(self.labels, device=device)
         if isinstance(self.images, np.ndarray):
-            images = torch.tensor(self.images, device=device).float().div_(self.levels)
-            return images.contiguous(memory_format=torch.channels_last), labels
-        images = torch.empty(self.images.shape, device=device, memory_format=torch.channels_last)
-        for start, chunk in _chunks(self.images):
-            images[start : start + len(chunk)] = torch.tensor(chunk, device=device)
-        return images.div_(self.levels), labels
+            return _pixels(self.images, self.levels, device), labels
+        return Streamed(self.images, self.levels, device), labels
+
+
+@dataclass(frozen=True)
+class Streamed:
+    """`Images` that give float tensors on a device, a slice at a time."""
+
+    images: Images
+    levels: int
+    device: torch.device | str
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, part: slice) -> Tensor:
+        """(B, C, H, W) float32 in [0, 1], read now."""
+        return _pixels(self.images[part], self.levels, self.device)
+
+
+def _pixels(images: np.ndarray, levels: int, device: torch.device | str) -> Tensor:
+    pixels = torch.tensor(images, device=device).float().div_(levels)
+    return pixels.contiguous(memory_format=torch.channels_last)
 
 
 @dataclass(frozen=True)
@@ -196,13 +216,16 @@ def training_data(
 
     Args:
         limit: use this many images of the training set, validation included; None for all.
-        validation: share of the images kept for validation.
+        validation: share of the images kept for validation; 0 to train on all, a fifth of which is then given as
+            validation images too.
         resolution: sides in pixels to which the images are resized; the shift that suits them is scaled with them.
 
     Raises:
         FileNotFoundError, ValueError: see `Dataset.load`; or if a class is too small to be split.
     """
     if dataset.own_validation:
+        if not validation:
+            raise ValueError("the data have a validation split of their own; leave data.validation as it is.")
         apart = None if limit is None else max(1, round(validation * limit))
         kept = None if limit is None or apart is None else limit - apart
         train = _limited(dataset.load("train", kept), kept, seed)
@@ -214,8 +237,8 @@ def training_data(
             )
     else:
         samples = _limited(dataset.load("train", limit), limit, seed)
-        parts = _divided(samples, validation, seed)
-        train, held_out = samples[parts[0]], samples[parts[1]]
+        parts = _divided(samples, validation or 0.2, seed)
+        train, held_out = samples[parts[0]] if validation else samples, samples[parts[1]]
     shift = dataset.shift
     if resolution is not None:
         shift = round(shift * resolution / min(train.images.shape[2:]))

@@ -63,6 +63,22 @@ def test_a_training_ends_as_an_export_with_its_log(architecture: Path, tmp_path:
     changed = run(architecture, out, "--epochs", "4", "--seeds", "2")
     assert changed.returncode == 2
     assert "holds another training: epochs was 3, now 4" in changed.stderr
+    changed = run(architecture, out, "--epochs", "3", "--seeds", "2", "--set", "data.limit=200")
+    assert changed.returncode == 2
+    assert "holds another training: checksum was" in changed.stderr
+
+
+def test_a_training_on_all_images_says_so(architecture: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    done = run(architecture, out, "--epochs", "1", "--set", "data.validation=0", "--json", "--test")
+    assert done.returncode == 0, done.stderr
+    assert "nothing is held out: the accuracy after an epoch is that on a fifth of the images" in done.stderr
+    (row,) = json.loads(done.stdout)
+    assert row.keys() == {"seed", "out", "training", "test"}
+    assert "measured on a fifth of the training images" in (out / "README.md").read_text()
+    measured = subprocess.run([sys.executable, "-m", "nas", "evaluate", out], capture_output=True, text=True)
+    assert measured.returncode == 2
+    assert "this network was trained on all training images of digits; use --split test" in measured.stderr
 
 
 @pytest.mark.parametrize("number", [pytest.param(signal.SIGKILL, marks=pytest.mark.slow), signal.SIGTERM])

@@ -47,6 +47,12 @@ def test_every_class_is_in_both_parts_in_its_share() -> None:
     assert np.bincount(data.validation.labels).tolist() == [2, 4, 6]
 
 
+def test_with_nothing_held_out_all_images_are_for_training() -> None:
+    data = split(validation=0)
+    assert sorted(numbers(data.train)) == list(range(60))
+    assert numbers(data.validation) == numbers(split().validation)
+
+
 def test_the_parts_are_disjoint_and_together_everything() -> None:
     data = split()
     assert sorted(numbers(data.train) + numbers(data.validation)) == list(range(60))
@@ -133,11 +139,10 @@ def test_digits_split_as_expected() -> None:
             {"limit": 10, "validation": 0.2},
             r"cannot divide 10 images of 3 classes into 8 and 2 with every class in both \(the rarest, class 0, has 2",
         ),
-        ({"validation": 0.0}, r"cannot divide 60 images of 3 classes into 60 and 0 with every class in both"),
         ({"validation": 0.01}, r"cannot divide 60 images of 3 classes into 59 and 1 with every class in both"),
         ({"limit": 2}, r"cannot divide 60 images of 3 classes into 2 and 58 .*\. Use more images\."),
     ],
-    ids=["small limit", "no validation", "little validation", "tiny limit"],
+    ids=["small limit", "little validation", "tiny limit"],
 )
 def test_too_few_images_to_divide_are_told(settings: dict[str, float], message: str) -> None:
     with pytest.raises(ValueError, match=message):

@@ -18,8 +18,9 @@ from torch import nn
 import nas
 from nas.exporting import evaluate, export
 from nas.problem import data_checksum
+from objectives.accuracy import correct
 from trainers import Supervised, TrainingData, training_data
-from trainers.data import SAMPLED, Images, Samples, _statistics, resized
+from trainers.data import SAMPLED, Images, Samples, Streamed, _statistics, resized
 from trainers.datasets.files import number, options
 from trainers.datasets.folder import Folder
 
@@ -291,11 +292,17 @@ def test_part_of_the_samples_that_is_small_enough_is_held(pictures: Path) -> Non
 
 
 def test_tensors_of_streamed_images_are_those_of_held_ones(pictures: Path) -> None:
-    images, labels = Folder(f"{pictures},size=16,memory_gb=0").load("train").tensors()
-    expected, numbers = Folder(f"{pictures},size=16").load("train").tensors()
-    assert torch.equal(images, expected)
+    streamed, labels = Folder(f"{pictures},size=16,memory_gb=0").load("train").tensors()
+    held, numbers = Folder(f"{pictures},size=16").load("train").tensors()
+    assert isinstance(streamed, Streamed)
+    assert isinstance(held, torch.Tensor)
     assert torch.equal(labels, numbers)
-    assert images.is_contiguous(memory_format=torch.channels_last)
+    assert len(streamed) == len(held)
+    for part in (slice(None), slice(2, 4)):
+        assert torch.equal(streamed[part], held[part])
+        assert streamed[part].is_contiguous(memory_format=torch.channels_last)
+    model = nn.Sequential(nn.Flatten(), nn.Linear(held[0].numel(), 2))
+    assert torch.equal(correct(model, streamed, labels), correct(model, held, labels))
 
 
 def test_streamed_images_can_be_sent_to_a_worker(pictures: Path) -> None:
