@@ -233,7 +233,7 @@ class Probe:
         Exact where the choices act monotonically, as those of a cost do; a bound on it otherwise.
         """
         sign = -1 if largest else 1
-        picks = {choice.name: choice.options[0] for choice in self.space.choices}
+        picks = self.space.first
         seen: dict[str, float] = {}
 
         def value(picks: Mapping[str, Value]) -> float:
@@ -258,7 +258,7 @@ class Probe:
         Raises:
             ValueError: of the node that cannot be, with the values that can.
         """
-        first = {choice.name: choice.options[0] for choice in self.space.choices}
+        first = self.space.first
         for choice in self.space.choices:
             for option in choice.options:
                 price(self.space.decode({**first, choice.name: option}))

@@ -250,7 +250,7 @@ def encode(value: Any) -> Any:
     """JSON form of a node: its kind and the fields that differ from their defaults."""
     if isinstance(value, tuple):
         return [encode(item) for item in value]
-    if value is None or isinstance(value, (str, int, float)):  # noqa: UP038 (a union takes four times as long)
+    if value is None or isinstance(value, (str, int, float)):  # a union takes four times as long
         return value
     fields: dict[str, Any] = {"kind": value.kind} if isinstance(value, Spec) else {}
     for name, default in _defaults(value.__class__):

@@ -95,6 +95,11 @@ class SearchSpace:
         """Exact number of assignments: the product of the numbers of options."""
         return math.prod(len(choice.options) for choice in self.choices)
 
+    @property
+    def first(self) -> dict[str, Value]:
+        """The first option of every choice, an assignment to start from."""
+        return {choice.name: choice.options[0] for choice in self.choices}
+
     def decode(self, picks: Picks) -> Architecture:
         """Architecture of one assignment; picks that it does not use make no difference.
 
@@ -142,7 +147,7 @@ class SearchSpace:
         Raises:
             ValueError: if a name is unknown.
         """
-        first = {choice.name: choice.options[0] for choice in self.choices}
+        first = self.first
         return self.narrow({full: first[full] for name in names for full in self._named(name)})
 
     def _named(self, name: str) -> list[str]:

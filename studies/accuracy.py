@@ -10,7 +10,6 @@ already is not trained again. Needs the data in NAS_DATA.
 import argparse
 import json
 import os
-import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -49,9 +48,8 @@ class Row:
 
 def member(space: str, shape: Shape, **picks: Value) -> Architecture:
     """A network of a search space: a bare name speaks for all stages, what is not named stays at its first option."""
-    whole = SEARCH_SPACES[space](shape, 10)
-    chosen = {c.name: picks.get(c.name, picks.get(re.sub(r"^s\d\.", "", c.name), c.options[0])) for c in whole.choices}
-    return whole.narrow(chosen).decode(chosen)
+    narrowed = SEARCH_SPACES[space](shape, 10).narrow(picks)
+    return narrowed.decode(narrowed.first)
 
 
 def rows() -> list[Row]:
@@ -60,7 +58,14 @@ def rows() -> list[Row]:
     for data, shape in (("fashion_mnist", GREY), ("cifar10", COLOUR)):
         convmixer = partial(member, "convmixer", shape, dim=64, depth=4, patch=2, kernel=5)
         spartan = partial(member, "spartan", shape, stem_stride=2, stages=3, hybrid=1, layer_scale=1.0, **SMALL)
-        wide: dict[str, Value] = {"omega": 2**18, "tokens": 64, "gamma": 2.0, "depth": 4, "source": "resize"}
+        wide: dict[str, Value] = {
+            "omega": 2**18,
+            "sw.omega": 2**12,
+            "tokens": 64,
+            "gamma": 2.0,
+            "depth": 4,
+            "source": "resize",
+        }
         found += [
             Row("ConvMixer", data, convmixer, "spatial_mixing", TENTH),
             Row("SpaRTAN", data, spartan, "spartan_small", (*TENTH, "training.epochs=30")),

@@ -25,7 +25,7 @@ from torch.utils.data import DataLoader, Dataset
 from nas.problem import find_dataset, find_space
 from nas.settings import read_settings
 from objectives.accuracy import correct
-from searchspaces import SEARCH_SPACES, Architecture, build
+from searchspaces import SEARCH_SPACES, Architecture, Value, build
 from searchspaces.separable import Separable
 from trainers import Supervised, TrainingData, training_data
 from trainers.supervised import _Training
@@ -142,12 +142,10 @@ class OurWay:
 
 
 def quickstart_network(data: TrainingData) -> Architecture:
-    """The network of depthwise and 1x1 convolutions of the quickstart's space, in its middle sizes."""
+    """A pyramid of depthwise and 1x1 convolutions of the quickstart's space."""
     settings = read_settings(Path(__file__).parents[1] / "quickstart.toml")
     space = find_space(settings, data.input, len(data.classes))
-    picks = {choice.name: choice.options[0] for choice in space.choices}
-    wanted = {"depth": 4, "tokens": 64, "omega": 16384}
-    return space.decode({**picks, **{name: value for name, value in wanted.items() if name in picks}})
+    return space.decode({**space.first, "layout": "pyramid", "depth": 4})
 
 
 def epochs(images: int, number: int) -> None:
@@ -218,10 +216,9 @@ def separable(repeats: int) -> None:
     print(f"layer 32 -> 32, 16x16, batch 64: {times['unfused']:.1f} / {times['fused']:.1f} ms = {ratio:.1f} (goal: 5)")
     for layout, goal in (("resnet20", ", goal: 2.5"), ("resnet18", "")):
         space = SEARCH_SPACES["resnet"]((3, 32, 32), 10)
-        first = {choice.name: choice.options[0] for choice in space.choices}
-        wanted = {"layout": layout, "multiplier": 9, "width": 0.25 if layout == "resnet18" else 1.0}
-        freeze = {name: "chans" for name in first if name.endswith("freeze")}
-        architecture = space.decode({**first, **wanted, **freeze})
+        wanted = {"layout": layout, "multiplier": 9, "width": 0.25 if layout == "resnet18" else 1.0, "freeze": "chans"}
+        space = space.narrow(wanted)
+        architecture = space.decode(space.first)
         x_, y_ = torch.rand(32, 3, 32, 32), torch.randint(10, (32,))
         works = {n: step_of(build(architecture, fused=n == "fused"), x_, y_, fast=True) for n in ("unfused", "fused")}
         times = taking_turns(max(2, repeats // 3), works)
@@ -235,21 +232,16 @@ def separable(repeats: int) -> None:
 def networks() -> Iterator[tuple[str, Architecture]]:
     """One small network of each paper, for 3x32x32 images (ASM-RH: 1x64x64 spectrograms)."""
 
-    def first(space: str, shape: tuple[int, int, int], **wanted: object) -> Architecture:
-        found = SEARCH_SPACES[space](shape, 10)
-        picks = {choice.name: choice.options[0] for choice in found.choices}
-        for choice in found.choices:
-            bare = choice.name.split(".")[-1]
-            if bare in wanted and wanted[bare] in choice.options:
-                picks[choice.name] = wanted[bare]  # type: ignore[assignment]
-        return found.decode(picks)
+    def member(space: str, shape: tuple[int, int, int] = (3, 32, 32), **picks: Value) -> Architecture:
+        narrowed = SEARCH_SPACES[space](shape, 10).narrow(picks)
+        return narrowed.decode(narrowed.first)
 
-    image = (3, 32, 32)
-    yield "ConvMixer", first("convmixer", image, dim=64, depth=4, patch=2, kernel=5)
-    yield "SpaRTAN", first("spartan", image)
-    yield "Mixer", first("wide_sparse", image, permutation="identity", kind="mixer")
-    yield "RP-Mixer", first("wide_sparse", image, permutation="random", kind="rp_mixer")
-    yield "ASM-RH", first("asm_rh", (1, 64, 64))
+    wide: dict[str, Value] = {"omega": 2**18, "sw.omega": 2**12, "tokens": 64, "gamma": 2.0, "depth": 4}
+    yield "ConvMixer", member("convmixer", dim=64, depth=4, patch=2, kernel=5)
+    yield "SpaRTAN", member("spartan", stem_stride=2, stages=3, branches="hl")
+    yield "Mixer", member("wide_sparse", kind="mixer", **wide)
+    yield "RP-Mixer", member("wide_sparse", kind="rp_mixer", **wide)
+    yield "ASM-RH", member("asm_rh", (1, 64, 64))
 
 
 def steps(repeats: int) -> None:

@@ -331,7 +331,7 @@ def data() -> TrainingData:
 
 def plan(data: TrainingData, number: int, trainer: Any = Supervised(epochs=1), **more: Any) -> TrialPlan:  # noqa: B008 (frozen)
     space = SEARCH_SPACES["convmixer"](data.input, 10)
-    picks = {choice.name: choice.options[0] for choice in space.choices}
+    picks = space.first
     architecture = space.decode(picks)
     accuracy = {"accuracy": OBJECTIVES["accuracy"]()}
     return TrialPlan(number, picks, architecture.to_json(), architecture.key, number, trainer, accuracy, **more)

@@ -54,7 +54,7 @@ def outcome(executor: Executor) -> TrialOutcome:
 
 def plan(data: TrainingData, number: int, trainer: Any = Supervised(epochs=1)) -> TrialPlan:  # noqa: B008 (frozen)
     space = SEARCH_SPACES["convmixer"](data.input, 10)
-    picks = {choice.name: choice.options[0] for choice in space.choices}
+    picks = space.first
     architecture = space.decode(picks)
     objectives = {"accuracy": OBJECTIVES["accuracy"]()}
     return TrialPlan(number, picks, architecture.to_json(), architecture.key, number, trainer, objectives)

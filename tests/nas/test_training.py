@@ -20,7 +20,7 @@ from searchspaces import SEARCH_SPACES
 @pytest.fixture
 def architecture(tmp_path: Path) -> Path:
     space = SEARCH_SPACES["convmixer"]((3, 16, 16), 7)
-    picks = {choice.name: choice.options[0] for choice in space.choices} | {"dim": 16}
+    picks = space.first | {"dim": 16}
     path = tmp_path / "architecture.json"
     path.write_text(json.dumps(space.decode(picks).to_json()))
     return path

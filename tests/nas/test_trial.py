@@ -22,7 +22,7 @@ def digits() -> TrainingData:
 @pytest.fixture(scope="module")
 def plan(digits: TrainingData) -> TrialPlan:
     space = SEARCH_SPACES["convmixer"](digits.input, 10)
-    picks = {choice.name: choice.options[0] for choice in space.choices}
+    picks = space.first
     architecture = space.decode(picks)
     return TrialPlan(
         number=5,

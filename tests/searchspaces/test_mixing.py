@@ -21,7 +21,7 @@ def space(**settings: Any) -> SearchSpace:
 
 def decode(of: SearchSpace, **changes: Any) -> Architecture:
     """The architecture of the first options with some of them changed; ``__`` stands for the dot of a stage."""
-    picks = {choice.name: choice.options[0] for choice in of.choices}
+    picks = of.first
     named = {name.replace("__", "."): value for name, value in changes.items()}
     return of.narrow({name: [value] for name, value in named.items()}).decode({**picks, **named})
 
