@@ -78,6 +78,29 @@ def mask_spectrogram(images: Tensor, mel: int, frames: int, fill: Tensor, genera
     return torch.where(hole, fill[:, None, None], images)
 
 
+def random_stretch(images: Tensor, most: float, generator: Generator) -> Tensor:
+    """(B, C, H, W) floats, each stretched or squeezed along both axes by a factor of its own, 1 - most to 1 + most.
+
+    Top and left edge stay where they are; what is missing becomes black. For spectrograms this changes the speed (Ko et
+    al. 2015) and the length of the vocal tract (Jaitly & Hinton 2013).
+    """
+    factors = 1 + most * (2 * torch.rand((2, len(images)), generator=generator) - 1)
+    matrix = torch.zeros(len(images), 2, 3)
+    matrix[:, 0, 0], matrix[:, 1, 1] = 1 / factors
+    matrix[:, :, 2] = (1 / factors - 1).T
+    grid = F.affine_grid(matrix.to(images), list(images.shape), align_corners=False)
+    return F.grid_sample(images, grid, align_corners=False)
+
+
+def random_level(images: Tensor, most: float, generator: Generator) -> Tensor:
+    """(B, C, H, W) floats with up to ``most`` added to, or taken from, each image; black stays black, within [0, 1].
+
+    For log-mel spectrograms this is the volume: 0.2 of a range of 100 dB is 20 dB.
+    """
+    shift = most * (2 * torch.rand((len(images), 1, 1, 1), generator=generator) - 1).to(images)
+    return torch.where(images > 0, (images + shift).clamp(0, 1), images)
+
+
 @dataclass(frozen=True)
 class Mixed:
     """Images blended in pairs.

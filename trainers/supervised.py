@@ -29,7 +29,9 @@ from trainers.augment import (
     random_crop,
     random_erase,
     random_flip,
+    random_level,
     random_shift,
+    random_stretch,
 )
 from trainers.checkpoints import Checkpoints
 from trainers.data import TrainingData
@@ -122,6 +124,8 @@ class Supervised:
         crop: least share of an image's area in a random resized crop; 0 for none.
         erase: side of a rectangle set to the mean of the data, as a share of the image's; 0 for none.
         operations, magnitude: RandAugment: operations for each image, and their strength from 0 to 10.
+        stretch: most by which an image is stretched or squeezed along each axis: speed and pitch of a spectrogram.
+        level: most that is added to, or taken from, the brightness of an image, which is the volume of a spectrogram.
         mask_mel, mask_frames: SpecAugment: widest band of mel bins and longest stretch of frames set to the mean.
         mixup, cutmix: alpha of the Beta distribution of the weight; 0 for none; with both, each batch has one of them.
         mix_until: share of the epochs after which images are no longer mixed (arXiv:2303.08433).
@@ -152,6 +156,8 @@ class Supervised:
     erase: float = 0.0
     operations: int = 0
     magnitude: float = 5.0
+    stretch: float = 0.0
+    level: float = 0.0
     mask_mel: int = 0
     mask_frames: int = 0
     mixup: float = 0.0
@@ -174,7 +180,7 @@ class Supervised:
         ):
             if not 0 <= (getattr(self, name) or 0) < math.inf:
                 raise ValueError(f"{name} must not be negative, got {getattr(self, name)}.")
-        for name in ("warmup", "label_smoothing", "beta1", "beta2", "average", "crop", "erase"):
+        for name in ("warmup", "label_smoothing", "beta1", "beta2", "average", "crop", "erase", "stretch", "level"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"{name} must be in [0, 1), got {getattr(self, name)}.")
         for name, most in (("mix_until", 1), ("magnitude", 10)):
@@ -297,6 +303,10 @@ class _Training:
             x = random_crop(x, s.crop, generator)
         if s.operations:
             x = random_augment(x, s.operations, s.magnitude, generator)
+        if s.stretch:
+            x = random_stretch(x, s.stretch, generator)
+        if s.level:
+            x = random_level(x, s.level, generator)
         if s.mask_mel or s.mask_frames:
             x = mask_spectrogram(x, s.mask_mel, s.mask_frames, self.fill, generator)
         if s.erase:

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from trainers.augment import random_crop, random_flip, random_shift
+from trainers.augment import random_crop, random_flip, random_level, random_shift, random_stretch
 
 Augment = Callable[[Tensor, torch.Generator], Tensor]
 AUGMENTATIONS: dict[str, Augment] = {"flip": random_flip, "shift": lambda x, generator: random_shift(x, 2, generator)}
@@ -100,3 +100,29 @@ def test_a_crop_is_a_part_of_the_image_at_its_old_size() -> None:
     assert 1.25 < ratio.max() <= 4 / 3 + 1e-3
     assert y[:, 0].amin((1, 2)).max() > 0.3  # some parts are far from the left edge, some from the right
     assert y[:, 0].amax((1, 2)).min() < 0.7
+
+
+def test_a_level_is_added_to_all_but_black() -> None:
+    x = torch.tensor([0.0, 0.1, 0.5, 0.9]).view(1, 1, 2, 2).repeat(500, 1, 1, 1)
+    y = random_level(x, 0.3, seeded())
+    assert torch.equal(y, random_level(x, 0.3, seeded()))
+    added = y[:, 0, 1, 0] - 0.5
+    assert -0.3 <= added.min() < -0.28
+    assert 0.28 < added.max() <= 0.3
+    assert (y[:, 0, 0, 0] == 0).all()
+    assert torch.allclose(y[:, 0, 0, 1], (0.1 + added).clamp(0, 1))
+    assert torch.allclose(y[:, 0, 1, 1], (0.9 + added).clamp(0, 1))
+
+
+def test_a_stretch_moves_all_but_the_corner() -> None:
+    ramp = torch.linspace(1, 2, 32)
+    x = torch.stack([ramp.expand(32, 32), ramp[:, None].expand(32, 32)]).expand(400, 2, 32, 32).contiguous()
+    y = random_stretch(x, 0.25, seeded())
+    assert torch.equal(y, random_stretch(x, 0.25, seeded()))
+    factors = (1 / 31) / torch.stack([y[:, 0, 16, 12] - y[:, 0, 16, 11], y[:, 1, 12, 16] - y[:, 1, 11, 16]])
+    for factor in factors:
+        assert 0.75 - 1e-3 <= factor.min() < 0.78
+        assert 1.22 < factor.max() <= 1.25 + 1e-3
+    assert (y[:, 0, 0, 0] - 1).abs().max() < 0.35  # half a pixel from the corner, where black begins
+    squeezed = factors[0] < 0.9
+    assert (y[squeezed, 0, 16, -1] == 0).all()

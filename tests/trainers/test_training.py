@@ -66,7 +66,15 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "sharpness": {"sharpness": 0.05},
     "adaptive": {"sharpness": 0.5, "adaptive_sharpness": True},
     "mixed": {"mixup": 0.4, "cutmix": 1.0, "mix_until": 0.5, "decoupled": 0.1, "erase": 0.4},
-    "augmented": {"crop": 0.5, "operations": 2, "magnitude": 7.0, "mask_mel": 3, "mask_frames": 3},
+    "augmented": {
+        "crop": 0.5,
+        "level": 0.2,
+        "stretch": 0.2,
+        "operations": 2,
+        "magnitude": 7.0,
+        "mask_mel": 3,
+        "mask_frames": 3,
+    },
     "micro": {"micro_batches": 3, "schedule": "triangle", "warmup": 0.4},
     "bf16": {"precision": "bf16", "schedule": "exponential"},
 }
