@@ -295,6 +295,7 @@ def test_a_killed_driver_leaves_nothing_running_and_the_same_command_goes_on(
     study = watched(trials=4)
     study.search("--ray", cluster.address, "--workers", 2)
     begun = study.begun(2)
+    wait_until(lambda: len(study.events("started")) == 2, "news of both starts")
     study.end()
     wait_until(lambda: not any(is_running(note["pid"]) for note in begun), "the end of the tasks")
     study.search("--ray", cluster.address, "--workers", 2)
