@@ -1,14 +1,18 @@
 """Every study that ships can be started, and every search space can be searched."""
 
+import importlib.util
+import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
 
 import nas
-from nas.problem import Problem
-from nas.settings import read_settings
+from nas.pricing import price
+from nas.problem import Problem, find_trainer
+from nas.settings import read_settings, settings_of
 from searchspaces import SEARCH_SPACES
 
 ROOT = Path(__file__).parent.parent / "studies"
@@ -34,6 +38,33 @@ def test_a_study_over_every_space_runs(study_file: Callable[..., Path], tmp_path
     assert not errors, errors
     assert len(study.complete) == 3
     assert study.export("knee", tmp_path / "out").is_dir()
+
+
+def script(path: str) -> ModuleType:
+    """A script of the studies, as a module."""
+    spec = importlib.util.spec_from_file_location(Path(path).stem, ROOT / path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses look there
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_every_row_of_the_accuracy_table_can_be_trained() -> None:
+    rows = script("accuracy.py").rows()
+    assert {row.name for row in rows} == {"ConvMixer", "SpaRTAN", "Mixer", "RP-Mixer", "ASM-RH"}
+    for row in rows:
+        table = {"name": "row", "objectives": ["accuracy"], "data": {"name": row.data}}
+        settings = settings_of({**table, "training": {"preset": row.preset}}, row.settings)
+        assert find_trainer(settings).epochs >= 20
+        assert price(row.network()).total.macs > 1e6
+
+
+def test_the_networks_of_the_training_benchmark_can_be_built() -> None:
+    networks = dict(script("benchmarks/training.py").networks())
+    assert networks.keys() == {"ConvMixer", "SpaRTAN", "Mixer", "RP-Mixer", "ASM-RH"}
+    assert price(networks["Mixer"]).total.macs == price(networks["RP-Mixer"]).total.macs
 
 
 AXES = ("freeze", "permutation", "kernel", "dilation", "conv", "tokens", "omega")
