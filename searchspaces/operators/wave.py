@@ -176,7 +176,10 @@ def complex_weights(start: Pairs, number: int) -> Tensor:
 
 
 def multiply_pairs(x: Tensor, weights: Tensor) -> Tensor:
-    """Channels 2k and 2k+1 of (B, 2K, H, W) as real and imaginary part, times complex weight k of (K, 2)."""
-    re, im = x[:, 0::2], x[:, 1::2]
-    a, b = weights[:, 0, None, None], weights[:, 1, None, None]
-    return torch.stack((re * a - im * b, re * b + im * a), 2).flatten(1, 2)
+    """Channels 2k and 2k+1 of (B, 2K, H, W) as real and imaginary part, times complex weight k of (K, 2).
+
+    The result is channels last: pairs are neighbours there, and a pair in the middle would turn the layout round.
+    """
+    re, im = x.permute(0, 2, 3, 1).unflatten(3, (-1, 2)).unbind(4)
+    a, b = weights[:, 0], weights[:, 1]
+    return torch.stack((re * a - im * b, re * b + im * a), 4).flatten(3).permute(0, 3, 1, 2)
