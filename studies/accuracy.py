@@ -32,7 +32,7 @@ SMALL: dict[str, Value] = {
 }
 """SpaRTAN in three stages."""
 TENTH = ("data.limit=12500", "data.validation=0.2")
-LONG = (*TENTH, "training.epochs=50", "training.operations=1", "training.mixup=0.2")
+VARIED = (*TENTH, "training.operations=1", "training.mixup=0.2")
 
 VOICES = ("training.level=0.25", "training.shift=4", "training.mask_mel=8", "training.mask_frames=8")
 STRANGERS = ("data.validation=0", *VOICES)
@@ -59,7 +59,8 @@ def member(space: str, shape: Shape, **picks: Value) -> Architecture:
 def rows() -> list[Row]:
     """The table."""
     found = []
-    for data, shape in (("fashion_mnist", GREY), ("cifar10", COLOUR)):
+    for data, shape, epochs in (("fashion_mnist", GREY, 30), ("cifar10", COLOUR, 50)):
+        mixed = (*VARIED, f"training.epochs={epochs}")
         convmixer = partial(member, "convmixer", shape, dim=64, depth=4, patch=2, kernel=5)
         spartan = partial(member, "spartan", shape, stem_stride=2, stages=3, hybrid=1, layer_scale=1.0, **SMALL)
         wide: dict[str, Value] = {
@@ -74,7 +75,7 @@ def rows() -> list[Row]:
             Row("ConvMixer", data, convmixer, "spatial_mixing", TENTH),
             Row("SpaRTAN", data, spartan, "spartan_small", (*TENTH, "training.epochs=30")),
             *(
-                Row(name, data, partial(member, "wide_sparse", shape, kind=kind, **wide), "wide_sparse", LONG)
+                Row(name, data, partial(member, "wide_sparse", shape, kind=kind, **wide), "wide_sparse", mixed)
                 for name, kind in (("Mixer", "mixer"), ("RP-Mixer", "rp_mixer"))
             ),
         ]
