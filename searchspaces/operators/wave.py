@@ -180,6 +180,7 @@ def multiply_pairs(x: Tensor, weights: Tensor) -> Tensor:
 
     The result is channels last: pairs are neighbours there, and a pair in the middle would turn the layout round.
     """
-    re, im = x.permute(0, 2, 3, 1).unflatten(3, (-1, 2)).unbind(4)
+    batch, channels, height, width = x.shape
+    re, im = x.permute(0, 2, 3, 1).view(batch, height, width, channels // 2, 2).unbind(4)
     a, b = weights[:, 0], weights[:, 1]
     return torch.stack((re * a - im * b, re * b + im * a), 4).flatten(3).permute(0, 3, 1, 2)
