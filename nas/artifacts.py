@@ -20,7 +20,7 @@ def write_atomically(path: Path, content: bytes) -> None:
     folder, name = os.path.split(path)
     temporary = os.path.join(folder, f".{name}.{os.getpid()}")
     try:
-        os.makedirs(folder, exist_ok=True)
+        os.makedirs(folder or ".", exist_ok=True)
         with open(temporary, "wb", buffering=0) as file:
             view = memoryview(content)
             while view:

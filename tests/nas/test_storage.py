@@ -364,3 +364,9 @@ def test_a_damaged_log_is_named_by_line(directory: Path) -> None:
         file.write("garbage\n")
     with pytest.raises(WrongInputError, match=r"events\.jsonl, line \d+ is damaged"):
         write_storage(nas.open(directory), directory.parent / "study.db")
+
+
+def test_a_bare_file_name_is_written_here(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(directory.parent)
+    assert command("optuna", "run", "-o", "bare.db") == 0
+    assert (directory.parent / "bare.db").stat().st_size > 0
