@@ -21,10 +21,9 @@ def write_atomically(path: Path, content: bytes) -> None:
     temporary = os.path.join(folder, f".{name}.{os.getpid()}")
     try:
         os.makedirs(folder or ".", exist_ok=True)
-        with open(temporary, "wb", buffering=0) as file:
-            view = memoryview(content)
-            while view:
-                view = view[file.write(view) :]
+        with open(temporary, "wb") as file:
+            file.write(content)
+            file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
     except OSError as error:

@@ -176,10 +176,10 @@ def evaluate(directory: Path, data: str | None, split: str) -> dict[str, Any]:
             samples, classes = dataset.load("test"), dataset.classes()
         if settings.data.resolution is not None:
             samples = resized(samples, settings.data.resolution)
-    elif not settings.data.validation:
-        raise WrongInputError(f"this network was trained on all training images of {name}; use --split test.")
     elif name != settings.data.name:
         raise WrongInputError(f"the validation split of {name} is unknown to this export; use --split test.")
+    elif not settings.data.validation:
+        raise WrongInputError(f"this network was trained on all training images of {name}; use --split test.")
     else:
         samples, classes = _validation(settings)
     if samples.images.shape[1:] != architecture.input or len(classes) != architecture.classes:

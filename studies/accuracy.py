@@ -97,9 +97,9 @@ def train(row: Row, seeds: int, folder: Path) -> dict[str, float]:
         output = subprocess.run([sys.executable, "-m", "nas", *command], stdout=subprocess.PIPE, check=True).stdout
         after = os.times()
         spent = after.children_user + after.children_system - before.children_user - before.children_system
-        trained = json.loads(output)
-        splits = [split for split in ("validation", "test") if split in trained[0]]
-        accuracy = {split: 100 * mean(run[split]["accuracy"] for run in trained) for split in splits}
+        runs = json.loads(output)
+        splits = [split for split in ("validation", "test") if split in runs[0]]
+        accuracy = {split: 100 * mean(run[split]["accuracy"] for run in runs) for split in splits}
         kept.write_text(json.dumps({**accuracy, "minutes": spent / 60 / seeds}))
     found: dict[str, float] = json.loads(kept.read_text())
     return found

@@ -40,11 +40,21 @@ def random_crop(images: Tensor, smallest: float, generator: Generator) -> Tensor
     area, aspect, *place = torch.rand((4, batch), generator=generator)
     area, aspect = smallest + (1 - smallest) * area, (4 / 3) ** (2 * aspect - 1)
     sides = torch.stack([area * aspect, area / aspect]).sqrt().clamp(max=1)
-    matrix = torch.zeros(batch, 2, 3)
+    return _scaled(images, sides, (1 - sides) * (2 * torch.stack(place) - 1), "border")
+
+
+def _scaled(images: Tensor, sides: Tensor, middle: Tensor, beyond: str) -> Tensor:
+    """(B, C, H, W): of each image the part with ``sides`` (2, B), as shares of its own, at its old size.
+
+    Args:
+        middle: (2, B) of the part, from -1 to 1 across the image.
+        beyond: what lies outside of the image, ``border`` or ``zeros``.
+    """
+    matrix = torch.zeros(len(images), 2, 3)
     matrix[:, 0, 0], matrix[:, 1, 1] = sides
-    matrix[:, :, 2] = ((1 - sides) * (2 * torch.stack(place) - 1)).T
+    matrix[:, :, 2] = middle.T
     grid = F.affine_grid(matrix.to(images), list(images.shape), align_corners=False)
-    return F.grid_sample(images, grid, padding_mode="border", align_corners=False)
+    return F.grid_sample(images, grid, padding_mode=beyond, align_corners=False)
 
 
 def _window(length: int, sizes: Tensor, generator: Generator) -> Tensor:
@@ -85,11 +95,7 @@ def random_stretch(images: Tensor, most: float, generator: Generator) -> Tensor:
     al. 2015) and the length of the vocal tract (Jaitly & Hinton 2013).
     """
     factors = 1 + most * (2 * torch.rand((2, len(images)), generator=generator) - 1)
-    matrix = torch.zeros(len(images), 2, 3)
-    matrix[:, 0, 0], matrix[:, 1, 1] = 1 / factors
-    matrix[:, :, 2] = (1 / factors - 1).T
-    grid = F.affine_grid(matrix.to(images), list(images.shape), align_corners=False)
-    return F.grid_sample(images, grid, align_corners=False)
+    return _scaled(images, 1 / factors, 1 / factors - 1, "zeros")
 
 
 def random_level(images: Tensor, most: float, generator: Generator) -> Tensor:

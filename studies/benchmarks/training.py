@@ -9,7 +9,6 @@ of the device's peak.
 """
 
 import argparse
-import itertools
 import statistics
 import time
 from collections.abc import Callable, Iterator
@@ -264,33 +263,33 @@ def steps(repeats: int) -> None:
 
 def together(repeats: int, number: int = 4) -> None:
     """One step of several equal networks as a batch of networks (`torch.func`), against a step of each by itself."""
+    name, architecture = next(networks())
+    x, y = torch.rand(64, *architecture.input, device=DEVICE), torch.randint(10, (64,), device=DEVICE)
+    models = [build(architecture, seed=seed).to(DEVICE).train() for seed in range(number)]
+    parameters, buffers = torch.func.stack_module_state(models)
+    skeleton = build(architecture).to("meta").train()
+    optimizer = torch.optim.AdamW(list(parameters.values()), 1e-3, fused=True)
+
+    def loss(parameters: dict[str, Tensor], buffers: dict[str, Tensor]) -> Tensor:
+        return F.cross_entropy(torch.func.functional_call(skeleton, (parameters, buffers), (x,)), y)
+
+    def at_once() -> None:
+        optimizer.zero_grad(set_to_none=True)
+        torch.vmap(loss, randomness="different")(parameters, buffers).sum().backward()
+        optimizer.step()
+
+    alone = [step_of(build(architecture, seed=seed), x, y, fast=True) for seed in range(number)]
+
+    def one_by_one() -> None:
+        for step in alone:
+            step()
+
+    times = taking_turns(repeats, {"at once": at_once, "one by one": one_by_one})
     print(
         f"\nA step of {number} networks at once (stacked weights, vmap) and one after the other, batch 64, {CPU_GPU} ms"
     )
-    for name, architecture in itertools.islice(networks(), 1):
-        x, y = torch.rand(64, *architecture.input, device=DEVICE), torch.randint(10, (64,), device=DEVICE)
-        models = [build(architecture, seed=seed).to(DEVICE).train() for seed in range(number)]
-        parameters, buffers = torch.func.stack_module_state(models)
-        skeleton = build(architecture).to("meta").train()
-        optimizer = torch.optim.AdamW(list(parameters.values()), 1e-3, fused=True)
-
-        def loss(parameters: dict[str, Tensor], buffers: dict[str, Tensor]) -> Tensor:
-            return F.cross_entropy(torch.func.functional_call(skeleton, (parameters, buffers), (x,)), y)  # noqa: B023
-
-        def at_once() -> None:
-            optimizer.zero_grad(set_to_none=True)  # noqa: B023
-            torch.vmap(loss, randomness="different")(parameters, buffers).sum().backward()  # noqa: B023
-            optimizer.step()  # noqa: B023
-
-        alone = [step_of(build(architecture, seed=seed), x, y, fast=True) for seed in range(number)]
-
-        def one_by_one() -> None:
-            for step in alone:  # noqa: B023
-                step()
-
-        times = taking_turns(repeats, {"at once": at_once, "one by one": one_by_one})
-        ratio = times["at once"] / times["one by one"]
-        print(f"{name}: {times['at once']:.1f} / {times['one by one']:.1f} ms = {ratio:.2f}   {architecture.label()}")
+    ratio = times["at once"] / times["one by one"]
+    print(f"{name}: {times['at once']:.1f} / {times['one by one']:.1f} ms = {ratio:.2f}   {architecture.label()}")
 
 
 def gpu() -> None:

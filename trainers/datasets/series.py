@@ -37,17 +37,17 @@ class Series(Dataset):
         return next((str(file) for file in self._files("train") if file.is_file()), None)
 
     def classes(self) -> tuple[str, ...]:
-        return tuple(sorted(set(self._read("train")[0]), key=_by_number))
+        return _names(self._read("train")[0])
 
     def load(self, split: Split, limit: int | None = None) -> Samples:
         labels, values = self._read(split)
-        train_values = values if split == "train" else self._read("train")[1]
+        train_labels, train_values = (labels, values) if split == "train" else self._read("train")
         if values.shape[1] != train_values.shape[1]:
             raise ValueError(
                 f"{self._file(split)}: its series have {values.shape[1]} values, those of the training split "
                 f"{train_values.shape[1]}. Make them alike."
             )
-        classes = {name: number for number, name in enumerate(self.classes())}
+        classes = {name: number for number, name in enumerate(_names(train_labels))}
         if unknown := sorted(set(labels) - classes.keys()):
             raise ValueError(f"{self._file(split)}: no series of the training split has the label {unknown[0]!r}.")
         low, high = train_values.min(), train_values.max()
@@ -87,6 +87,11 @@ class Series(Dataset):
             if not np.isfinite(values).all():
                 raise ValueError("it holds values that are not numbers")
         return [row[0] for row in rows], values
+
+
+def _names(labels: list[str]) -> tuple[str, ...]:
+    """The classes, numbers in their order and then words in theirs."""
+    return tuple(sorted(set(labels), key=_by_number))
 
 
 def _by_number(label: str) -> tuple[float, str]:
