@@ -1,4 +1,6 @@
-"""Files that are there whole or not at all, and the weights of a study's trials within their disk space."""
+"""Files that are there whole or not at all: the weights of a study's trials, within their disk space, and where the
+trainings that still run stand.
+"""
 
 import contextlib
 import os
@@ -9,6 +11,7 @@ from pathlib import Path
 from nas.errors import StoppedError
 
 WEIGHTS = "weights.safetensors"
+CHECKPOINT = "checkpoint.safetensors"
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -35,6 +38,32 @@ def write_atomically(path: Path, content: bytes) -> None:
 def weights_path(directory: Path, number: int) -> Path:
     """Where a study keeps the weights of a trial."""
     return directory / "artifacts" / str(number) / WEIGHTS
+
+
+def checkpoint_path(directory: Path, number: int) -> Path:
+    """Where a study keeps what an unfinished trial goes on from."""
+    return weights_path(directory, number).with_name(CHECKPOINT)
+
+
+def read_checkpoint(directory: Path, number: int) -> bytes | None:
+    """What a trial goes on from, if it was saved."""
+    try:
+        return checkpoint_path(directory, number).read_bytes()
+    except OSError:
+        return None
+
+
+def drop_checkpoint(directory: Path, number: int) -> None:
+    """Deletes the checkpoint of a trial, if there is one."""
+    path = checkpoint_path(directory, number)
+    with contextlib.suppress(OSError):
+        path.unlink()
+        path.parent.rmdir()  # unless the weights are there
+
+
+def checkpointed(directory: Path) -> set[int]:
+    """The trials that have a checkpoint."""
+    return {int(path.parent.name) for path in directory.glob(f"artifacts/*/{CHECKPOINT}")}
 
 
 class Artifacts:

@@ -11,7 +11,14 @@ from importlib import metadata
 from pathlib import Path
 from typing import Protocol
 
-from nas.artifacts import Artifacts, write_atomically
+from nas.artifacts import (
+    Artifacts,
+    checkpoint_path,
+    checkpointed,
+    drop_checkpoint,
+    read_checkpoint,
+    write_atomically,
+)
 from nas.errors import StoppedError
 from nas.executors import Executor, Report
 from nas.interruption import Interruption
@@ -57,15 +64,17 @@ class Driver:
         settings = ledger.problem.settings
         self.attempts = settings.execution.attempts
         limit = settings.limits.artifacts_gb
-        self.history = ledger.history
-        self.artifacts = Artifacts(self.history.directory, None if limit is None else int(limit * 1e9))
-        self.live = Live(self.history.directory)
+        self.history, self.directory = ledger.history, ledger.history.directory
+        self.artifacts = Artifacts(self.directory, None if limit is None else int(limit * 1e9))
+        self.live = Live(self.directory)
         self.alone: list[TrialPlan] = []
         """Trials that ran out of memory and wait until no other runs."""
         self.crashes: Counter[int] = Counter()
         self.machines_lost: Counter[int] = Counter()
         self.squeezed: set[int] = set()
-        self.over_limit = False
+        self.saved = checkpointed(self.directory)
+        """Trials whose training can go on where it was saved."""
+        self.over_limit = self.unsaved = False
 
     def run(self, executor: Executor) -> None:
         """Runs until the study has its trials, or the space no more candidates, or it is to stop.
@@ -75,6 +84,8 @@ class Driver:
             KeyboardInterrupt: if it was interrupted by its user.
         """
         self.executor = executor
+        for number in self.saved - {event["number"] for event in self.history.unfinished()}:
+            self._forget(number)
         self._trim()
         self._show()
         try:
@@ -104,6 +115,16 @@ class Driver:
         if report.started:
             self.history.event("started", report.number, attempt=report.attempt, host=report.host, pid=report.pid)
         self._show()
+
+    def checkpoint(self, number: int, content: bytes) -> None:
+        """The training of a trial has saved itself."""
+        try:
+            write_atomically(checkpoint_path(self.directory, number), content)
+            self.saved.add(number)
+        except StoppedError as error:
+            if not self.unsaved:
+                self.watcher.say(f"{error} Should its worker be lost, trial {number} will start anew.")
+            self.unsaved = True
 
     def say(self, message: str) -> None:
         """Passes on what a person should know."""
@@ -143,6 +164,8 @@ class Driver:
     def _start(self, plan: TrialPlan) -> None:
         self.ledger.pending[plan.number] = plan
         self.live.start(plan.number)
+        if plan.number in self.saved:
+            plan = replace(plan, checkpoint=read_checkpoint(self.directory, plan.number))
         self.executor.submit(plan)
         self._show()
 
@@ -184,7 +207,14 @@ class Driver:
         if outcome.weights is not None:
             self.artifacts.keep(outcome.record.number, outcome.weights)
         self.ledger.book(outcome.record)
+        self._forget(outcome.record.number)
         self._trim()
+
+    def _forget(self, number: int) -> None:
+        """Deletes what a trial would go on from."""
+        if number in self.saved:
+            self.saved.remove(number)
+            drop_checkpoint(self.directory, number)
 
     def _trim(self) -> None:
         self.artifacts.trim(record.number for record in self.ledger.tally.front)

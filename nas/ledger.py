@@ -148,6 +148,7 @@ class Ledger:
             memory_gb=execution.memory_gb_per_trial,
             gpu_share=execution.gpus_per_trial,
             timeout_seconds=execution.timeout_seconds,
+            checkpoint_seconds=execution.checkpoint_seconds,
             plugins=tuple(settings.plugins),
         )
 

@@ -79,6 +79,8 @@ class ExecutionSettings:
         timeout_seconds: time for one trial, counted from its own start.
         grace_seconds: time that running trials get to finish when the search is stopped.
         attempts: times that a trial is handed out whose worker dies, before it is recorded as failed.
+        checkpoint_seconds: time between two savings of a running training, from which a trial goes on whose worker,
+            machine or search was lost; 0 for none.
     """
 
     workers: int = 1
@@ -90,12 +92,13 @@ class ExecutionSettings:
     timeout_seconds: float | None = None
     grace_seconds: float = 30.0
     attempts: int = 3
+    checkpoint_seconds: float = 60.0
 
     def __post_init__(self) -> None:
         for name in ("workers", "attempts"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}.")
-        for name in ("gpus_per_trial", "grace_seconds"):
+        for name in ("gpus_per_trial", "grace_seconds", "checkpoint_seconds"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise ValueError(f"{name} must not be negative, got {getattr(self, name)}.")
         if self.gpus_per_trial > 1 and self.gpus_per_trial % 1:

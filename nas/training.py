@@ -29,7 +29,7 @@ from nas.trial import TrialPlan, run_trial
 from objectives.accuracy import correct
 from searchspaces import Architecture
 from trainers import Epoch, Supervised, TrainingData, training_data
-from trainers.checkpoints import Checkpoints
+from trainers.checkpoints import Checkpoints, FolderCheckpoints
 
 LOG, CHECKPOINTS = "log.csv", "checkpoints"
 Watch = Callable[[Epoch, float], None]
@@ -172,7 +172,7 @@ def _run(
     watch: Watch,
 ) -> TrialRecord:
     with user_input(str(out)):
-        checkpoints = Checkpoints(out / CHECKPOINTS, belongs_to)
+        checkpoints = FolderCheckpoints(out / CHECKPOINTS, belongs_to)
         checkpoints.load()  # a wrong one is refused before anything else
     for note in checkpoints.notes:
         say(note)
@@ -185,7 +185,7 @@ def _run(
         architecture=architecture.to_json(),
         key=architecture.key,
         seed=seed,
-        trainer=_Watched(trainer, checkpoints, out / LOG, watch),
+        trainer=_Watched(trainer, out / LOG, watch),
         objectives=find_objectives(settings),
         device=execution.where,
         threads=max(1, int(execution.cpus_per_trial)),
@@ -199,7 +199,7 @@ def _run(
 
     before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        outcome = run_trial(plan, data)
+        outcome = run_trial(plan, data, checkpoints=checkpoints)
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
@@ -216,10 +216,9 @@ def _run(
 
 @dataclass(frozen=True)
 class _Watched:
-    """A trainer with checkpoints, a log file and somebody who looks on; measures the validation images every epoch."""
+    """A trainer with a log file and somebody who looks on; measures the validation images every epoch."""
 
     trainer: Supervised
-    checkpoints: Checkpoints
     log: Path
     watch: Watch
 
@@ -231,7 +230,15 @@ class _Watched:
     def micro_batches(self) -> int:
         return self.trainer.micro_batches
 
-    def train(self, model: nn.Module, data: TrainingData, *, seed: int, report: Callable[[Epoch], None]) -> None:
+    def train(
+        self,
+        model: nn.Module,
+        data: TrainingData,
+        *,
+        seed: int,
+        report: Callable[[Epoch], None],
+        checkpoints: Checkpoints | None = None,
+    ) -> None:
         images, labels = data.validation.tensors(next(model.parameters()).device)
 
         def on_epoch(epoch: Epoch) -> None:
@@ -240,7 +247,7 @@ class _Watched:
             self.watch(epoch, accuracy)
             report(epoch)
 
-        self.trainer.train(model, data, seed=seed, report=on_epoch, checkpoints=self.checkpoints)
+        self.trainer.train(model, data, seed=seed, report=on_epoch, checkpoints=checkpoints)
 
     def _note(self, epoch: Epoch, accuracy: float) -> None:
         """Writes the epoch's row, after those of earlier epochs; a training that went back a little repeats some."""

@@ -8,7 +8,7 @@ import resource
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from nas.records import Failure, Status, TrialRecord
 from objectives import Candidate, Objective
 from searchspaces import Architecture, Network, Value, build
 from trainers import Epoch, Trainer, TrainingData
+from trainers.checkpoints import Checkpoints, SentCheckpoints
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,8 @@ class TrialPlan:
         gpu_share: share of a GPU; of its memory, no more than that is allocated.
         timeout_seconds: time for the trial, counted from its own start.
         attempt: 1, or more if the trial was started before.
+        checkpoint: where the training stood when an earlier attempt was lost, as far as is known.
+        checkpoint_seconds: between two savings of the training; 0 for none.
         plugins: files that the worker loads first.
     """
 
@@ -55,7 +58,16 @@ class TrialPlan:
     gpu_share: float = 0.0
     timeout_seconds: float | None = None
     attempt: int = 1
+    checkpoint: bytes | None = None
+    checkpoint_seconds: float = 0.0
     plugins: tuple[str, ...] = ()
+
+    def checkpoints(self, send: Callable[[bytes], None]) -> Checkpoints | None:
+        """What the training goes on from; ``send`` is given what it saves. None if it saves nothing."""
+        if not self.checkpoint_seconds:
+            return None
+        belongs_to = {"architecture": self.key, "seed": self.seed, **asdict(self.trainer)}  # type: ignore[call-overload]
+        return SentCheckpoints(self.checkpoint, send, belongs_to, self.checkpoint_seconds)
 
     def failed(self, failure: Failure, error: str, seconds: dict[str, float] | None = None) -> "TrialOutcome":
         """The outcome of a trial that ended without its values."""
@@ -89,10 +101,17 @@ class TrialOutcome:
     machine_lost: bool = False
 
 
-def run_trial(plan: TrialPlan, data: TrainingData, report: Callable[[Epoch], None] | None = None) -> TrialOutcome:
+def run_trial(
+    plan: TrialPlan,
+    data: TrainingData,
+    report: Callable[[Epoch], None] | None = None,
+    checkpoints: Checkpoints | None = None,
+) -> TrialOutcome:
     """Builds, trains and measures one architecture; whatever goes wrong becomes a failed record, never an exception.
 
-    ``report`` is called after every epoch.
+    Args:
+        report: is called after every epoch.
+        checkpoints: what the training goes on from, and where it saves itself.
     """
     started = time.perf_counter()
     seconds: dict[str, float] = {}
@@ -128,7 +147,7 @@ def run_trial(plan: TrialPlan, data: TrainingData, report: Callable[[Epoch], Non
             model.eval()
             measure("weights")
             seconds["build"] = time.perf_counter() - started
-            plan.trainer.train(model, data, seed=plan.seed, report=on_epoch)
+            plan.trainer.train(model, data, seed=plan.seed, report=on_epoch, checkpoints=checkpoints)
             seconds["train"] = time.perf_counter() - started - seconds["build"]
             model.eval()
             measure("training")

@@ -31,23 +31,26 @@ own state is up to ten seconds old, so it starts trials again that have ended; t
   NaN out of its cutoffs; an infinite value makes them infinite or NaN (measured), and a metric left out ends the run.
 - The last epoch is reported with the outcome: ASHA ends a trial that reports ``max_t``, measured or not.
 - The worker writes the weights, through a task on the driver's node if it runs on another; no shared storage is needed.
-  Rejected: checkpoints of Tune (a second place for the same files) and results (they are logged as text).
-- Trials keep no checkpoints, so what a scheduler pauses starts anew; population based training is refused.
+  Checkpoints of a training go the same way. Rejected: checkpoints of Tune (a second place for the same files) and
+  results (they are logged as text).
+- What a scheduler pauses, or whose worker is lost, goes on from where it was last saved, at most
+  ``checkpoint_seconds`` earlier; population based training, which copies trials, is refused.
 - How many run at once, retries of lost workers and the time for all are Tune's (``max_concurrent_trials``,
   ``FailureConfig``, ``time_budget_s``), not ``[execution]``'s and ``[limits]``'; what ran out of memory is not tried
   again. ``timeout_seconds`` is looked at after every epoch.
 """
 
+import contextlib
 import json
 import logging
 import math
 import os
 import sys
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 from weakref import WeakValueDictionary
 
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
@@ -58,7 +61,15 @@ from ray import tune
 from ray.tune.search import Searcher
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from nas.artifacts import Artifacts, weights_path, write_atomically
+from nas.artifacts import (
+    Artifacts,
+    checkpoint_path,
+    checkpointed,
+    drop_checkpoint,
+    read_checkpoint,
+    weights_path,
+    write_atomically,
+)
 from nas.errors import StoppedError
 from nas.executors import Report
 from nas.launch import apply, open_study
@@ -70,8 +81,10 @@ from nas.settings import read_settings
 from nas.study import Study
 from nas.trial import TrialPlan, run_trial
 from trainers import Epoch, TrainingData
+from trainers.checkpoints import Checkpoints
 
 LOG = logging.getLogger(__name__)
+T = TypeVar("T")
 
 _OPEN: "WeakValueDictionary[Path, TuneStudy]" = WeakValueDictionary()
 """The open studies of this process, by directory: a searcher that Tune has pickled finds its study here again."""
@@ -108,6 +121,8 @@ class TuneStudy:
         self.live = Live(self.directory)
         for _ in self.ledger.unfinished():  # pending from now on, and handed out before anything new
             pass
+        for number in checkpointed(self.directory) - self.ledger.pending.keys():
+            drop_checkpoint(self.directory, number)
         _OPEN[self.directory] = self
 
     @property
@@ -196,6 +211,7 @@ class TuneStudy:
         except StoppedError as stopped:
             self.ledger.end = stopped
             raise
+        drop_checkpoint(self.directory, number)
         limit = self.ledger.problem.settings.limits.artifacts_gb
         if limit is not None:
             Artifacts(self.directory, int(limit * 1e9)).trim(r.number for r in self.ledger.tally.front)
@@ -313,20 +329,25 @@ class _Shared:
     directory: Path
     home: str
 
-    def keep(self, number: int, weights: bytes) -> None:
-        """Writes the weights of a trial into the study directory, wherever this process runs.
-
-        Raises:
-            StoppedError: if they cannot be written.
-        """
-        path = weights_path(self.directory, number)
+    def at_home(self, function: Callable[..., T], *arguments: Any) -> T:
+        """Calls a function where the study directory is, wherever this process runs; what it raises is passed on."""
         if ray.get_runtime_context().get_node_id() == self.home:
-            write_atomically(path, weights)
-            return
-        task = ray.remote(write_atomically).options(
+            return function(*arguments)
+        task = ray.remote(function).options(
             num_cpus=0, scheduling_strategy=NodeAffinitySchedulingStrategy(self.home, soft=False)
         )
-        ray.get(task.remote(path, weights))
+        result: T = ray.get(task.remote(*arguments))
+        return result
+
+    def checkpoints(self, plan: TrialPlan) -> Checkpoints | None:
+        """What the training of a trial goes on from, and where it saves itself, as far as that is possible."""
+
+        def send(content: bytes) -> None:
+            with contextlib.suppress(StoppedError, ray.exceptions.RayTaskError):
+                self.at_home(write_atomically, checkpoint_path(self.directory, plan.number), content)
+
+        last = self.at_home(read_checkpoint, self.directory, plan.number) if plan.checkpoint_seconds else None
+        return replace(plan, checkpoint=last).checkpoints(send)
 
 
 class _Reporter:
@@ -367,13 +388,13 @@ def study_trial(config: dict[str, Any], shared: _Shared) -> None:
     if plan.number in shared.ended:
         tune.report({**reporter.metrics(*shared.ended[plan.number]), "done": True})
         return
-    outcome = run_trial(plan, shared.data, reporter)
+    outcome = run_trial(plan, shared.data, reporter, shared.checkpoints(plan))
     if reporter.stopped:
         sys.exit(0)
     record = outcome.record
     try:
         if outcome.weights is not None:
-            shared.keep(plan.number, outcome.weights)
+            shared.at_home(write_atomically, weights_path(shared.directory, plan.number), outcome.weights)
         last = {**reporter.metrics(record.status, record.measured), "record": json.dumps(record.to_json())}
     except StoppedError as error:  # from a task, Ray puts its traceback around the cause
         last = {**reporter.metrics("unfinished", {}), "unwritable": str(getattr(error, "cause", error))}

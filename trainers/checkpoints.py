@@ -1,14 +1,16 @@
-"""Where a training stands, on disk: it goes on from there as if nothing had happened.
+"""Where a training stands: it goes on from there as if nothing had happened.
 
 A checkpoint is one safetensors file with every tensor of the training (weights, averages, optimiser, random
-generators, position) and what it belongs to; nothing in it is ever unpickled. The last two are kept: one that is
-damaged is passed over for the one before.
+generators, position) and what it belongs to; nothing in it is ever unpickled. In a folder the last two are kept: one
+that is damaged is passed over for the one before.
 """
 
 import contextlib
 import json
 import os
 import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable
 from pathlib import Path
 
 import safetensors
@@ -18,24 +20,57 @@ from torch import Tensor
 PREFIX = "checkpoint-"
 
 
-class Checkpoints:
-    """The checkpoints of one training in a folder of their own.
+class Checkpoints(ABC):
+    """What a training goes on from, and where it saves itself now and then.
 
     Args:
-        folder: made if it is not there.
         belongs_to: all that must be the same for a training to go on; compared as JSON.
         seconds: between two checkpoints.
 
     Attributes:
         stop: set it, from a signal handler for example, and the training saves its next step and is interrupted.
+    """
+
+    def __init__(self, belongs_to: dict[str, object], seconds: float = 60.0) -> None:
+        self.belongs_to = json.dumps(belongs_to, sort_keys=True, default=str)
+        self.seconds, self.stop = seconds, False
+        self._saved = time.monotonic()
+
+    def is_due(self) -> bool:
+        """Whether it is time to save."""
+        return self.stop or time.monotonic() - self._saved >= self.seconds
+
+    def save(self, step: int, tensors: dict[str, Tensor]) -> None:
+        """Saves the training as it is after ``step`` steps."""
+        content = safetensors.torch.save(
+            {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()},
+            {"belongs_to": self.belongs_to},
+        )
+        self._write(step, content)
+        self._saved = time.monotonic()
+
+    @abstractmethod
+    def load(self) -> dict[str, Tensor] | None:
+        """The tensors to go on from; None if there are none."""
+
+    @abstractmethod
+    def _write(self, step: int, content: bytes) -> None: ...
+
+
+class FolderCheckpoints(Checkpoints):
+    """The checkpoints of one training in a folder of their own.
+
+    Args:
+        folder: made if it is not there.
+        belongs_to, seconds: see `Checkpoints`.
+
+    Attributes:
         notes: what a person should know of files that were passed over.
     """
 
     def __init__(self, folder: Path, belongs_to: dict[str, object], seconds: float = 60.0) -> None:
-        self.folder, self.belongs_to = folder, json.dumps(belongs_to, sort_keys=True, default=str)
-        self.seconds, self.stop = seconds, False
-        self.notes: list[str] = []
-        self._saved = time.monotonic()
+        super().__init__(belongs_to, seconds)
+        self.folder, self.notes = folder, list[str]()
         folder.mkdir(parents=True, exist_ok=True)
 
     def files(self) -> list[Path]:
@@ -50,9 +85,7 @@ class Checkpoints:
         """
         for path in self.files():
             try:
-                with safetensors.safe_open(path, "pt") as file:
-                    belongs_to = (file.metadata() or {}).get("belongs_to")
-                    tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no iterator)
+                belongs_to, tensors = _unpack(path.read_bytes())
             except (safetensors.SafetensorError, OSError) as error:
                 self.notes.append(f"{path} is damaged ({error}) and is passed over for the one before.")
                 continue
@@ -64,19 +97,11 @@ class Checkpoints:
             return tensors
         return None
 
-    def is_due(self) -> bool:
-        """Whether it is time to save."""
-        return self.stop or time.monotonic() - self._saved >= self.seconds
-
-    def save(self, step: int, tensors: dict[str, Tensor]) -> None:
-        """Writes a checkpoint after ``step`` steps, whole or not at all, and deletes all but the last two."""
+    def _write(self, step: int, content: bytes) -> None:
+        """Writes a checkpoint whole or not at all, and deletes all but the last two."""
         path = self.folder / f"{PREFIX}{step:09d}.safetensors"
         temporary = self.folder / f".{path.name}.{os.getpid()}"
         try:
-            content = safetensors.torch.save(
-                {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()},
-                {"belongs_to": self.belongs_to},
-            )
             with open(temporary, "wb") as file:
                 file.write(content)
                 file.flush()
@@ -84,10 +109,48 @@ class Checkpoints:
             os.replace(temporary, path)
         finally:
             temporary.unlink(missing_ok=True)
-        self._saved = time.monotonic()
         for old in self.files()[2:]:
             with contextlib.suppress(OSError):
                 old.unlink()
+
+
+class SentCheckpoints(Checkpoints):
+    """Checkpoints of a training that does not keep them itself: the last one was given to it, new ones are sent off.
+
+    Args:
+        last: content to go on from; one that is damaged or of another training is passed over.
+        send: is given the content of each new one.
+        belongs_to, seconds: see `Checkpoints`.
+    """
+
+    def __init__(
+        self, last: bytes | None, send: Callable[[bytes], None], belongs_to: dict[str, object], seconds: float = 60.0
+    ) -> None:
+        super().__init__(belongs_to, seconds)
+        self.last, self.send = last, send
+
+    def load(self) -> dict[str, Tensor] | None:
+        if self.last is None:
+            return None
+        with contextlib.suppress(safetensors.SafetensorError):
+            belongs_to, tensors = _unpack(self.last)
+            if belongs_to == self.belongs_to:
+                return tensors
+        return None
+
+    def _write(self, step: int, content: bytes) -> None:
+        self.send(content)
+
+
+def _unpack(content: bytes) -> tuple[str | None, dict[str, Tensor]]:
+    """What a checkpoint belongs to, and its tensors.
+
+    Raises:
+        safetensors.SafetensorError: if it is not whole.
+    """
+    tensors = safetensors.torch.load(content)  # which leaves out the metadata
+    header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+    return header.get("__metadata__", {}).get("belongs_to"), tensors
 
 
 def _differences(old: str | None, new: str) -> str:

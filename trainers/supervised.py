@@ -63,10 +63,19 @@ class Trainer(Protocol):
         """Passes over the training set."""
         ...
 
-    def train(self, model: nn.Module, data: TrainingData, *, seed: int, report: Callable[[Epoch], None]) -> None:
+    def train(
+        self,
+        model: nn.Module,
+        data: TrainingData,
+        *,
+        seed: int,
+        report: Callable[[Epoch], None],
+        checkpoints: Checkpoints | None = None,
+    ) -> None:
         """Trains ``model`` in place on its device, from pixels in [0, 1] to logits; ``report`` is called every epoch.
 
-        What ``report`` raises ends the training and is passed on.
+        What ``report`` raises ends the training and is passed on. ``checkpoints`` hold what a training that was cut
+        off goes on from; a trainer that does not look at them starts it again.
 
         Raises:
             DivergedError: if the loss is not finite.

@@ -42,6 +42,10 @@ class Listener(Protocol):
         """A trial has started, ended an epoch, or just lives."""
         ...
 
+    def checkpoint(self, number: int, content: bytes) -> None:
+        """The training of a trial has saved itself."""
+        ...
+
     def say(self, message: str) -> None:
         """Something that a person should know."""
         ...

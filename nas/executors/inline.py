@@ -35,10 +35,11 @@ class InlineExecutor:
         def on_epoch(epoch: Epoch) -> None:
             self.listener.report(Report(plan.number, plan.attempt, epoch))
 
+        checkpoints = plan.checkpoints(lambda content: self.listener.checkpoint(plan.number, content))
         self.listener.report(Report(plan.number, plan.attempt, started=True))
         try:
             with _alarm(plan.timeout_seconds):
-                return run_trial(plan, self.data, on_epoch)
+                return run_trial(plan, self.data, on_epoch, checkpoints)
         except TimeoutError as error:  # the alarm, in the moment after the trial's own end
             return plan.failed("timeout", str(error))
 

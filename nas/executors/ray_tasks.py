@@ -56,11 +56,12 @@ class _Task:
 
 @dataclass(frozen=True)
 class _Item:
-    """What a worker says: that the trial lives, how it ended, or both."""
+    """What a worker says: that the trial lives, where its training stands, how it ended."""
 
     report: Report | None
     node: str
     outcome: TrialOutcome | None = None
+    checkpoint: bytes | None = None
 
 
 @register(EXECUTORS, "executor", "ray")
@@ -144,6 +145,8 @@ class RayExecutor:
             task.first, task.node = task.first or item.report, item.node
             task.heard, self.fits = time.monotonic(), True
             self.listener.report(item.report)
+        if item.checkpoint is not None:
+            self.listener.checkpoint(task.plan.number, item.checkpoint)
         return item.outcome
 
     def _kill_overdue(self) -> None:
@@ -232,9 +235,9 @@ def stream_trial(plan: TrialPlan, shared: "ray.ObjectRef[TrainingData]") -> Iter
     """
     data, node = _fetched(shared), ray.get_runtime_context().get_node_id()
     deadline = math.inf if plan.timeout_seconds is None else time.monotonic() + plan.timeout_seconds
-    items: queue.Queue[Epoch | Future[TrialOutcome]] = queue.Queue()
+    items: queue.Queue[Epoch | bytes | Future[TrialOutcome]] = queue.Queue()
     start: Report | None = Report(plan.number, plan.attempt, started=True)
-    trial = _thread().submit(run_trial, plan, data, items.put)
+    trial = _thread().submit(run_trial, plan, data, items.put, plan.checkpoints(items.put))
     trial.add_done_callback(items.put)
     told, latest = time.monotonic(), None
     due = told + EARLY
@@ -247,7 +250,10 @@ def stream_trial(plan: TrialPlan, shared: "ray.ObjectRef[TrainingData]") -> Iter
             yield _Item(start, node, item.result())
             return
         now = time.monotonic()
-        if item is not None:
+        if isinstance(item, bytes):
+            yield _Item(start, node, checkpoint=item)
+            start = None
+        elif item is not None:
             latest, due = item, min(due, told + POLL)
         if now >= deadline:
             break

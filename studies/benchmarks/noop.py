@@ -23,7 +23,15 @@ class NoTraining:
 
     epochs: int = 0
 
-    def train(self, model: nn.Module, data: TrainingData, *, seed: int, report: Callable[[Epoch], None]) -> None:
+    def train(
+        self,
+        model: nn.Module,
+        data: TrainingData,
+        *,
+        seed: int,
+        report: Callable[[Epoch], None],
+        checkpoints: Any = None,
+    ) -> None:
         """Notes the seed, by which trials differ."""
         vars(model)["seed"] = seed
 

@@ -4,6 +4,7 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from torch import nn
 
@@ -24,7 +25,15 @@ class Slow(Supervised):
     epoch_seconds: float = 0.0
     notes: str = os.devnull
 
-    def train(self, model: nn.Module, data: TrainingData, *, seed: int, report: Callable[[Epoch], None]) -> None:
+    def train(
+        self,
+        model: nn.Module,
+        data: TrainingData,
+        *,
+        seed: int,
+        report: Callable[[Epoch], None],
+        checkpoints: Any = None,
+    ) -> None:
         with open(self.notes, "a") as notes:
             notes.write(f"{seed}\n")
         for number in range(1, self.epochs + 1):

@@ -57,12 +57,12 @@ class Watched(Supervised):
     folder: str = ""
     seconds: float = 0.0
 
-    def train(self, model, data, *, seed, report):
+    def train(self, model, data, *, seed, report, checkpoints=None):
         images = data.train.images
         self.note("begin", seed, pages=pages(images), owned=bool(images.flags.owndata or images.flags.writeable))
         while not (Path(self.folder) / "open").exists():
             time.sleep(0.05)
-        super().train(model, data, seed=seed, report=report)
+        super().train(model, data, seed=seed, report=report, checkpoints=checkpoints)
         time.sleep(self.seconds)
         self.note("end", seed)
 
@@ -92,13 +92,13 @@ class Hoarding(Supervised):
     share: float = 0.0
     others: int = 0
 
-    def train(self, model, data, *, seed, report):
+    def train(self, model, data, *, seed, report, checkpoints=None):
         total = torch.cuda.get_device_properties(0).total_memory
         held = torch.empty(int(self.share * total), dtype=torch.uint8, device="cuda")
         (Path(self.folder) / f"holds-{seed}").write_text(str(torch.cuda.max_memory_reserved() / total))
         while len(list(Path(self.folder).glob("holds-*"))) < self.others:
             time.sleep(0.05)
-        super().train(model, data, seed=seed, report=report)
+        super().train(model, data, seed=seed, report=report, checkpoints=checkpoints)
         del held
 '''
 

@@ -1,10 +1,13 @@
 """The executor contract, for every executor of the table."""
 
+import contextlib
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -26,7 +29,15 @@ class KillsItsWorker:
 
     epochs: int = 1
 
-    def train(self, model: nn.Module, data: TrainingData, *, seed: int, report: Callable[[Epoch], None]) -> None:
+    def train(
+        self,
+        model: nn.Module,
+        data: TrainingData,
+        *,
+        seed: int,
+        report: Callable[[Epoch], None],
+        checkpoints: Any = None,
+    ) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
@@ -36,9 +47,13 @@ class Ear:
     def __init__(self) -> None:
         self.reports: list[Report] = []
         self.messages: list[str] = []
+        self.saved: list[bytes] = []
 
     def report(self, report: Report) -> None:
         self.reports.append(report)
+
+    def checkpoint(self, number: int, content: bytes) -> None:
+        self.saved.append(content)
 
     def say(self, message: str) -> None:
         self.messages.append(message)
@@ -103,7 +118,15 @@ class Hangs:
 
     epochs: int = 1
 
-    def train(self, model: nn.Module, data: TrainingData, *, seed: int, report: Callable[[Epoch], None]) -> None:
+    def train(
+        self,
+        model: nn.Module,
+        data: TrainingData,
+        *,
+        seed: int,
+        report: Callable[[Epoch], None],
+        checkpoints: Any = None,
+    ) -> None:
         time.sleep(1000)
 
 
@@ -132,3 +155,58 @@ def test_a_worker_that_cannot_move_is_killed_from_outside(
     monkeypatch.undo()
     executor.submit(plan(data, 6))
     assert outcome(executor).record.status == "complete"
+
+
+@dataclass(frozen=True)
+class CutOff(Supervised):
+    """A trainer that is lost once, after two epochs.
+
+    Args:
+        notes: file with the epochs that it ended.
+    """
+
+    notes: str = ""
+
+    def train(
+        self,
+        model: nn.Module,
+        data: TrainingData,
+        *,
+        seed: int,
+        report: Callable[[Epoch], None],
+        checkpoints: Any = None,
+    ) -> None:
+        def on_epoch(epoch: Epoch) -> None:
+            report(epoch)
+            if not self.notes:
+                return
+            with open(self.notes, "a+") as notes:
+                notes.write(f"{epoch.number} ")
+                notes.seek(0)
+                ended = notes.read()
+            if ended == "1 2 ":
+                if threading.current_thread() is threading.main_thread():  # the trial of an inline executor
+                    raise KeyboardInterrupt
+                time.sleep(1.0)
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        super().train(model, data, seed=seed, report=on_epoch, checkpoints=checkpoints)
+
+
+def test_a_training_that_was_lost_goes_on_where_it_was_saved(
+    data: TrainingData, executor: Executor, tmp_path: Path
+) -> None:
+    executor.listener = ear = Ear()
+    executor.submit(plan(data, 7, CutOff(epochs=4)))
+    whole = outcome(executor)
+    assert not ear.saved
+    lost = replace(plan(data, 7, CutOff(epochs=4, notes=str(tmp_path / "notes"))), checkpoint_seconds=1e-6)
+    executor.submit(lost)
+    with contextlib.suppress(KeyboardInterrupt):
+        assert outcome(executor).record.failure == "worker_lost"
+    executor.submit(replace(lost, attempt=2, checkpoint=ear.saved[-1]))
+    found = outcome(executor)
+    assert (found.weights, found.record.measured) == (whole.weights, whole.record.measured)
+    assert (tmp_path / "notes").read_text() == "1 2 2 3 4 "  # the last step of the second was saved before its end
+    executor.submit(replace(lost, checkpoint=ear.saved[-1][:-1]))  # one that is damaged is of no use, and no harm
+    assert outcome(executor).weights == whole.weights

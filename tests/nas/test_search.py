@@ -18,7 +18,7 @@ import nas
 from nas.errors import StoppedError, WrongInputError
 from nas.history import read_trials
 from nas.records import TrialRecord
-from trainers import TRAINERS, Supervised
+from trainers import TRAINERS, Epoch, Supervised
 
 StudyFile = Callable[..., Path]
 
@@ -100,10 +100,10 @@ def test_a_failed_trial_counts_and_the_study_goes_on(
     study_file: StudyFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Moody(Supervised):
-        def train(self, model: Any, data: Any, *, seed: int, report: Any) -> None:
+        def train(self, model: Any, data: Any, *, seed: int, report: Any, checkpoints: Any = None) -> None:
             if seed % 2:
                 raise ValueError(f"seed {seed} is odd")
-            super().train(model, data, seed=seed, report=report)
+            super().train(model, data, seed=seed, report=report, checkpoints=checkpoints)
 
     monkeypatch.setitem(TRAINERS, "moody", Moody)
     study = nas.search(study_file(trials=8, training={"kind": "moody", "epochs": 1}), out=tmp_path / "run")
@@ -113,11 +113,43 @@ def test_a_failed_trial_counts_and_the_study_goes_on(
     assert all(record.seed % 2 == 0 for record in study.front)
 
 
+def test_a_search_that_was_cut_off_goes_on_in_the_middle_of_its_training(
+    study_file: StudyFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    epochs: list[int] = []
+    cut = [False]
+
+    class CutOff(Supervised):
+        def train(self, model: Any, data: Any, *, seed: int, report: Any, checkpoints: Any = None) -> None:
+            def on_epoch(epoch: Epoch) -> None:
+                epochs.append(epoch.number)
+                report(epoch)
+                if len(epochs) == 6 and cut[0]:
+                    raise KeyboardInterrupt
+
+            super().train(model, data, seed=seed, report=on_epoch, checkpoints=checkpoints)
+
+    monkeypatch.setitem(TRAINERS, "cut_off", CutOff)
+    path = study_file(trials=3, training={"kind": "cut_off", "epochs": 4}, execution={"checkpoint_seconds": 1e-6})
+    calm = nas.search(path, out=tmp_path / "calm")
+    epochs.clear()
+    cut[0] = True
+    with pytest.raises(KeyboardInterrupt):
+        nas.search(path, out=tmp_path / "run")
+    kept = list((tmp_path / "run").glob("artifacts/*/checkpoint.safetensors"))
+    assert [file.parent.name for file in kept] == ["1"]
+    study = nas.search(path, out=tmp_path / "run")
+    assert epochs == [1, 2, 3, 4, 1, 2, 2, 3, 4, 1, 2, 3, 4]
+    assert without_times(study.records) == without_times(calm.records)
+    for folder in ("0", "1", "2"):
+        assert [file.name for file in (tmp_path / "run/artifacts" / folder).iterdir()] == ["weights.safetensors"]
+
+
 def test_the_same_bug_again_and_again_stops_the_study(
     study_file: StudyFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Broken(Supervised):
-        def train(self, model: Any, data: Any, *, seed: int, report: Any) -> None:
+        def train(self, model: Any, data: Any, *, seed: int, report: Any, checkpoints: Any = None) -> None:
             raise ZeroDivisionError("always")
 
     monkeypatch.setitem(TRAINERS, "broken", Broken)

@@ -33,10 +33,10 @@ STATES = {"complete": TrialState.COMPLETE, "infeasible": TrialState.PRUNED, "fai
 class Moody(Supervised):
     """Refuses odd seeds."""
 
-    def train(self, model: Any, data: Any, *, seed: int, report: Any) -> None:
+    def train(self, model: Any, data: Any, *, seed: int, report: Any, checkpoints: Any = None) -> None:
         if seed % 2:
             raise ValueError(f"seed {seed} is odd")
-        super().train(model, data, seed=seed, report=report)
+        super().train(model, data, seed=seed, report=report, checkpoints=checkpoints)
 
 
 @pytest.fixture(scope="module")

@@ -91,7 +91,7 @@ def test_a_stopped_training_goes_on_to_the_same_weights(
     out = tmp_path / "out"
     frequent = (
         "import nas.training as t, functools, sys; from nas.cli import main; "
-        "t.Checkpoints = functools.partial(t.Checkpoints, seconds=0); main()"
+        "t.FolderCheckpoints = functools.partial(t.FolderCheckpoints, seconds=0); main()"
     )
     words = command(architecture, out, *options)
     process = subprocess.Popen(

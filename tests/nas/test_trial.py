@@ -43,7 +43,15 @@ class Raises:
     error: Exception
     epochs: int = 1
 
-    def train(self, model: nn.Module, data: TrainingData, *, seed: int, report: Callable[[Epoch], None]) -> None:
+    def train(
+        self,
+        model: nn.Module,
+        data: TrainingData,
+        *,
+        seed: int,
+        report: Callable[[Epoch], None],
+        checkpoints: Any = None,
+    ) -> None:
         raise self.error
 
 

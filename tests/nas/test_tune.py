@@ -38,8 +38,26 @@ TRAINER = '''
 import math, os, signal
 from dataclasses import dataclass, field
 
-from trainers import Epoch
+from trainers import Epoch, Supervised
 from trainers.supervised import trainer
+
+
+@trainer("cut_off")
+@dataclass(frozen=True)
+class CutOff(Supervised):
+    calls: str = ""
+
+    def train(self, model, data, *, seed, report, checkpoints=None):
+        def on_epoch(epoch):
+            with open(self.calls, "a+") as file:
+                file.seek(0)
+                first = not file.read()
+                file.write(f"{seed} {epoch.number}\\n")
+            report(epoch)
+            if first:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        super().train(model, data, seed=seed, report=on_epoch, checkpoints=checkpoints)
 
 
 @trainer("pretend")
@@ -49,7 +67,7 @@ class Pretend:
     epochs: int = 16
     trouble: dict[str, str] = field(default_factory=dict)  # by seed
 
-    def train(self, model, data, *, seed, report):
+    def train(self, model, data, *, seed, report, checkpoints=None):
         trouble = self.trouble.get(str(seed))
         if trouble == "nobody":
             os.setuid(65534)
@@ -118,7 +136,8 @@ def plugin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     path = tmp_path_factory.mktemp("plugin") / "pretend.py"
     path.write_text(TRAINER)
     yield path
-    TRAINERS.pop("pretend", None)
+    for name in ("pretend", "cut_off"):
+        TRAINERS.pop(name, None)
 
 
 @pytest.fixture
@@ -143,12 +162,12 @@ def pretend(plugin: Path, study_file: Callable[..., Path], tmp_path: Path) -> Ca
 
 def fit(study: TuneStudy, storage: Path, **options: Any) -> tune.ResultGrid:
     """One run of Tune, one trial at a time and with ASHA by the loss unless told otherwise."""
-    stop = options.pop("stop", None)
+    stop, failures = options.pop("stop", None), options.pop("failures", None)
     given = {"metric": "loss", "mode": "min", "num_samples": -1, "reuse_actors": True, "max_concurrent_trials": 1}
     given |= options
     if "scheduler" not in given:
         given["scheduler"] = ASHAScheduler(max_t=EPOCHS, grace_period=1, reduction_factor=2)
-    config = tune.RunConfig(storage_path=str(storage), verbose=0, stop=stop)
+    config = tune.RunConfig(storage_path=str(storage), verbose=0, stop=stop, failure_config=failures)
     search = tune.TuneConfig(search_alg=study.searcher, **given)
     return tune.Tuner(study.trainable, tune_config=search, run_config=config).fit()
 
@@ -228,6 +247,22 @@ def test_a_worker_that_dies_is_a_failed_trial_and_the_others_run(
     assert "error.txt" in (records[1].error or "")
     assert counts(list(records.values())) == {"complete": 4, "failed": 1}
     assert results.num_errors == 1
+
+
+def test_a_worker_that_is_lost_goes_on_where_its_training_was_saved(
+    own_ray: None, pretend: Callable[..., Path], study_file: Callable[..., Path], tmp_path: Path
+) -> None:
+    training = {"kind": "cut_off", "epochs": 3, "calls": str(tmp_path / "calls")}
+    path = pretend(trials=1, training=training, execution={"checkpoint_seconds": 1e-6})
+    with TuneStudy(path, out=tmp_path / "run") as study:
+        fit(study, tmp_path / "storage", scheduler=None, failures=tune.FailureConfig(max_failures=2))
+        [record] = study.history.records
+    [plain] = nas.search(path, out=tmp_path / "plain").records
+    assert replace(record, seconds={}) == replace(plain, seconds={})
+    epochs = [int(line.split()[1]) for line in (tmp_path / "calls").read_text().splitlines()]
+    assert epochs == [1, 1, 2, 3, 1, 2, 3]
+    for run in ("run", "plain"):
+        assert [file.name for file in (tmp_path / run / "artifacts/0").iterdir()] == ["weights.safetensors"]
 
 
 class AfterTwo(tune.Stopper):

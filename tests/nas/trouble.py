@@ -33,7 +33,15 @@ class Troubled(Supervised):
 
     kinds: int = 0
 
-    def train(self, model: nn.Module, data: TrainingData, *, seed: int, report: Callable[[Epoch], None]) -> None:
+    def train(
+        self,
+        model: nn.Module,
+        data: TrainingData,
+        *,
+        seed: int,
+        report: Callable[[Epoch], None],
+        checkpoints: Any = None,
+    ) -> None:
         kind = kind_of(seed, self.kinds) if self.kinds else "fine"
         if kind == "raise":
             raise ZeroDivisionError(f"seed {seed}")
@@ -51,7 +59,7 @@ class Troubled(Supervised):
         if kind == "objects":
             hoard: list[Any] = [bytes(10_000_000) for _ in range(300)]
             del hoard
-        super().train(model, data, seed=seed, report=report)
+        super().train(model, data, seed=seed, report=report, checkpoints=checkpoints)
         if kind == "nan":
             with torch.no_grad():
                 next(model.parameters()).fill_(torch.nan)

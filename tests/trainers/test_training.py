@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from trainers import PRESETS, Epoch, Samples, Supervised, TrainingData
-from trainers.checkpoints import Checkpoints
+from trainers.checkpoints import FolderCheckpoints
 from trainers.optimization import climb, descend, learning_rate
 from trainers.supervised import _Training, decoupled_loss
 
@@ -47,7 +47,7 @@ class StopError(Exception):
     """Ends a training, as a kill does."""
 
 
-class StoppingCheckpoints(Checkpoints):
+class StoppingCheckpoints(FolderCheckpoints):
     """Ends the training right after its ``kill``-th checkpoint."""
 
     kill = 0
@@ -94,7 +94,7 @@ def test_a_training_killed_at_any_step_ends_with_the_same_weights(tmp_path: Path
         torch.manual_seed(99)  # another process has another random state
         reports: list[Epoch] = []
         resumed = network(dropout=0.3)
-        checkpoints = Checkpoints(folder, {})
+        checkpoints = FolderCheckpoints(folder, {})
         trainer.train(resumed, data(), seed=5, report=reports.append, checkpoints=checkpoints)
         for (name, a), b in zip(whole.state_dict().items(), resumed.state_dict().values(), strict=True):
             assert torch.equal(a, b), (kill, name)
@@ -111,7 +111,7 @@ def test_the_caller_s_random_state_is_left_alone() -> None:
 
 
 def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(tmp_path: Path) -> None:
-    checkpoints = Checkpoints(tmp_path, {"epochs": 3})
+    checkpoints = FolderCheckpoints(tmp_path, {"epochs": 3})
     for step in (1, 2, 3):
         checkpoints.save(step, {"a": torch.tensor(step)})
     newest, older = checkpoints.files()
@@ -121,13 +121,13 @@ def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(tmp_path: Path) 
     assert found["a"] == 2
     assert str(newest) in checkpoints.notes[0]
     older.write_bytes(b"")
-    assert Checkpoints(tmp_path, {"epochs": 3}).load() is None
+    assert FolderCheckpoints(tmp_path, {"epochs": 3}).load() is None
 
 
 def test_a_checkpoint_of_another_training_is_refused(tmp_path: Path) -> None:
-    Checkpoints(tmp_path, {"epochs": 3, "seed": 1}).save(1, {"a": torch.zeros(1)})
+    FolderCheckpoints(tmp_path, {"epochs": 3, "seed": 1}).save(1, {"a": torch.zeros(1)})
     with pytest.raises(ValueError, match=r"belongs to another training: epochs was 3, now 4\. Use the settings"):
-        Checkpoints(tmp_path, {"epochs": 4, "seed": 1}).load()
+        FolderCheckpoints(tmp_path, {"epochs": 4, "seed": 1}).load()
 
 
 def test_a_training_set_that_does_not_fit_gives_the_same_weights(monkeypatch: pytest.MonkeyPatch) -> None:
