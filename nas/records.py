@@ -29,7 +29,7 @@ class TrialRecord:
         measured: name -> value in the objective's own unit and direction.
         settings: name -> how the value was measured.
         violations: name of a bound -> by what share it is exceeded (0.5: half as dear again).
-        seconds: wall time of each phase.
+        seconds: wall time of each phase, in the attempt that ended it.
         error: what went wrong, for failed trials.
         copied_from: number of the trial whose values a duplicate bears.
         micro_batches: parts into which each training batch was divided, gradients added up; 2 after a trial ran out of
