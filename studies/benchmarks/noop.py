@@ -1,15 +1,11 @@
 """A trainer and an objective that do nothing: what a trial costs besides its work."""
 
 import random
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from torch import nn
-
 from objectives.objective import Candidate, Direction, Needs, Scale, objective
-from trainers.data import TrainingData
-from trainers.supervised import Epoch, trainer
+from trainers.supervised import trainer
 
 
 @trainer("noop")
@@ -23,15 +19,7 @@ class NoTraining:
 
     epochs: int = 0
 
-    def train(
-        self,
-        model: nn.Module,
-        data: TrainingData,
-        *,
-        seed: int,
-        report: Callable[[Epoch], None],
-        checkpoints: Any = None,
-    ) -> None:
+    def train(self, model: Any, data: Any, *, seed: int, report: Any, checkpoints: Any = None) -> None:
         """Notes the seed, by which trials differ."""
         vars(model)["seed"] = seed
 

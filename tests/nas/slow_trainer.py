@@ -2,13 +2,10 @@
 
 import os
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from torch import nn
-
-from trainers import Epoch, Supervised, TrainingData
+from trainers import Epoch, Supervised
 from trainers.supervised import trainer
 
 
@@ -25,15 +22,7 @@ class Slow(Supervised):
     epoch_seconds: float = 0.0
     notes: str = os.devnull
 
-    def train(
-        self,
-        model: nn.Module,
-        data: TrainingData,
-        *,
-        seed: int,
-        report: Callable[[Epoch], None],
-        checkpoints: Any = None,
-    ) -> None:
+    def train(self, model: Any, data: Any, *, seed: int, report: Any, checkpoints: Any = None) -> None:
         with open(self.notes, "a") as notes:
             notes.write(f"{seed}\n")
         for number in range(1, self.epochs + 1):

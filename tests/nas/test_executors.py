@@ -5,13 +5,12 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from torch import nn
 
 from nas.executors import EXECUTORS, Executor, Report
 from nas.executors.inline import InlineExecutor
@@ -29,15 +28,7 @@ class KillsItsWorker:
 
     epochs: int = 1
 
-    def train(
-        self,
-        model: nn.Module,
-        data: TrainingData,
-        *,
-        seed: int,
-        report: Callable[[Epoch], None],
-        checkpoints: Any = None,
-    ) -> None:
+    def train(self, model: Any, data: Any, *, seed: int, report: Any, checkpoints: Any = None) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
@@ -118,15 +109,7 @@ class Hangs:
 
     epochs: int = 1
 
-    def train(
-        self,
-        model: nn.Module,
-        data: TrainingData,
-        *,
-        seed: int,
-        report: Callable[[Epoch], None],
-        checkpoints: Any = None,
-    ) -> None:
+    def train(self, model: Any, data: Any, *, seed: int, report: Any, checkpoints: Any = None) -> None:
         time.sleep(1000)
 
 
@@ -167,15 +150,7 @@ class CutOff(Supervised):
 
     notes: str = ""
 
-    def train(
-        self,
-        model: nn.Module,
-        data: TrainingData,
-        *,
-        seed: int,
-        report: Callable[[Epoch], None],
-        checkpoints: Any = None,
-    ) -> None:
+    def train(self, model: Any, data: Any, *, seed: int, report: Any, checkpoints: Any = None) -> None:
         def on_epoch(epoch: Epoch) -> None:
             report(epoch)
             if not self.notes:

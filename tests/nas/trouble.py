@@ -4,14 +4,12 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import nn
 
-from trainers import Epoch, Supervised, TrainingData
+from trainers import Supervised
 from trainers.supervised import trainer
 
 KINDS = ["fine", "raise", "exit", "hang", "nan", "disk", "memory", "objects", "tight", "fine", "kill"]
@@ -33,15 +31,7 @@ class Troubled(Supervised):
 
     kinds: int = 0
 
-    def train(
-        self,
-        model: nn.Module,
-        data: TrainingData,
-        *,
-        seed: int,
-        report: Callable[[Epoch], None],
-        checkpoints: Any = None,
-    ) -> None:
+    def train(self, model: Any, data: Any, *, seed: int, report: Any, checkpoints: Any = None) -> None:
         kind = kind_of(seed, self.kinds) if self.kinds else "fine"
         if kind == "raise":
             raise ZeroDivisionError(f"seed {seed}")
