@@ -19,6 +19,7 @@ def write_atomically(path: Path, content: bytes) -> None:
 
     Raises:
         StoppedError: if it cannot be written, for example because the disk is full.
+        TimeoutError: if an alarm rings meanwhile.
     """
     folder, name = os.path.split(path)
     temporary = os.path.join(folder, f".{name}.{os.getpid()}")
@@ -32,6 +33,8 @@ def write_atomically(path: Path, content: bytes) -> None:
     except OSError as error:
         with contextlib.suppress(OSError):
             os.unlink(temporary)
+        if error.errno is None:  # a trial's time is up, in the middle of saving it: not the disk's fault
+            raise
         raise StoppedError(f"{path} cannot be written ({error.strerror}). What was finished before is kept.") from None
 
 

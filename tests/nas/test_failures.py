@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 import nas
+from nas.artifacts import write_atomically
 from nas.history import read_events
 from nas.plugins import load_plugins, loaded
 from nas.records import TrialRecord
@@ -119,3 +120,13 @@ def test_a_trainer_that_cannot_divide_its_batches_is_tried_again_alone(
     again = [event["number"] for event in read_events(study.directory) if event["event"] == "attempt"]
     assert again == [0, 2]
     assert [seed for seed, later in pairwise(RUNNING) if seed == later] == [study.trial(n).seed for n in again]
+
+
+def test_an_alarm_while_a_trial_saves_itself_is_no_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def ring(file: int) -> None:
+        raise TimeoutError("time is up")
+
+    monkeypatch.setattr("nas.artifacts.os.fsync", ring)
+    with pytest.raises(TimeoutError, match="time is up"):
+        write_atomically(tmp_path / "file", b"content")
+    assert not list(tmp_path.iterdir())
