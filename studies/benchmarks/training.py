@@ -24,7 +24,7 @@ from torch.utils.data import DataLoader, Dataset
 from nas.problem import find_dataset, find_space
 from nas.settings import read_settings
 from objectives.accuracy import correct
-from searchspaces import SEARCH_SPACES, Architecture, Value, build
+from searchspaces import SEARCH_SPACES, Architecture, Shape, Value, build
 from searchspaces.separable import Separable
 from trainers import Supervised, TrainingData, training_data
 from trainers.supervised import _Training
@@ -142,14 +142,19 @@ class OurWay:
         training.end()
 
 
+def member(space: str, shape: Shape = (3, 32, 32), **picks: Value) -> Architecture:
+    """A network of a search space; what is not named stays at its first option."""
+    narrowed = SEARCH_SPACES[space](shape, 10).narrow(picks)
+    return narrowed.decode(narrowed.first)
+
+
 def epoch_networks(data: TrainingData) -> Iterator[Architecture]:
     """The quickstart's space: its first network, and a pyramid of four blocks; and a ConvMixer."""
     settings = read_settings(Path(__file__).parents[1] / "quickstart.toml")
     space = find_space(settings, data.input, len(data.classes))
     yield space.decode(space.first)
     yield space.decode({**space.first, "layout": "pyramid", "depth": 4})
-    narrowed = SEARCH_SPACES["convmixer"](data.input, len(data.classes)).narrow({"dim": 32, "depth": 4, "patch": 2})
-    yield narrowed.decode(narrowed.first)
+    yield member("convmixer", data.input, dim=32, depth=4, patch=2)
 
 
 def epochs(images: int, number: int) -> None:
@@ -216,27 +221,20 @@ def separable(repeats: int) -> None:
     print("\nSeparable convolution with frozen filters, d = 9, forward and backward")
     print(f"layer 32 -> 32, 16x16, batch 64: {times['unfused']:.1f} / {times['fused']:.1f} ms = {ratio:.1f} (goal: 5)")
     for layout, goal in (("resnet20", ", goal: 2.5"), ("resnet18", "")):
-        space = SEARCH_SPACES["resnet"]((3, 32, 32), 10)
-        wanted = {"layout": layout, "multiplier": 9, "width": 0.25 if layout == "resnet18" else 1.0, "freeze": "chans"}
-        space = space.narrow(wanted)
-        architecture = space.decode(space.first)
+        width = 0.25 if layout == "resnet18" else 1.0
+        architecture = member("resnet", layout=layout, multiplier=9, width=width, freeze="chans")
         x_, y_ = torch.rand(32, 3, 32, 32), torch.randint(10, (32,))
         works = {n: step_of(build(architecture, fused=n == "fused"), x_, y_, fast=True) for n in ("unfused", "fused")}
         times = taking_turns(max(2, repeats // 3), works)
         ratio = times["unfused"] / times["fused"]
         print(
-            f"step of {layout} (width {wanted['width']:g}), batch 32: "
+            f"step of {layout} (width {width:g}), batch 32: "
             f"{times['unfused']:.0f} / {times['fused']:.0f} ms = {ratio:.1f}{goal}"
         )
 
 
 def networks() -> Iterator[tuple[str, Architecture]]:
     """One small network of each paper, for 3x32x32 images (ASM-RH: 1x64x64 spectrograms)."""
-
-    def member(space: str, shape: tuple[int, int, int] = (3, 32, 32), **picks: Value) -> Architecture:
-        narrowed = SEARCH_SPACES[space](shape, 10).narrow(picks)
-        return narrowed.decode(narrowed.first)
-
     wide: dict[str, Value] = {"omega": 2**18, "sw.omega": 2**12, "tokens": 64, "gamma": 2.0, "depth": 4}
     yield "ConvMixer", member("convmixer", dim=64, depth=4, patch=2, kernel=5)
     yield "SpaRTAN", member("spartan", stem_stride=2, stages=3, branches="hl")

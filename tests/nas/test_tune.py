@@ -250,7 +250,7 @@ def test_a_worker_that_dies_is_a_failed_trial_and_the_others_run(
 
 
 def test_a_worker_that_is_lost_goes_on_where_its_training_was_saved(
-    own_ray: None, pretend: Callable[..., Path], study_file: Callable[..., Path], tmp_path: Path
+    own_ray: None, pretend: Callable[..., Path], tmp_path: Path
 ) -> None:
     training = {"kind": "cut_off", "epochs": 3, "calls": str(tmp_path / "calls")}
     path = pretend(trials=1, training=training, execution={"checkpoint_seconds": 1e-6})
