@@ -5,7 +5,7 @@ trainings that still run stand.
 import contextlib
 import os
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from nas.errors import StoppedError
@@ -21,15 +21,40 @@ def write_atomically(path: Path, content: bytes) -> None:
         StoppedError: if it cannot be written, for example because the disk is full.
         TimeoutError: if an alarm rings meanwhile.
     """
+    put_in_place(write_beside(path, content), path)
+
+
+def write_beside(path: Path, content: bytes) -> str:
+    """Writes what is to become a file, under a hidden name of this process in its folder, and returns that name.
+
+    Raises:
+        StoppedError, TimeoutError: as `write_atomically`.
+    """
     folder, name = os.path.split(path)
     temporary = os.path.join(folder, f".{name}.{os.getpid()}")
-    try:
+    with _or_stop(path, temporary):
         os.makedirs(folder or ".", exist_ok=True)
         with open(temporary, "wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
+    return temporary
+
+
+def put_in_place(temporary: str, path: Path) -> None:
+    """Makes what `write_beside` wrote the file.
+
+    Raises:
+        StoppedError, TimeoutError: as `write_atomically`.
+    """
+    with _or_stop(path, temporary):
         os.replace(temporary, path)
+
+
+@contextlib.contextmanager
+def _or_stop(path: Path, temporary: str) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         with contextlib.suppress(OSError):
             os.unlink(temporary)
@@ -87,15 +112,23 @@ class Artifacts:
             self.sizes[int(path.parent.name)] = path.stat().st_size
         self.bytes = sum(self.sizes.values())
 
-    def keep(self, number: int, weights: bytes) -> None:
-        """Writes the weights of a trial.
+    def sweep(self) -> None:
+        """Deletes what processes that were killed had not finished to write."""
+        for path in self.directory.glob("artifacts/*/.*"):
+            with contextlib.suppress(OSError):
+                path.unlink()
+
+    def keep(self, number: int, weights: bytes | str) -> None:
+        """Writes the weights of a trial; a name is that of `write_beside`.
 
         Raises:
             StoppedError: if they cannot be written.
         """
-        write_atomically(weights_path(self.directory, number), weights)
-        self.bytes += len(weights) - self.sizes.get(number, 0)
-        self.sizes[number] = len(weights)
+        path = weights_path(self.directory, number)
+        put_in_place(write_beside(path, weights) if isinstance(weights, bytes) else weights, path)
+        size = path.stat().st_size
+        self.bytes += size - self.sizes.get(number, 0)
+        self.sizes[number] = size
 
     def trim(self, front: Iterable[int]) -> None:
         """Deletes weights of trials that are not on the front, oldest first, until all fit into the limit."""

@@ -86,6 +86,7 @@ class Driver:
         self.executor = executor
         for number in self.saved - {event["number"] for event in self.history.unfinished()}:
             self._forget(number)
+        self.artifacts.sweep()
         self._trim()
         self._show()
         try:
@@ -204,8 +205,9 @@ class Driver:
         return True
 
     def _end(self, outcome: TrialOutcome) -> None:
-        if outcome.weights is not None:
-            self.artifacts.keep(outcome.record.number, outcome.weights)
+        weights = outcome.written or outcome.weights
+        if weights is not None:
+            self.artifacts.keep(outcome.record.number, weights)
         self.ledger.book(outcome.record)
         self._forget(outcome.record.number)
         self._trim()

@@ -20,6 +20,7 @@ from typing import Any, Self
 from nas.errors import StoppedError, WrongInputError
 from nas.records import SCHEMA, TrialRecord, refusal
 
+ENCODER = json.JSONEncoder(separators=(",", ":"))
 TRIALS, EVENTS, LOCK = "trials.jsonl", "events.jsonl", "lock"
 
 
@@ -142,7 +143,7 @@ class History:
         self.events.append(event)
 
     def _append(self, name: str, content: dict[str, Any]) -> None:
-        line = (json.dumps(content, separators=(",", ":")) + "\n").encode()
+        line = (ENCODER.encode(content) + "\n").encode()
         length = os.fstat(self._files[name]).st_size
         try:
             view = memoryview(line)

@@ -93,11 +93,13 @@ class TrialOutcome:
     """A record and, for a complete trial, its weights as the bytes of a safetensors file.
 
     Args:
+        written: name of the file, beside its place, to which a worker has written the weights instead.
         machine_lost: the trial did not end by its own doing: the machine that it ran on was lost.
     """
 
     record: TrialRecord
     weights: bytes | None = None
+    written: str | None = None
     machine_lost: bool = False
 
 

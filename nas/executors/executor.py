@@ -5,6 +5,7 @@ import socket
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
 
@@ -36,7 +37,13 @@ class Report:
 
 
 class Listener(Protocol):
-    """Who hears of what goes on in an executor."""
+    """Who hears of what goes on in an executor.
+
+    Attributes:
+        directory: of the study; what a worker on this machine writes there need not travel.
+    """
+
+    directory: Path
 
     def report(self, report: Report) -> None:
         """A trial has started, ended an epoch, or just lives."""

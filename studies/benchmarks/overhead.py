@@ -7,10 +7,10 @@ is a process of its own; contestants take turns; figures are medians. Needs Ray 
 
 CPU is that of the driver process with all its threads, from the first proposal to the last trial's end: imports, data,
 the start of Ray and its end are left out, workers and Ray's other processes too. Ours is the whole engine: it prices
-every candidate, checks for duplicates, logs with fsync, writes a line and keeps the weights of every trial, which the
-others do not have. Its trials build a network, the others' nothing; inline, that CPU time is the driver's, and is taken
-off. Wall times contain it. Random picks ours draws itself; a sampler of Optuna adds its ask and tell, for random picks
-what "Optuna, in memory" takes, two to three times that amid other work.
+every candidate, checks for duplicates, logs with fsync, writes a line and keeps the weights of every trial (on Ray its
+workers write them), which the others do not have. Its trials build a network, the others' nothing; inline, that CPU
+time is the driver's, and is taken off. Wall times contain it. Random picks ours draws itself; a sampler of Optuna adds
+its ask and tell, for random picks what "Optuna, in memory" takes, two to three times that amid other work.
 """
 
 import argparse

@@ -173,7 +173,10 @@ class WatchedStudy:
         records = read_trials(self.run)
         assert sorted(record.number for record in records) == list(range(len(records)))
         assert Counter(record.status for record in records if record.status != "duplicate") == {"complete": self.trials}
-        assert len({record.key for record in records if record.status == "complete"}) == self.trials
+        complete = [record for record in records if record.status == "complete"]
+        assert len({record.key for record in complete}) == self.trials
+        weights = {int(path.parent.name) for path in self.run.glob("artifacts/*/weights.safetensors")}
+        assert weights == {record.number for record in complete}
 
     def end(self) -> None:
         """Stops what runs."""

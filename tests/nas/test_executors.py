@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shutil
 import signal
 import threading
 import time
@@ -33,9 +34,14 @@ class KillsItsWorker:
 
 
 class Ear:
-    """Hears what goes on."""
+    """Hears what goes on.
 
-    def __init__(self) -> None:
+    Args:
+        directory: of the study; weights travel where there is none.
+    """
+
+    def __init__(self, directory: Path = Path("nowhere")) -> None:
+        self.directory = directory
         self.reports: list[Report] = []
         self.messages: list[str] = []
         self.saved: list[bytes] = []
@@ -58,6 +64,11 @@ def outcome(executor: Executor) -> TrialOutcome:
     return found
 
 
+def weights(found: TrialOutcome) -> bytes | None:
+    """The weights of a trial, wherever they are."""
+    return found.weights if found.written is None else Path(found.written).read_bytes()
+
+
 def plan(data: TrainingData, number: int, trainer: Any = Supervised(epochs=1)) -> TrialPlan:  # noqa: B008 (frozen)
     space = SEARCH_SPACES["convmixer"](data.input, 10)
     picks = space.first
@@ -71,10 +82,15 @@ def data() -> TrainingData:
     return training_data(DATASETS["digits"](), limit=100, validation=0.2, seed=0)
 
 
+@pytest.fixture(scope="module")
+def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("study")
+
+
 @pytest.fixture(scope="module", params=sorted(EXECUTORS))
-def executor(request: pytest.FixtureRequest, data: TrainingData) -> Iterator[Executor]:
+def executor(request: pytest.FixtureRequest, data: TrainingData, directory: Path) -> Iterator[Executor]:
     workers = 1 if request.param == "inline" else 2
-    with EXECUTORS[request.param](data, ExecutionSettings(workers=workers), Ear()) as opened:
+    with EXECUTORS[request.param](data, ExecutionSettings(workers=workers), Ear(directory)) as opened:
         yield opened
 
 
@@ -83,14 +99,32 @@ def test_every_submitted_plan_gives_one_outcome(executor: Executor, data: Traini
         executor.submit(plan(data, number))
     outcomes = [outcome(executor) for _ in range(executor.slots)]
     assert {o.record.number for o in outcomes} == set(range(executor.slots))
-    assert all(o.record.status == "complete" and o.weights for o in outcomes), [o.record.error for o in outcomes]
+    assert all(o.record.status == "complete" and weights(o) for o in outcomes), [o.record.error for o in outcomes]
 
 
 def test_outcomes_do_not_depend_on_the_executor(executor: Executor, data: TrainingData) -> None:
     executor.submit(plan(data, 7))
     with InlineExecutor(data, ExecutionSettings(), Ear()) as reference:
         reference.submit(plan(data, 7))
-        assert outcome(executor).weights == outcome(reference).weights
+        assert weights(outcome(executor)) == outcome(reference).weights
+
+
+def test_weights_travel_only_where_a_worker_cannot_write_them(
+    executor: Executor, data: TrainingData, directory: Path
+) -> None:
+    if not isinstance(executor, RayExecutor):
+        pytest.skip("inline, nothing travels")
+    place = directory / "artifacts/8"
+    executor.submit(plan(data, 8))
+    found = outcome(executor)
+    assert found.weights is None
+    assert [str(path) for path in place.iterdir()] == [found.written]
+    shutil.rmtree(place)
+    place.write_text("in the way")
+    executor.submit(plan(data, 8))
+    found = outcome(executor)
+    assert found.weights
+    assert found.written is None
 
 
 def test_a_worker_that_dies_is_a_failed_outcome_and_the_next_trial_runs(data: TrainingData, executor: Executor) -> None:
@@ -174,6 +208,7 @@ def test_a_training_that_was_lost_goes_on_where_it_was_saved(
     executor.listener = ear = Ear()
     executor.submit(plan(data, 7, CutOff(epochs=4)))
     whole = outcome(executor)
+    trained = weights(whole)
     assert not ear.saved
     lost = replace(plan(data, 7, CutOff(epochs=4, notes=str(tmp_path / "notes"))), checkpoint_seconds=1e-6)
     executor.submit(lost)
@@ -181,7 +216,7 @@ def test_a_training_that_was_lost_goes_on_where_it_was_saved(
         assert outcome(executor).record.failure == "worker_lost"
     executor.submit(replace(lost, attempt=2, checkpoint=ear.saved[-1]))
     found = outcome(executor)
-    assert (found.weights, found.record.measured) == (whole.weights, whole.record.measured)
+    assert (weights(found), found.record.measured) == (trained, whole.record.measured)
     assert (tmp_path / "notes").read_text() == "1 2 2 3 4 "  # the last step of the second was saved before its end
     executor.submit(replace(lost, checkpoint=ear.saved[-1][:-1]))  # one that is damaged is of no use, and no harm
-    assert outcome(executor).weights == whole.weights
+    assert weights(outcome(executor)) == trained
