@@ -117,8 +117,8 @@ class RayExecutor:
         self.fits = any(all(node.get(name, 0) >= amount for name, amount in self.share.items()) for node in there)
         if self.fits or not fitted:
             return
-        wanted = ", ".join(f"{amount:g} {name}" for name, amount in self.share.items() if amount)
-        held = "; ".join(", ".join(f"{node.get(name, 0):g} {name}" for name in self.share) for node in there)
+        wanted = ", ".join(_amount(name, share) for name, share in self.share.items() if share)
+        held = "; ".join(", ".join(_amount(name, node.get(name, 0)) for name in self.share) for node in there)
         message = f"no machine can hold a trial, which asks for {wanted}; there is {held}"
         if self.may_grow:
             self.listener.say(f"{message}. Waiting for the cluster to grow.")
@@ -228,6 +228,10 @@ NODE_ERRORS = (ray.exceptions.NodeDiedError, ray.exceptions.LocalRayletDiedError
 
 def _nodes() -> list[dict[str, Any]]:
     return [node for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
+
+
+def _amount(name: str, amount: float) -> str:
+    return f"{round(amount / 1e9, 2):g} GB memory" if name == "memory" else f"{amount:g} {name}"
 
 
 def kill(pid: int) -> None:

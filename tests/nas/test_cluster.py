@@ -376,9 +376,10 @@ def test_a_cluster_that_cannot_hold_a_trial_is_waited_for_whenever_that_is_so(
 
 def test_a_private_ray_that_cannot_hold_a_trial_is_refused_at_once(watched: Callable[..., WatchedStudy]) -> None:
     study = watched(trials=4)
-    study.search("--workers", 2, "--set", "execution.gpus_per_trial=64", "--set", "execution.device=cpu")
+    asked = ("execution.gpus_per_trial=64", "execution.device=cpu", "execution.memory_gb_per_trial=5000")
+    study.search("--workers", 2, *(word for setting in asked for word in ("--set", setting)))
     assert study.process.wait(timeout=PATIENCE) == 2
-    assert "execution: no machine can hold a trial, which asks for 1 CPU, 64 GPU; there is 2 CPU, " in study.output
+    assert "no machine can hold a trial, which asks for 1 CPU, 64 GPU, 5000 GB memory; there is 2 CPU, " in study.output
     assert "Lower cpus_per_trial, gpus_per_trial or memory_gb_per_trial, or join a cluster." in study.output
     assert not study.notes("begin")
 
