@@ -86,6 +86,14 @@ def mlp_cost(
     return up + elementwise(units, kept=kept) + down + Cost(buffer_bytes=indices)
 
 
+def _channels_last(x: Tensor) -> bool:
+    """Whether the channels of a position lie side by side; then a permutation reads and writes them as they lie.
+
+    To bring them in order first costs as much as the permutation. (`is_contiguous` cannot say it under `torch.vmap`.)
+    """
+    return x.stride(1) == 1 and x.shape[1] > 1
+
+
 class PermutedMLP(nn.Module):
     """Permuted-Kronecker MLP ``(B, C, H, W) -> (B, C, H, W)``.
 
@@ -134,7 +142,12 @@ class PermutedMLP(nn.Module):
     def arrange(self, x: Tensor) -> Tensor:
         """J1: ``(B, C, H, W)`` to the blocks ``(B, n1, n2)``."""
         if self.random:
-            x = x.flatten(1).index_select(1, self.before)
+            order = self.before
+            if _channels_last(x):
+                x = x.permute(0, 2, 3, 1)
+                places = torch.arange(len(order), device=x.device).view(-1, x.shape[-1]).T.flatten()
+                order = places.index_select(0, order)
+            x = x.flatten(1).index_select(1, order)
         else:
             x = x.reshape(-1, *self.sizes).permute(0, *(axis + 1 for axis in self.order))
         return x.reshape(x.shape[0], -1, self.length)
@@ -142,7 +155,11 @@ class PermutedMLP(nn.Module):
     def restore(self, rows: Tensor, like: Tensor) -> Tensor:
         """J2: the blocks ``(B, n1, n2)`` to the shape of ``like``."""
         if self.random:
-            return rows.flatten(1).index_select(1, self.after).view(like.shape)
+            batch, channels, height, width = like.shape
+            if not _channels_last(like):
+                return rows.flatten(1).index_select(1, self.after).view(like.shape)
+            order = self.after.view(channels, -1).T.flatten()
+            return rows.flatten(1).index_select(1, order).view(batch, height, width, channels).permute(0, 3, 1, 2)
         table = rows.view(-1, *(self.sizes[axis] for axis in self.order))
         inverse = (self.order.index(axis) + 1 for axis in range(len(self.order)))
         return table.permute(0, *inverse).reshape(like.shape)

@@ -133,6 +133,20 @@ def test_token_and_channel_mlps_are_permuted_kronecker_layers(
 
 
 @every_grid
+@every_permutation
+def test_the_layout_in_memory_makes_no_difference(shape: tuple[int, int, int], permutation: Permutation) -> None:
+    mixer, x = lively(TokenMLP(2.0, permutation=permutation).build(shape)), random(2, *shape)
+    last = x.contiguous(memory_format=torch.channels_last)
+    assert torch.equal(mixer.mlp.arrange(last), mixer.mlp.arrange(x))
+    close(mixer(last), mixer(x))
+    close(torch.vmap(mixer)(torch.stack([last, last])), mixer(x).expand(2, *x.shape))
+    gradients = [
+        torch.autograd.grad(mixer(y).square().sum(), y)[0] for y in (x.requires_grad_(), last.requires_grad_())
+    ]
+    close(*gradients)
+
+
+@every_grid
 def test_i13_channel_mixing_is_conjugated_by_the_commutation(shape: tuple[int, int, int]) -> None:
     channels, tokens = shape[0], shape[1] * shape[2]
     mlp = lively(ChannelMLP().build(shape)).mlp
