@@ -94,6 +94,13 @@ def _channels_last(x: Tensor) -> bool:
     return x.stride(1) == 1 and x.shape[1] > 1
 
 
+def _follow(layer: "PermutedMLP", *loaded: object) -> None:
+    """Works out what the random permutations of a layer are where channels lie side by side."""
+    places = torch.arange(len(layer.before), device=layer.before.device).view(-1, layer.channels).T.flatten()
+    layer.register_buffer("before_last", places.index_select(0, layer.before), persistent=False)
+    layer.register_buffer("after_last", layer.after.view(layer.channels, -1).T.flatten(), persistent=False)
+
+
 class PermutedMLP(nn.Module):
     """Permuted-Kronecker MLP ``(B, C, H, W) -> (B, C, H, W)``.
 
@@ -107,6 +114,8 @@ class PermutedMLP(nn.Module):
 
     before: Tensor
     after: Tensor
+    before_last: Tensor
+    after_last: Tensor
 
     def __init__(
         self,
@@ -127,6 +136,9 @@ class PermutedMLP(nn.Module):
             before, after = draw(permutation, shape[0] * shape[1] * shape[2])
             self.register_buffer("before", before)
             self.register_buffer("after", after)
+            self.channels = shape[0]
+            _follow(self)
+            self.register_load_state_dict_post_hook(_follow)  # type: ignore[no-untyped-call]
         self.up, self.down = nn.Linear(length, hidden), nn.Linear(hidden, length)
         self.activation = ACTIVATIONS[activation]()
         for layer in (self.up, self.down):
@@ -142,12 +154,10 @@ class PermutedMLP(nn.Module):
     def arrange(self, x: Tensor) -> Tensor:
         """J1: ``(B, C, H, W)`` to the blocks ``(B, n1, n2)``."""
         if self.random:
-            order = self.before
             if _channels_last(x):
-                x = x.permute(0, 2, 3, 1)
-                places = torch.arange(len(order), device=x.device).view(-1, x.shape[-1]).T.flatten()
-                order = places.index_select(0, order)
-            x = x.flatten(1).index_select(1, order)
+                x = x.permute(0, 2, 3, 1).flatten(1).index_select(1, self.before_last)
+            else:
+                x = x.flatten(1).index_select(1, self.before)
         else:
             x = x.reshape(-1, *self.sizes).permute(0, *(axis + 1 for axis in self.order))
         return x.reshape(x.shape[0], -1, self.length)
@@ -158,8 +168,8 @@ class PermutedMLP(nn.Module):
             batch, channels, height, width = like.shape
             if not _channels_last(like):
                 return rows.flatten(1).index_select(1, self.after).view(like.shape)
-            order = self.after.view(channels, -1).T.flatten()
-            return rows.flatten(1).index_select(1, order).view(batch, height, width, channels).permute(0, 3, 1, 2)
+            table = rows.flatten(1).index_select(1, self.after_last)
+            return table.view(batch, height, width, channels).permute(0, 3, 1, 2)
         table = rows.view(-1, *(self.sizes[axis] for axis in self.order))
         inverse = (self.order.index(axis) + 1 for axis in range(len(self.order)))
         return table.permute(0, *inverse).reshape(like.shape)

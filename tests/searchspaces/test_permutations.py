@@ -135,7 +135,10 @@ def test_token_and_channel_mlps_are_permuted_kronecker_layers(
 @every_grid
 @every_permutation
 def test_the_layout_in_memory_makes_no_difference(shape: tuple[int, int, int], permutation: Permutation) -> None:
-    mixer, x = lively(TokenMLP(2.0, permutation=permutation).build(shape)), random(2, *shape)
+    spec = TokenMLP(2.0, permutation=permutation)
+    other, mixer, x = lively(spec.build(shape)), lively(spec.build(shape)), random(2, *shape)
+    mixer.load_state_dict(other.state_dict())
+    assert torch.equal(mixer(x), other(x))
     last = x.contiguous(memory_format=torch.channels_last)
     assert torch.equal(mixer.mlp.arrange(last), mixer.mlp.arrange(x))
     close(mixer(last), mixer(x))
