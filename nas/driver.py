@@ -84,9 +84,9 @@ class Driver:
             KeyboardInterrupt: if it was interrupted by its user.
         """
         self.executor = executor
+        self.artifacts.sweep()
         for number in self.saved - {event["number"] for event in self.history.unfinished()}:
             self._forget(number)
-        self.artifacts.sweep()
         self._trim()
         self._show()
         try:

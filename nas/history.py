@@ -20,7 +20,6 @@ from typing import Any, Self
 from nas.errors import StoppedError, WrongInputError
 from nas.records import SCHEMA, TrialRecord, refusal
 
-ENCODER = json.JSONEncoder(separators=(",", ":"))
 TRIALS, EVENTS, LOCK = "trials.jsonl", "events.jsonl", "lock"
 
 
@@ -143,7 +142,7 @@ class History:
         self.events.append(event)
 
     def _append(self, name: str, content: dict[str, Any]) -> None:
-        line = (ENCODER.encode(content) + "\n").encode()
+        line = (json.dumps(content, separators=(",", ":")) + "\n").encode()
         length = os.fstat(self._files[name]).st_size
         try:
             view = memoryview(line)

@@ -67,7 +67,6 @@ def _no_needless_collections() -> Iterator[None]:
 
     To look through them for cycles takes a sixth of a second, as often as a study's records have grown by so much.
     """
-    gc.collect()
     gc.freeze()
     try:
         yield

@@ -198,10 +198,6 @@ def _reference(name: str, objective: Objective, settings: Settings, probe: "Prob
     return float(value)
 
 
-NO_MODEL: nn.Module = nn.Identity()
-"""What a candidate holds whose costs are known in closed form; to make one for each takes as long as to decode it."""
-
-
 @dataclass(frozen=True)
 class Probe:
     """Costs of candidates, from shapes on the meta device: nothing is allocated or trained."""
@@ -219,7 +215,7 @@ class Probe:
         """Value and settings of every cost of an architecture, by name."""
         if not self.costs:
             return {}, {}
-        model = NO_MODEL
+        model: nn.Module = nn.Identity()
         if not all(isinstance(objective, Count) for objective in self.costs.values()):
             with torch.device("meta"):  # somebody's own objective of shapes may look at the module itself
                 model = build(architecture)

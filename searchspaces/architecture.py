@@ -196,8 +196,6 @@ class Architecture:
 
     def canonical(self) -> Architecture:
         """The same network in its simplest writing: canonical nodes, equal neighbouring stages merged."""
-        if "is_canonical" in vars(self):
-            return self
         stages: list[Stage] = []
         for stage in self.stages:
             block = _canonical(stage.block)
@@ -206,9 +204,7 @@ class Architecture:
             else:
                 stages.append(Stage(block, stage.depth, stage.downsample and _canonical(stage.downsample)))
         stem, head = _canonical(self.stem), _canonical(self.head)
-        simplest = Architecture(self.input, self.classes, stem, tuple(stages), head)
-        vars(simplest)["is_canonical"] = True
-        return simplest
+        return Architecture(self.input, self.classes, stem, tuple(stages), head)
 
     def label(self) -> str:
         """The network in one line: stem, then the stages with their depths."""

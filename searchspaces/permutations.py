@@ -94,8 +94,8 @@ def _channels_last(x: Tensor) -> bool:
     return x.stride(1) == 1 and x.shape[1] > 1
 
 
-def _follow(layer: "PermutedMLP", *loaded: object) -> None:
-    """Works out what the random permutations of a layer are where channels lie side by side."""
+def _derive_channels_last(layer: "PermutedMLP", *loaded: object) -> None:
+    """Works out what the random permutations of a layer are where channels lie side by side; checkpoints lack it."""
     places = torch.arange(len(layer.before), device=layer.before.device).view(-1, layer.channels).T.flatten()
     layer.register_buffer("before_last", places.index_select(0, layer.before), persistent=False)
     layer.register_buffer("after_last", layer.after.view(layer.channels, -1).T.flatten(), persistent=False)
@@ -137,8 +137,8 @@ class PermutedMLP(nn.Module):
             self.register_buffer("before", before)
             self.register_buffer("after", after)
             self.channels = shape[0]
-            _follow(self)
-            self.register_load_state_dict_post_hook(_follow)  # type: ignore[no-untyped-call]
+            _derive_channels_last(self)
+            self.register_load_state_dict_post_hook(_derive_channels_last)  # type: ignore[no-untyped-call]
         self.up, self.down = nn.Linear(length, hidden), nn.Linear(hidden, length)
         self.activation = ACTIVATIONS[activation]()
         for layer in (self.up, self.down):
@@ -165,11 +165,10 @@ class PermutedMLP(nn.Module):
     def restore(self, rows: Tensor, like: Tensor) -> Tensor:
         """J2: the blocks ``(B, n1, n2)`` to the shape of ``like``."""
         if self.random:
-            batch, channels, height, width = like.shape
-            if not _channels_last(like):
-                return rows.flatten(1).index_select(1, self.after).view(like.shape)
-            table = rows.flatten(1).index_select(1, self.after_last)
-            return table.view(batch, height, width, channels).permute(0, 3, 1, 2)
+            if _channels_last(like):
+                last = like.permute(0, 2, 3, 1).shape
+                return rows.flatten(1).index_select(1, self.after_last).view(last).permute(0, 3, 1, 2)
+            return rows.flatten(1).index_select(1, self.after).view(like.shape)
         table = rows.view(-1, *(self.sizes[axis] for axis in self.order))
         inverse = (self.order.index(axis) + 1 for axis in range(len(self.order)))
         return table.permute(0, *inverse).reshape(like.shape)

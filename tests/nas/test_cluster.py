@@ -379,7 +379,8 @@ def test_a_private_ray_that_cannot_hold_a_trial_is_refused_at_once(watched: Call
     asked = ("execution.gpus_per_trial=64", "execution.device=cpu", "execution.memory_gb_per_trial=5000")
     study.search("--workers", 2, *(word for setting in asked for word in ("--set", setting)))
     assert study.process.wait(timeout=PATIENCE) == 2
-    assert "no machine can hold a trial, which asks for 1 CPU, 64 GPU, 5000 GB memory; there is 2 CPU, " in study.output
+    refusal = "execution: no machine can hold a trial, which asks for 1 CPU, 64 GPU, 5000 GB memory; there is 2 CPU, "
+    assert refusal in study.output
     assert "Lower cpus_per_trial, gpus_per_trial or memory_gb_per_trial, or join a cluster." in study.output
     assert not study.notes("begin")
 
