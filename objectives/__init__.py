@@ -3,7 +3,7 @@
 Knows nothing of search spaces, of training or of the search: it measures any ``nn.Module`` on tensors.
 """
 
-from objectives import accuracy, costs, robust_accuracy
-from objectives.objective import OBJECTIVES, Candidate, Objective, cost
+from objectives import accuracy, attacks, costs, robust_accuracy
+from objectives.objective import OBJECTIVES, Candidate, Objective, to_minimise
 
-__all__ = ["OBJECTIVES", "Candidate", "Objective", "accuracy", "cost", "costs", "robust_accuracy"]
+__all__ = ["OBJECTIVES", "Candidate", "Objective", "accuracy", "attacks", "costs", "robust_accuracy", "to_minimise"]

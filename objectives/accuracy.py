@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from objectives.objective import Candidate, Direction, Images, Needs, Scale, objective
+from objectives.objective import Candidate, Direction, Images, Needs, Objective, Scale, objective
 
 BATCH = 500
 """Images in one forward pass while measuring."""
@@ -14,7 +14,7 @@ BATCH = 500
 
 @objective("accuracy")
 @dataclass(frozen=True)
-class Accuracy:
+class Accuracy(Objective):
     """Top-1 accuracy, a fraction in [0, 1]."""
 
     direction: ClassVar[Direction] = "maximize"
@@ -31,7 +31,7 @@ class Accuracy:
 
 @torch.no_grad()
 def correct(model: nn.Module, images: Images, labels: Tensor) -> Tensor:
-    """(N,) booleans: whether the model, in eval mode, gives each image its label.
+    """(N,) booleans: whether the model, in eval mode, predicts the label of each image.
 
     Raises:
         FloatingPointError: if the model's logits are not finite.

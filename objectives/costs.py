@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from objectives.objective import Candidate, Direction, Needs, Scale, objective
+from objectives.objective import Candidate, Direction, Needs, Objective, Scale, objective
 
 
 @dataclass(frozen=True)
-class Count:
+class Count(Objective):
     """A positive number to be kept small, compared by its logarithm."""
 
     field: ClassVar[str]

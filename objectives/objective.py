@@ -1,14 +1,15 @@
 """The objective contract: what a candidate is worth or costs, in its own unit and direction.
 
-An objective is a frozen dataclass in one file: its settings are its fields, ``measure`` gives the value. It says the
-cheapest state in which it can be measured, so that costs and bounds are known before anything is trained.
+An objective is a frozen dataclass in one file: its settings are its fields, ``measure`` returns the value. It states
+the cheapest state in which it can be measured, so that costs and bounds are known before anything is trained.
 """
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, ClassVar, Literal, Protocol, TypeVar
+from typing import Any, ClassVar, Literal, Protocol, Self, TypeVar, get_args
 
 from torch import Tensor, nn
 
@@ -20,7 +21,7 @@ Scale = Literal["fraction", "count"]
 
 
 class Images(Protocol):
-    """Images (N, C, H, W) of which slices are taken: a tensor, or what reads them from files when they are needed."""
+    """Images (N, C, H, W) that are read slice by slice: a tensor, or something that reads them from files."""
 
     def __len__(self) -> int: ...
 
@@ -63,7 +64,17 @@ class Candidate:
         return self.images, self.labels
 
 
-class Objective(Protocol):
+class DataTraits(Protocol):
+    """What an objective may want to know of the data that it measures on."""
+
+    @property
+    def epsilon(self) -> str:
+        """Radius of the default attack, in pixel units 0..1, as a quotient such as ``8/255``."""
+        ...
+
+
+@dataclass(frozen=True)
+class Objective(ABC):
     """One number about a candidate; implementations are frozen dataclasses whose fields are the settings."""
 
     direction: ClassVar[Direction]
@@ -71,36 +82,62 @@ class Objective(Protocol):
     scale: ClassVar[Scale]
     """``fraction``: a value in [0, 1]; ``count``: a positive number that is compared by its logarithm."""
 
+    @abstractmethod
     def measure(self, candidate: Candidate) -> float:
         """The value, in the objective's own unit and direction."""
-        ...
 
     def settings(self, candidate: Candidate) -> dict[str, Any]:
-        """How the value was measured: all that another person needs to measure the same."""
-        ...
+        """How the value was measured: all that another person needs to measure the same, as JSON."""
+        return {}
+
+    def suited(self, data: DataTraits) -> Self:
+        """The objective with the settings that were left open set to what suits ``data``."""
+        return self
 
 
 OBJECTIVES: dict[str, type[Objective]] = {}
-T = TypeVar("T", bound=type[Objective])
+T = TypeVar("T", bound=type[Any])
+
+STATED: dict[str, tuple[str, ...]] = {
+    "direction": get_args(Direction),
+    "needs": get_args(Needs),
+    "scale": get_args(Scale),
+}
+"""Class attribute that every objective states -> what it can be."""
 
 
 def objective(name: str) -> Callable[[T], T]:
-    """Class decorator that registers an objective.
+    """Class decorator that registers an objective; what `Objective` has a default for may be left out.
 
     Raises:
-        ValueError: if the name is taken.
+        ValueError: if the name is taken, or the class is no frozen dataclass or lacks a part of the contract.
     """
 
     def add(cls: T) -> T:
         if name in OBJECTIVES:
             raise ValueError(f"objective {name!r} is already registered by {OBJECTIVES[name]!r}. Choose another name.")
+        parameters = vars(cls).get("__dataclass_params__")
+        if parameters is None or not parameters.frozen:
+            raise ValueError(
+                f"objective {name!r} must be a frozen dataclass, got the class {cls.__name__}. Write "
+                f"@dataclass(frozen=True) between @objective({name!r}) and the class."
+            )
+        for word, allowed in STATED.items():
+            if getattr(cls, word, None) not in allowed:
+                raise ValueError(f"objective {name!r} must state {word} = one of {', '.join(allowed)} in its class.")
+        words = dir(cls)
+        if "measure" not in words:
+            raise ValueError(f"objective {name!r} must define measure(self, candidate) -> float.")
+        for word in ("settings", "suited"):
+            if word not in words:  # a class that does not derive from Objective
+                setattr(cls, word, getattr(Objective, word))
         OBJECTIVES[name] = cls
         return cls
 
     return add
 
 
-def cost(objective: Objective | type[Objective], value: float) -> float:
+def to_minimise(kind: Objective | type[Objective], value: float) -> float:
     """``value`` as a cost to be minimised: 1 - value for fractions to maximise, log10 for counts.
 
     The one place where a direction becomes a sign; Pareto fronts and hypervolumes are computed from costs.
@@ -108,11 +145,10 @@ def cost(objective: Objective | type[Objective], value: float) -> float:
     Raises:
         ValueError: if the value is not finite, or a count is not positive.
     """
-    if not math.isfinite(value) or (objective.scale == "count" and value <= 0):
-        raise ValueError(
-            f"a {objective.scale} must be finite{' and positive' * (objective.scale == 'count')}: {value}."
-        )
-    size = math.log10(value) if objective.scale == "count" else value
-    if objective.direction == "minimize":
+    positive = kind.scale == "count"
+    if not math.isfinite(value) or (positive and value <= 0):
+        raise ValueError(f"a {kind.scale} must be finite{' and positive' if positive else ''}: {value}.")
+    size = math.log10(value) if positive else value
+    if kind.direction == "minimize":
         return size
-    return 1 - size if objective.scale == "fraction" else -size
+    return -size if positive else 1 - size

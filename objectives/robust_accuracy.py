@@ -1,31 +1,34 @@
 """Share of images classified correctly under attack."""
 
-from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from dataclasses import dataclass, fields, replace
+from typing import Any, ClassVar
 
 import torch
 
 from objectives.accuracy import BATCH, correct
-from objectives.attacks import pgd, radius
-from objectives.objective import Candidate, Direction, Needs, Scale, objective
+from objectives.attacks import Attack, find_attack, radius
+from objectives.objective import Candidate, DataTraits, Direction, Needs, Objective, Scale, objective
+
+EPSILON = "4/255"
+"""Radius where neither the study nor the data state one."""
 
 
 @objective("robust_accuracy")
 @dataclass(frozen=True)
-class RobustAccuracy:
+class RobustAccuracy(Objective):
     """Accuracy on adversarial images, a fraction in [0, 1]; an image counts if it survives every restart.
 
     Args:
-        attack: ``pgd``, or ``fgsm`` (one step of size epsilon).
-        epsilon: L-infinity radius in pixel units 0..1, as a number or a quotient such as ``"8/255"``.
-        steps: gradient steps of PGD.
+        attack: name of the attack (`objectives.attacks.ATTACKS`).
+        epsilon: radius in pixel units 0..1, as a number or a quotient such as ``"8/255"``; unset: what suits the data.
+        steps: gradient steps, for attacks that take several.
         restarts: runs of the attack; the first starts at zero, the others at random points of the ball.
         samples: number of images attacked, the first ones of the split.
         seed: of the random starts.
     """
 
-    attack: Literal["pgd", "fgsm"] = "pgd"
-    epsilon: float | str = "4/255"
+    attack: str = "pgd"
+    epsilon: float | str | None = None
     steps: int = 10
     restarts: int = 1
     samples: int = 400
@@ -36,17 +39,25 @@ class RobustAccuracy:
     scale: ClassVar[Scale] = "fraction"
 
     def __post_init__(self) -> None:
-        radius(self.epsilon)
-        if self.attack not in ("pgd", "fgsm"):
-            raise ValueError(f"attack must be pgd or fgsm, got {self.attack!r}.")
         for name in ("steps", "restarts", "samples"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}.")
+        self.adversary()
+
+    def adversary(self) -> Attack:
+        """The attack with the settings that it takes."""
+        kind = find_attack(self.attack)
+        takes = {field.name for field in fields(kind)}
+        given = {"epsilon": radius(EPSILON if self.epsilon is None else self.epsilon), "steps": self.steps}
+        return kind(**{name: value for name, value in given.items() if name in takes})
+
+    def suited(self, data: DataTraits) -> "RobustAccuracy":
+        return self if self.epsilon is not None else replace(self, epsilon=data.epsilon)
 
     def measure(self, candidate: Candidate) -> float:
         images, labels = candidate.examples()
         images, labels = images[: self.samples], labels[: self.samples]
-        epsilon, model = radius(self.epsilon), candidate.model.eval()
+        adversary, model = self.adversary(), candidate.model.eval()
         trained = [p for p in model.parameters() if p.requires_grad]
         for parameter in trained:
             parameter.requires_grad_(False)
@@ -54,18 +65,11 @@ class RobustAccuracy:
         survived = torch.ones(len(labels), dtype=torch.bool, device=labels.device)
         try:
             for restart in range(self.restarts):
-                start = None
-                if restart:
-                    start = (2 * torch.rand(images.shape, generator=generator) - 1).to(images) * epsilon
+                start = adversary.random_start(images, generator) if restart else None
                 for first in range(0, len(labels), BATCH):
                     part = slice(first, first + BATCH)
-                    attacked = pgd(
-                        model,
-                        images[part],
-                        labels[part],
-                        epsilon=epsilon,
-                        steps=1 if self.attack == "fgsm" else self.steps,
-                        start=None if start is None else start[part],
+                    attacked = adversary.perturb(
+                        model, images[part], labels[part], None if start is None else start[part]
                     )
                     survived[part] &= correct(model, attacked, labels[part])
         finally:
@@ -74,13 +78,9 @@ class RobustAccuracy:
         return float(survived.double().mean())
 
     def settings(self, candidate: Candidate) -> dict[str, Any]:
-        epsilon, steps = radius(self.epsilon), 1 if self.attack == "fgsm" else self.steps
         return {
             "attack": self.attack,
-            "norm": "linf",
-            "epsilon": epsilon,
-            "steps": steps,
-            "step_size": epsilon if steps == 1 else 2.5 * epsilon / steps,
+            **self.adversary().settings(),
             "start": "zero" if self.restarts == 1 else "zero, then random",
             "restarts": self.restarts,
             **({"seed": self.seed} if self.restarts > 1 else {}),

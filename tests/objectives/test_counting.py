@@ -204,3 +204,20 @@ def test_macs_grow_with_the_image_and_parameters_do_not() -> None:
     small, large = count(model, (3, 8, 8)), count(model, (3, 16, 16))
     assert (large.macs, large.elementwise_flops) == (4 * small.macs, 4 * small.elementwise_flops)
     assert large.parameters == small.parameters
+
+
+class Attention(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        tokens = x.flatten(2).mT
+        return F.scaled_dot_product_attention(tokens, tokens, tokens)
+
+
+def test_attention_is_counted_without_gaps() -> None:
+    assert count(Attention(), (32, 16, 16)).uncounted == ()
+
+
+def test_every_module_keeps_its_training_mode() -> None:
+    model = nn.Sequential(nn.Conv2d(1, 1, 1), nn.BatchNorm2d(1)).train()
+    model[1].eval()
+    count(model, (1, 4, 4))
+    assert not model[1].training

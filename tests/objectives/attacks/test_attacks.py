@@ -1,0 +1,22 @@
+"""The attacks of the table keep the contract; registration."""
+
+import pytest
+
+from nas.testing.attacks import AttackContract
+from objectives.attacks import ATTACKS, attack
+from objectives.attacks.pgd import Pgd
+
+
+@pytest.mark.parametrize("kind", ATTACKS.values(), ids=ATTACKS.keys())
+class TestAttacks(AttackContract):
+    pass
+
+
+def test_registering_a_name_twice_is_an_error() -> None:
+    with pytest.raises(ValueError, match=r"attack 'pgd' is already registered by .*Pgd"):
+        attack("pgd")(Pgd)
+
+
+def test_what_is_no_attack_is_refused() -> None:
+    with pytest.raises(ValueError, match="attack 'other' must be a frozen dataclass derived from Attack"):
+        attack("other")(object)  # type: ignore[type-var]
