@@ -4,9 +4,12 @@ Knows nothing of search spaces, of objectives or of the search: it trains any ``
 """
 
 from trainers import datasets
-from trainers.data import DATASETS, Dataset, Samples, TrainingData, training_data
+from trainers.dataset import DATASETS, Dataset
 from trainers.presets import PRESETS
-from trainers.supervised import TRAINERS, DivergedError, Epoch, Supervised, Trainer
+from trainers.samples import Samples
+from trainers.splits import TrainingData, training_data
+from trainers.supervised import Supervised
+from trainers.trainer import TRAINERS, DivergedError, Epoch, Trainer
 
 __all__ = [
     "DATASETS",

@@ -60,7 +60,11 @@ class LogMel:
             raise ValueError(
                 f"mel bins and frames must be from {SIDES[0]} to {SIDES[1]}, got {self.mel}x{self.frames}."
             )
-        self._n_fft_and_filters  # noqa: B018 (raises)
+        if self._transform is None:
+            raise ValueError(
+                f"{self.mel} mel bins are too many for {self.rate} Hz: some filters would lie between the bins of the "
+                "spectrum and be empty. Take fewer mel bins or a higher rate."
+            )
 
     @property
     def window(self) -> int:
@@ -80,24 +84,27 @@ class LogMel:
     @property
     def n_fft(self) -> int:
         """Length of the transform, a power of two: the shortest in which every filter has a bin near its peak."""
-        return self._n_fft_and_filters[0]
+        return self._fitting[0]
 
     @property
     def filters(self) -> np.ndarray:
         """(mel, n_fft // 2 + 1) float64 weights of the power spectrum."""
-        return self._n_fft_and_filters[1]
+        return self._fitting[1]
+
+    @property
+    def _fitting(self) -> tuple[int, np.ndarray]:
+        assert self._transform is not None  # checked at the start
+        return self._transform
 
     @cached_property
-    def _n_fft_and_filters(self) -> tuple[int, np.ndarray]:
+    def _transform(self) -> tuple[int, np.ndarray] | None:
+        """Length of the transform and its filters; None if no length has a bin near the peak of every filter."""
         shortest: int = 2 ** math.ceil(math.log2(self.window))
         for n_fft in (shortest, 2 * shortest, 4 * shortest):
             filters = mel_filters(self.rate, n_fft, self.mel)
             if filters.max(1).min() >= 0.5:
                 return n_fft, filters
-        raise ValueError(
-            f"{self.mel} mel bins are too many for {self.rate} Hz: some filters would lie between the bins of the "
-            "spectrum and be empty. Take fewer mel bins or a higher rate."
-        )
+        return None
 
     def __call__(self, waves: Sequence[np.ndarray]) -> np.ndarray:
         """(N, 1, mel, frames) float32 spectrograms in [0, 1] of mono waves at `rate`, of any lengths.

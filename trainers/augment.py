@@ -1,16 +1,116 @@
 """Augmentations as batched tensor operations on the device of the batch; no Python per image.
 
-Random numbers come from a generator on the CPU, so that a training gives the same images on every device and can be
-taken up where it was left. Rejected: kornia's classes, which draw from the global generator.
+Random numbers come from a generator on the CPU, so that a training sees the same images on every device and can be
+continued where it stopped. Rejected: kornia's classes, which draw from the global generator.
 """
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
+
+from trainers.splits import TrainingData
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """How the images of a batch are changed at random; its fields are keys of ``[training]``.
+
+    A new one is a function in this file, a field with its check here and a line in `Augmenter`.
+
+    Args:
+        flip: mirror images at random; by default as suits the data.
+        shift: move images by up to so many pixels at random; by default as suits the data.
+        crop: least share of an image's area in a random resized crop; 0 for none.
+        erase: side of a rectangle set to the mean of the data, as a share of the image's; 0 for none.
+        operations, magnitude: RandAugment: operations for each image, and their strength from 0 to 10.
+        stretch: most by which an image is stretched or squeezed along each axis: speed and pitch of a spectrogram.
+        level: most that is added to, or taken from, the brightness of an image, which is the volume of a spectrogram.
+        mask_mel, mask_frames: SpecAugment: widest band of mel bins and longest stretch of frames set to the mean.
+        mixup, cutmix: alpha of the Beta distribution of the weight; 0 for none; with both, each batch has one of them.
+        mix_until: share of the epochs after which images are no longer mixed (arXiv:2303.08433).
+    """
+
+    flip: bool | None = None
+    shift: int | None = None
+    crop: float = 0.0
+    erase: float = 0.0
+    operations: int = 0
+    magnitude: float = 5.0
+    stretch: float = 0.0
+    level: float = 0.0
+    mask_mel: int = 0
+    mask_frames: int = 0
+    mixup: float = 0.0
+    cutmix: float = 0.0
+    mix_until: float = 1.0
+
+    def __post_init__(self) -> None:
+        for name in ("shift", "operations", "mask_mel", "mask_frames", "mixup", "cutmix"):
+            if not 0 <= (getattr(self, name) or 0) < math.inf:
+                raise ValueError(f"{name} must not be negative, got {getattr(self, name)}.")
+        for name in ("crop", "erase", "stretch", "level"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ValueError(f"{name} must be in [0, 1), got {getattr(self, name)}.")
+        for name, most in (("mix_until", 1), ("magnitude", 10)):
+            if not 0 <= getattr(self, name) <= most:
+                raise ValueError(f"{name} must be from 0 to {most}, got {getattr(self, name)}.")
+
+    def augmenter(self, data: TrainingData, device: torch.device) -> "Augmenter":
+        """The augmentation of batches of ``data`` on ``device``; what is unset is as suits the data."""
+        return Augmenter(
+            settings=self,
+            flip=data.flip if self.flip is None else self.flip,
+            shift=data.shift if self.shift is None else self.shift,
+            levels=data.train.levels,
+            fill=torch.tensor(data.mean, device=device),
+        )
+
+
+@dataclass(frozen=True)
+class Augmenter:
+    """`Augmentation` of the batches of one training.
+
+    Args:
+        flip, shift: as the settings say, or as suits the data.
+        levels: the pixel value that is white.
+        fill: (C,) mean of the data.
+    """
+
+    settings: Augmentation
+    flip: bool
+    shift: int
+    levels: int
+    fill: Tensor
+
+    def __call__(self, x: Tensor, generator: Generator, *, mix: bool) -> "Mixed":
+        """(B, C, H, W) images as they are stored -> floats in [0, 1], channels last; ``mix``: also mixed in pairs."""
+        s = self.settings
+        if self.flip:
+            x = random_flip(x, generator)
+        if self.shift:
+            x = random_shift(x, self.shift, generator)
+        x = x.float().div_(self.levels)
+        if s.crop:
+            x = random_crop(x, s.crop, generator)
+        if s.operations:
+            x = random_augment(x, s.operations, s.magnitude, generator)
+        if s.stretch:
+            x = random_stretch(x, s.stretch, generator)
+        if s.level:
+            x = random_level(x, s.level, generator)
+        if s.mask_mel or s.mask_frames:
+            x = mask_spectrogram(x, s.mask_mel, s.mask_frames, self.fill, generator)
+        if s.erase:
+            x = random_erase(x, s.erase, self.fill, generator)
+        mixed = Mixed(x, torch.arange(len(x), device=x.device), 1.0)
+        if mix and (s.mixup or s.cutmix):
+            with_cutmix = bool(torch.rand((), generator=generator) < 0.5) if s.mixup and s.cutmix else s.cutmix > 0
+            mixed = cutmix(x, s.cutmix, generator) if with_cutmix else mixup(x, s.mixup, generator)
+        return replace(mixed, images=mixed.images.contiguous(memory_format=torch.channels_last))
 
 
 def random_flip(images: Tensor, generator: Generator) -> Tensor:

@@ -1,4 +1,4 @@
-"""Downloads of public data sets: a file takes its place under its name only after its checksum has been compared."""
+"""Downloads of public data sets: a file gets its name only after its checksum has been compared."""
 
 import os
 import tarfile
@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from trainers.data import Dataset
+from trainers.dataset import Dataset
 
 ARCHIVE = ".tar.gz"
 TIMEOUT = 30
@@ -14,18 +14,19 @@ TIMEOUT = 30
 
 
 class DownloadError(RuntimeError):
-    """What a data set needs could not be got; of it only complete files were left behind."""
+    """A data set could not be downloaded; only complete files of it were kept."""
 
 
 def download(dataset: Dataset, root: Path, report: Callable[[str], None]) -> None:
-    """Puts the files of ``dataset`` below ``root`` where they are not there yet; ``report`` is told of each.
+    """Stores the files of ``dataset`` below ``root`` unless they are there already.
 
     Args:
+        report: called with a line for each file.
         dataset: looks for its files in ``root``.
 
     Raises:
-        ValueError: if it is not known where the files come from, or the extra "download" is not installed.
-        DownloadError: if a file cannot be got, is another one than was published, or cannot be stored.
+        ValueError: if it is not known where the files come from, or the optional dependency pooch is not installed.
+        DownloadError: if a file cannot be downloaded, differs from the published one, or cannot be stored.
     """
     if not dataset.files:
         raise ValueError(f"it is not known where to download this data set. {dataset.origin}")

@@ -3,109 +3,35 @@
 Frozen parameters are not handed to the optimiser. Vectors (biases, norms) are not decayed. Network and batches are
 channels last and AdamW runs fused: on a CPU 0.68 of the time of the contiguous layout for convolutional networks, 0.4
 of the time of the default optimiser step. All randomness comes from the seed; a training that was stopped at any step
-goes on from its checkpoint to the same weights, bit for bit on one thread.
+continues from its checkpoint to the same weights, bit for bit on one thread.
 """
 
-import dataclasses
 import math
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
-from dataclasses import dataclass
-from typing import Literal, Protocol, TypeVar
+from dataclasses import dataclass, replace
+from typing import Literal, Self
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from trainers.augment import (
-    Mixed,
-    cutmix,
-    mask_spectrogram,
-    mixup,
-    random_augment,
-    random_crop,
-    random_erase,
-    random_flip,
-    random_level,
-    random_shift,
-    random_stretch,
-)
+from trainers.augment import Augmentation, Mixed
 from trainers.checkpoints import Checkpoints
-from trainers.data import TrainingData
 from trainers.optimization import Schedule, average, climb, decayed, descend, learning_rate, unchanged_statistics
+from trainers.splits import TrainingData
+from trainers.trainer import DivergedError, Epoch, Trainer, trainer
 
 RESIDENT_BYTES = 4_000_000_000
 """Largest training set that is held in the memory of the device; larger ones are fetched batch by batch, ahead."""
 
 
-@dataclass(frozen=True)
-class Epoch:
-    """Report of one finished epoch: its number from 1, of how many, mean training loss, seconds it took."""
-
-    number: int
-    total: int
-    loss: float
-    seconds: float
-
-
-class DivergedError(FloatingPointError):
-    """The training loss is no longer finite."""
-
-
-class Trainer(Protocol):
-    """A way to train; implementations are frozen dataclasses whose fields are the settings."""
-
-    @property
-    def epochs(self) -> int:
-        """Passes over the training set."""
-        ...
-
-    def train(
-        self,
-        model: nn.Module,
-        data: TrainingData,
-        *,
-        seed: int,
-        report: Callable[[Epoch], None],
-        checkpoints: Checkpoints | None = None,
-    ) -> None:
-        """Trains ``model`` in place on its device, from pixels in [0, 1] to logits; ``report`` is called every epoch.
-
-        What ``report`` raises ends the training and is passed on. ``checkpoints`` hold what a training that was cut
-        off goes on from; a trainer that does not look at them starts it again.
-
-        Raises:
-            DivergedError: if the loss is not finite.
-        """
-        ...
-
-
-TRAINERS: dict[str, type[Trainer]] = {}
-T = TypeVar("T", bound=type[Trainer])
-
-
-def trainer(name: str) -> Callable[[T], T]:
-    """Class decorator that registers a trainer.
-
-    Raises:
-        ValueError: if the name is taken.
-    """
-
-    def add(cls: T) -> T:
-        if name in TRAINERS:
-            raise ValueError(f"trainer {name!r} is already registered by {TRAINERS[name]!r}. Choose another name.")
-        TRAINERS[name] = cls
-        return cls
-
-    return add
-
-
 @trainer("supervised")
 @dataclass(frozen=True)
-class Supervised:
+class Supervised(Augmentation, Trainer):
     """Cross-entropy on labels.
 
     Args:
@@ -128,24 +54,12 @@ class Supervised:
         sharpness: radius of sharpness-aware steps (SAM), twice the time; 0 for none. Frozen parameters have no part in
             it, so it is not comparable between frozen and full networks.
         adaptive_sharpness: measure the radius relative to the weights (ASAM; about ten times the radius).
-        flip: mirror images at random; by default as suits the data.
-        shift: move images by up to so many pixels at random; by default as suits the data.
-        crop: least share of an image's area in a random resized crop; 0 for none.
-        erase: side of a rectangle set to the mean of the data, as a share of the image's; 0 for none.
-        operations, magnitude: RandAugment: operations for each image, and their strength from 0 to 10.
-        stretch: most by which an image is stretched or squeezed along each axis: speed and pitch of a spectrogram.
-        level: most that is added to, or taken from, the brightness of an image, which is the volume of a spectrogram.
-        mask_mel, mask_frames: SpecAugment: widest band of mel bins and longest stretch of frames set to the mean.
-        mixup, cutmix: alpha of the Beta distribution of the weight; 0 for none; with both, each batch has one of them.
-        mix_until: share of the epochs after which images are no longer mixed (arXiv:2303.08433).
         decoupled: weight of the decoupled term of mixed pairs (arXiv:2203.10761, 0.1 there); 0 for none.
         precision: of the training, never of a measurement; ``auto`` is bf16 on a GPU and fp32 on a CPU.
         compile: compile the network first; it takes minutes and pays in long trainings only.
     """
 
-    epochs: int = 10
     batch_size: int = 64
-    micro_batches: int = 1
     optimizer: Literal["adamw", "sgd"] = "adamw"
     learning_rate: float = 3e-3
     weight_decay: float = 0.05
@@ -159,44 +73,29 @@ class Supervised:
     average: float = 0.0
     sharpness: float = 0.0
     adaptive_sharpness: bool = False
-    flip: bool | None = None
-    shift: int | None = None
-    crop: float = 0.0
-    erase: float = 0.0
-    operations: int = 0
-    magnitude: float = 5.0
-    stretch: float = 0.0
-    level: float = 0.0
-    mask_mel: int = 0
-    mask_frames: int = 0
-    mixup: float = 0.0
-    cutmix: float = 0.0
-    mix_until: float = 1.0
     decoupled: float = 0.0
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     compile: bool = False
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         for name in ("epochs", "batch_size", "micro_batches"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}.")
         for name in ("learning_rate", "stability"):
             if not 0 < getattr(self, name) < math.inf:
                 raise ValueError(f"{name} must be positive, got {getattr(self, name)}.")
-        for name in (
-            *("weight_decay", "clip_norm", "sharpness", "shift", "operations"),
-            *("mask_mel", "mask_frames", "mixup", "cutmix", "decoupled"),
-        ):
-            if not 0 <= (getattr(self, name) or 0) < math.inf:
+        for name in ("weight_decay", "clip_norm", "sharpness", "decoupled"):
+            if not 0 <= getattr(self, name) < math.inf:
                 raise ValueError(f"{name} must not be negative, got {getattr(self, name)}.")
-        for name in ("warmup", "label_smoothing", "beta1", "beta2", "average", "crop", "erase", "stretch", "level"):
+        for name in ("warmup", "label_smoothing", "beta1", "beta2", "average"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"{name} must be in [0, 1), got {getattr(self, name)}.")
-        for name, most in (("mix_until", 1), ("magnitude", 10)):
-            if not 0 <= getattr(self, name) <= most:
-                raise ValueError(f"{name} must be from 0 to {most}, got {getattr(self, name)}.")
         if self.decoupled and self.label_smoothing:
             raise ValueError("decoupled does not go with label_smoothing. Set one of them to 0.")
+
+    def halved(self) -> Self:
+        return replace(self, micro_batches=2 * self.micro_batches)
 
     def train(
         self,
@@ -207,7 +106,7 @@ class Supervised:
         report: Callable[[Epoch], None],
         checkpoints: Checkpoints | None = None,
     ) -> None:
-        """See `Trainer.train`; with ``checkpoints`` it goes on from the last one, and writes one now and then.
+        """See `Trainer.train`; with ``checkpoints`` it continues from the last one, and writes one now and then.
 
         Raises:
             KeyboardInterrupt: if ``checkpoints.stop`` is set, once the training is saved.
@@ -245,9 +144,7 @@ class _Training:
         self.optimizer = self._optimizer()
         self.averaged = average(model, settings.average) if settings.average else None
         self.run: Callable[[Tensor], Tensor] = torch.compile(model) if settings.compile else model
-        self.flip = data.flip if settings.flip is None else settings.flip
-        self.shift = data.shift if settings.shift is None else settings.shift
-        self.fill = torch.tensor(data.mean, device=self.device)
+        self.augment = settings.augmenter(data, self.device)
         self.epoch = self.step = 0
         self.total = torch.zeros((), device=self.device)
         self.started = time.perf_counter()
@@ -268,7 +165,7 @@ class _Training:
         return None
 
     def steps(self) -> Iterator[None]:
-        """The steps of this epoch that are still to be made; each is made before it is yielded."""
+        """The remaining steps of this epoch; each is made before it is yielded."""
         self.model.train()
         done = self.step - self.epoch * self.steps_per_epoch
         here = self.generator.get_state()
@@ -277,12 +174,13 @@ class _Training:
         if done:
             self.generator.set_state(here)
         for x, labels in self._batches(torch.tensor_split(order, self.steps_per_epoch)[done:]):
-            self._step(self._augmented(x), labels)
+            mix = self.epoch < self.settings.mix_until * self.settings.epochs
+            self._step(self.augment(x, self.generator, mix=mix), labels)
             self.step += 1
             yield
 
     def _batches(self, parts: tuple[Tensor, ...]) -> Iterator[tuple[Tensor, Tensor]]:
-        """Images as they are stored, and labels; those that are not on the device are fetched one batch ahead."""
+        """Images as they are stored, and labels; images that are not on the device are fetched one batch ahead."""
         if self.images is not None:
             for part in parts:
                 batch = part.to(self.device)
@@ -300,31 +198,6 @@ class _Training:
                 x = fetched.result()
                 fetched = ahead.submit(fetch, following) if following is not None else None
                 yield x, self.labels[part.to(self.device)]
-
-    def _augmented(self, x: Tensor) -> Mixed:
-        s, generator = self.settings, self.generator
-        if self.flip:
-            x = random_flip(x, generator)
-        if self.shift:
-            x = random_shift(x, self.shift, generator)
-        x = x.float().div_(self.data.train.levels)
-        if s.crop:
-            x = random_crop(x, s.crop, generator)
-        if s.operations:
-            x = random_augment(x, s.operations, s.magnitude, generator)
-        if s.stretch:
-            x = random_stretch(x, s.stretch, generator)
-        if s.level:
-            x = random_level(x, s.level, generator)
-        if s.mask_mel or s.mask_frames:
-            x = mask_spectrogram(x, s.mask_mel, s.mask_frames, self.fill, generator)
-        if s.erase:
-            x = random_erase(x, s.erase, self.fill, generator)
-        mixed = Mixed(x, torch.arange(len(x), device=x.device), 1.0)
-        if (s.mixup or s.cutmix) and self.epoch < s.mix_until * s.epochs:
-            with_cutmix = bool(torch.rand((), generator=generator) < 0.5) if s.mixup and s.cutmix else s.cutmix > 0
-            mixed = cutmix(x, s.cutmix, generator) if with_cutmix else mixup(x, s.mixup, generator)
-        return dataclasses.replace(mixed, images=mixed.images.contiguous(memory_format=torch.channels_last))
 
     def _step(self, batch: Mixed, labels: Tensor) -> None:
         s = self.settings
@@ -388,13 +261,13 @@ class _Training:
         return Epoch(self.epoch, self.settings.epochs, mean, seconds)
 
     def end(self) -> None:
-        """Gives the model its average, if there is one, and leaves it in eval mode."""
+        """Replaces the weights by their average, if there is one, and leaves the model in eval mode."""
         if self.averaged is not None:
             self.model.load_state_dict(self.averaged.module.state_dict())
         self.model.eval()
 
     def state(self) -> dict[str, Tensor]:
-        """All tensors that say where the training stands."""
+        """All tensors of the training and its position."""
         tensors = {f"model.{name}": tensor for name, tensor in self.model.state_dict().items()}
         if self.averaged is not None:
             tensors |= {f"average.{name}": tensor for name, tensor in self.averaged.state_dict().items()}
@@ -409,7 +282,7 @@ class _Training:
         return {name: tensor.clone() for name, tensor in tensors.items()}
 
     def restore(self, tensors: dict[str, Tensor]) -> None:
-        """Takes up the training where `state` left it."""
+        """Continues the training where `state` was taken."""
 
         def under(prefix: str) -> dict[str, Tensor]:
             return {name[len(prefix) :]: t for name, t in tensors.items() if name.startswith(prefix)}
@@ -422,7 +295,7 @@ class _Training:
         for name, tensor in under("optimizer.").items():
             index, _, slot = name.partition(".")
             owner = owners[int(index)]
-            if tensor.shape == owner.shape:  # in the memory layout of its parameter: the fused step does not look
+            if tensor.shape == owner.shape:  # in the memory layout of its parameter: the fused step does not check it
                 tensor = torch.empty_like(owner).copy_(tensor)
             slots.setdefault(int(index), {})[slot] = tensor
         self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": slots})

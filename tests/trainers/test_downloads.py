@@ -18,8 +18,8 @@ import pytest
 
 from nas.cli import main
 from trainers import DATASETS, Dataset, Samples
-from trainers.data import Split
 from trainers.downloads import DownloadError, download
+from trainers.samples import Split
 
 
 class Server(ThreadingHTTPServer):

@@ -3,6 +3,7 @@
 import copy
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,50 +12,20 @@ import torch
 from torch import Tensor, nn
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
+from nas.testing.trainers import TrainerContract, network, numbered, trained
 from trainers import TRAINERS, DivergedError, Epoch, Samples, Supervised, Trainer, TrainingData
-from trainers.supervised import trainer
+from trainers.trainer import trainer
 
 SETTINGS: dict[str, dict[str, Any]] = {"supervised": {"batch_size": 16}}
 """Settings that suit 64 small images, for trainers whose defaults do not."""
-
-every_trainer = pytest.mark.parametrize("name", TRAINERS)
 
 
 def made(name: str, epochs: int) -> Trainer:
     return TRAINERS[name](epochs=epochs, **SETTINGS.get(name, {}))
 
 
-def numbered(number: int = 64, *, flip: bool = False, shift: int = 0) -> TrainingData:
-    """Images of 4x4, dark and bright halves: class 0 is bright on the right; the corner of channel 0 numbers them."""
-    generator = np.random.default_rng(0)
-    labels = np.arange(number) % 2
-    images = generator.integers(0, 60, (number, 2, 4, 4), dtype=np.uint8)
-    images[labels == 0, 1, :, 2:] += 150
-    images[labels == 1, 1, :, :2] += 150
-    images[:, 0] = 0
-    images[:, 0, 0, 0] = np.arange(number)
-    samples = Samples(images, labels)
-    return TrainingData(("right", "left"), samples, samples, (0.0,) * 2, (1.0,) * 2, flip, shift)
-
-
-def network(seed: int = 0) -> nn.Sequential:
-    """Convolution, frozen convolution, norm, classifier."""
-    torch.manual_seed(seed)
-    model = nn.Sequential(
-        nn.Conv2d(2, 8, 3, padding=1), nn.Conv2d(8, 8, 1), nn.BatchNorm2d(8), nn.GELU(), nn.Flatten(), nn.Linear(128, 2)
-    )
-    model[1].requires_grad_(False)
-    return model
-
-
 def silent(epoch: Epoch) -> None:
     """A report that says nothing."""
-
-
-def trained(trainer: Trainer, data: TrainingData | None = None, *, seed: int = 0) -> tuple[nn.Sequential, list[Epoch]]:
-    model, epochs = network(), []
-    trainer.train(model, data or numbered(), seed=seed, report=epochs.append)
-    return model, epochs
 
 
 class Step:
@@ -84,93 +55,40 @@ def seen() -> tuple[nn.Sequential, list[Tensor]]:
     return model, batches
 
 
-# The contract
+@pytest.mark.parametrize("trainer", [made(name, 3) for name in TRAINERS], ids=TRAINERS)
+class TestTrainers(TrainerContract):
+    def test_it_learns_what_can_be_learned(self, trainer: Trainer) -> None:
+        data = numbered()
+        model, epochs = trained(replace(trainer, epochs=8), data)
+        assert epochs[-1].loss < 0.5 * epochs[0].loss
+        images, labels = data.validation.tensors()
+        assert (model.eval()(images).argmax(1) == labels).all()
 
+    def test_another_seed_gives_other_weights(self, trainer: Trainer) -> None:
+        one, other = (trained(trainer, numbered(flip=True, shift=1), seed=seed)[0] for seed in (1, 2))
+        assert not torch.equal(one[0].weight, other[0].weight)
 
-@every_trainer
-def test_it_learns_what_can_be_learned(name: str) -> None:
-    data = numbered()
-    model, epochs = trained(made(name, 8), data)
-    assert epochs[-1].loss < 0.5 * epochs[0].loss
-    images, labels = data.validation.tensors()
-    assert (model.eval()(images).argmax(1) == labels).all()
-
-
-@every_trainer
-def test_the_same_seed_gives_the_same_weights_to_the_bit_and_another_seed_others(name: str) -> None:
-    one, same, other = (trained(made(name, 3), numbered(flip=True, shift=1), seed=seed)[0] for seed in (1, 1, 2))
-    for key, tensor in one.state_dict().items():
-        assert torch.equal(tensor, same.state_dict()[key]), key
-    assert not torch.equal(one[0].weight, other[0].weight)
-
-
-@every_trainer
-def test_training_does_not_depend_on_the_global_random_state(name: str) -> None:
-    data, weights = numbered(flip=True, shift=1), []
-    for state in (1, 2):
+    def test_frozen_parameters_never_reach_the_optimiser(self, trainer: Trainer, steps: list[Step]) -> None:
         model = network()
-        torch.manual_seed(state)
-        made(name, 2).train(model, data, seed=0, report=silent)
-        weights.append(model[0].weight)
-    assert torch.equal(*weights)
+        before = copy.deepcopy(model.state_dict())
+        trainer.train(model, numbered(), seed=0, report=silent)
+        frozen = {id(p) for p in model[1].parameters()}
+        moved = {key for key, tensor in model.state_dict().items() if not torch.equal(tensor, before[key])}
+        assert moved == {key for key in before if not key.startswith("1.")}
+        assert steps
+        for step in steps:
+            assert {id(p) for p in step.parameters} == {id(p) for p in model.parameters()} - frozen
+
+    def test_a_loss_that_is_not_finite_names_the_epoch(self, trainer: Trainer) -> None:
+        model = network()
+        nn.init.constant_(model[5].bias, math.nan)
+        with pytest.raises(DivergedError, match=r"the training loss was nan in epoch 1 of 3\."):
+            trainer.train(model, numbered(), seed=0, report=silent)
 
 
-@every_trainer
-def test_every_epoch_is_reported_once_and_in_order(name: str) -> None:
-    trainer = made(name, 4)
-    _, epochs = trained(trainer)
-    assert trainer.epochs == 4
-    assert [(epoch.number, epoch.total) for epoch in epochs] == [(1, 4), (2, 4), (3, 4), (4, 4)]
-    assert all(math.isfinite(epoch.loss) and epoch.loss > 0 for epoch in epochs)
-    assert all(0 < epoch.seconds < 60 for epoch in epochs)
-
-
-@every_trainer
-def test_what_report_raises_ends_the_training_and_passes_through(name: str) -> None:
-    class Enough(Exception):  # noqa: N818 (a reason, not an error)
-        pass
-
-    numbers = []
-
-    def report(epoch: Epoch) -> None:
-        numbers.append(epoch.number)
-        if epoch.number == 2:
-            raise Enough("that will do")
-
-    with pytest.raises(Enough, match="that will do"):
-        made(name, 5).train(network(), numbered(), seed=0, report=report)
-    assert numbers == [1, 2]
-
-
-@every_trainer
-def test_frozen_parameters_keep_their_bits_and_never_reach_the_optimiser(name: str, steps: list[Step]) -> None:
-    model = network()
-    before = copy.deepcopy(model.state_dict())
-    made(name, 3).train(model, numbered(), seed=0, report=silent)
-    frozen = {id(p) for p in model[1].parameters()}
-    moved = {key for key, tensor in model.state_dict().items() if not torch.equal(tensor, before[key])}
-    assert moved == {key for key in before if not key.startswith("1.")}
-    assert steps
-    for step in steps:
-        assert {id(p) for p in step.parameters} == {id(p) for p in model.parameters()} - frozen
-    assert not any(p.requires_grad for p in model[1].parameters())
-
-
-@every_trainer
-def test_the_data_are_left_as_they_were(name: str) -> None:
-    data = numbered(flip=True, shift=1)
-    trained(made(name, 2), data)
-    assert np.array_equal(data.train.images, numbered().train.images)
-    assert np.array_equal(data.train.labels, numbered().train.labels)
-
-
-@every_trainer
-def test_a_loss_that_is_not_finite_is_an_error_that_names_the_epoch(name: str) -> None:
-    model, epochs = network(), []
-    nn.init.constant_(model[5].bias, math.nan)
-    with pytest.raises(DivergedError, match=r"the training loss was nan in epoch 1 of 3\."):
-        made(name, 3).train(model, numbered(), seed=0, report=epochs.append)
-    assert epochs == []
+def test_a_class_that_does_not_derive_from_trainer_is_refused() -> None:
+    with pytest.raises(ValueError, match="trainer 'other' must be a frozen dataclass derived from Trainer"):
+        trainer("other")(object)  # type: ignore[type-var]
 
 
 def test_registering_a_name_twice_is_an_error() -> None:
@@ -336,3 +254,21 @@ def test_label_smoothing_keeps_the_loss_off_zero() -> None:
 def test_wrong_settings_are_answered_with_what_must_hold(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Supervised(**settings)
+
+
+def blank(number: int) -> TrainingData:
+    samples = Samples(np.zeros((number, 1, 4, 4), np.uint8), np.arange(number) % 2)
+    return TrainingData(("a", "b"), samples, samples, (0.0,), (1.0,), False, 0)
+
+
+@pytest.mark.parametrize("warmup", [0.1, 0.2, 0.25, 0.5])
+@pytest.mark.parametrize("number", range(1, 13))
+def test_any_number_of_steps_can_be_trained(number: int, warmup: float) -> None:
+    model = nn.Sequential(nn.Flatten(), nn.Linear(16, 2))
+    Supervised(epochs=1, batch_size=1, warmup=warmup).train(model, blank(number), seed=0, report=lambda epoch: None)
+
+
+def test_a_network_with_nothing_to_train_is_told() -> None:
+    model = nn.Sequential(nn.Flatten(), nn.Linear(16, 2)).requires_grad_(False)
+    with pytest.raises(ValueError, match="no parameter to train"):
+        Supervised(epochs=1).train(model, blank(4), seed=0, report=lambda epoch: None)

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from trainers.audio import LogMel
-from trainers.data import Split, dataset
-from trainers.datasets.clips import Clip, Clips, several
+from trainers.dataset import dataset
+from trainers.formats.clips import Clip, Clips, several
+from trainers.samples import Split
 
 SUFFIXES = (".wav", ".flac", ".ogg", ".mp3")
 
@@ -20,6 +21,7 @@ class AudioFolder(Clips):
     """Sounds of one's own, of any length, rate and number of channels."""
 
     takes = "DIR"
+    example = "audiofolder:DIR,rate=16000,64x128"
     front_end = LogMel(16_000, 64, 128)
     layout = "DIR/CLASS/SOUND.wav, or DIR/train/CLASS/SOUND.wav and DIR/test/CLASS/SOUND.wav (WAV, FLAC, OGG or MP3)"
     origin = f"Put the sounds into {layout}."
@@ -27,7 +29,7 @@ class AudioFolder(Clips):
     @property
     def own_validation(self) -> bool:
         """Whether there is a folder of validation sounds."""
-        return (Path(self._options[0]) / "validation").is_dir()
+        return (Path(self.location) / "validation").is_dir()
 
     def classes(self) -> tuple[str, ...]:
         root = self._root(self.folder(), "train")
@@ -37,10 +39,10 @@ class AudioFolder(Clips):
         return tuple(names)
 
     def here(self, folder: Path) -> bool:
-        return bool(self._options[0]) and folder.is_dir()
+        return bool(self.location) and folder.is_dir()
 
     def folder(self) -> Path:
-        if not self._options[0]:
+        if not self.location:
             raise FileNotFoundError("audiofolder needs a directory, as in audiofolder:my_sounds.")
         return super().folder()
 

@@ -10,8 +10,11 @@ from types import MappingProxyType
 
 import numpy as np
 
-from trainers.data import Dataset, Samples, Split, dataset
-from trainers.datasets.files import check_labels, data_root, missing, read_cifar, read_npy_xz, read_npz
+from trainers.dataset import Dataset, dataset
+from trainers.formats.arrays import check_labels, read_npy_xz, read_npz
+from trainers.formats.pickles import read_cifar
+from trainers.formats.reading import data_root, missing
+from trainers.samples import Samples, Split
 
 SHARD = 10_000
 """Images in one file."""

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
-from trainers.data import Dataset, Samples, Split, dataset
-from trainers.datasets.files import data_root, missing, read_cifar, read_pickle, reading
+from trainers.dataset import Dataset, dataset
+from trainers.formats.pickles import read_cifar, read_pickle
+from trainers.formats.reading import data_root, missing, reading
+from trainers.samples import Samples, Split
 
 
 @dataset("cifar100")

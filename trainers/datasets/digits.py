@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from trainers.data import Dataset, Samples, Split, dataset
+from trainers.dataset import Dataset, dataset
+from trainers.samples import Samples, Split
 
 
 @dataset("digits")

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
-from trainers.data import Dataset, Samples, Split, dataset
-from trainers.datasets.files import number, options
-from trainers.datasets.image_files import look
+from trainers.dataset import Dataset, check_range, dataset
+from trainers.formats.image_files import open_files
+from trainers.samples import Samples, Split
 
 SUFFIXES = (".png", ".jpg", ".jpeg")
 VALIDATION = ("val", "validation", "valid")
@@ -27,20 +27,34 @@ MEMORY_GB = 2.0
 @dataset("folder")
 @dataclass(frozen=True)
 class Folder(Dataset):
-    """Images of one's own; grey if every file is grey, else RGB."""
+    """Images of one's own; grey if every file is grey, else RGB.
 
+    Args:
+        size: sides in pixels of the middle square to which images are resized; unset: they have one size already.
+        memory_gb: 10^9 bytes of pixels that are held in memory; more stay in their files.
+    """
+
+    size: int | None = None
+    memory_gb: float = MEMORY_GB
+
+    example = "folder:my_images,size=64"
     flip = False
     shift = 2
     takes = "DIR"
     origin = f"Put the images into {LAYOUT}."
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_range("size", self.size, *SIZES)
+        check_range("memory_gb", self.memory_gb, 0, 1e6)
+
     @property
     def own_validation(self) -> bool:
-        root = self._place()
+        root = Path(self.location)
         return (root / "train").is_dir() and self._validation(root).is_dir()
 
     def found(self) -> str | None:
-        return str(self._place()) if self.location and self._place().is_dir() else None
+        return str(Path(self.location)) if self.location and Path(self.location).is_dir() else None
 
     def classes(self) -> tuple[str, ...]:
         root = self._root("train")
@@ -50,7 +64,7 @@ class Folder(Dataset):
         return names
 
     def load(self, split: Split, limit: int | None = None) -> Samples:
-        root, classes, (_, chosen) = self._root(split), self.classes(), self._options()
+        root, classes = self._root(split), self.classes()
         if others := sorted(set(_folders(root)).difference(classes)):
             raise ValueError(f"{root / others[0]} is no class of the training split: {', '.join(classes[:10])}.")
         names: list[bytes] = []
@@ -61,23 +75,16 @@ class Folder(Dataset):
                 raise ValueError(f"{root / name} holds no PNG or JPEG file. Every class needs some; remove or fill it.")
             names += [os.fsencode(os.path.join(name, file)) for file in files]
             labels += [label] * len(files)
-        size = number(int, "size", chosen["size"], *SIZES) if "size" in chosen else None
-        memory_gb = number(float, "memory_gb", chosen.get("memory_gb", str(MEMORY_GB)), 0, 1e6)
-        return Samples(look(root, names, size, 1e9 * memory_gb).held(), np.asarray(labels, dtype=np.int64))
-
-    def _options(self) -> tuple[str, dict[str, str]]:
-        return options(self.location, ("size", "memory_gb"), "folder:my_images,size=64")
-
-    def _place(self) -> Path:
-        return Path(self._options()[0])
+        opened = open_files(root, names, self.size, 1e9 * self.memory_gb)
+        return Samples(opened.held(), np.asarray(labels, dtype=np.int64))
 
     def _validation(self, root: Path) -> Path:
         return next((root / name for name in VALIDATION if (root / name).is_dir()), root / VALIDATION[0])
 
     def _root(self, split: Split) -> Path:
-        if not self._options()[0]:
+        if not self.location:
             raise FileNotFoundError("folder needs a directory, as in folder:my_images.")
-        root = self._place()
+        root = Path(self.location)
         if not root.is_dir():
             raise FileNotFoundError(f"{root} is not a folder. Expected {LAYOUT}.")
         if (root / "train").is_dir():

@@ -13,12 +13,12 @@ import tarfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
 
 from trainers.audio import LogMel
-from trainers.data import Split, dataset
-from trainers.datasets.clips import Clip, Clips
-from trainers.datasets.files import reading
+from trainers.dataset import dataset
+from trainers.formats.clips import Clip, Clips
+from trainers.formats.reading import reading
+from trainers.samples import Split
 
 TEST_TAKES = 5
 ARCHIVE, INDEX, FOLDER = "recordings.tar.xz", "index.csv", "recordings"
@@ -27,10 +27,16 @@ ARCHIVE, INDEX, FOLDER = "recordings.tar.xz", "index.csv", "recordings"
 @dataset("fsdd")
 @dataclass(frozen=True)
 class Fsdd(Clips):
-    """Jackson and others 2016, "Free Spoken Digit Dataset"."""
+    """Jackson and others 2016, "Free Spoken Digit Dataset".
 
+    Args:
+        speaker: test on this speaker and train on the others; unset: the official split.
+    """
+
+    speaker: str | None = None
+
+    example = "fsdd:DIR,speaker=theo,rate=8000,64x64"
     front_end = LogMel(8_000, 64, 64)
-    own: ClassVar[dict[str, str]] = {"speaker": "theo"}
     folders = ("fsdd", "free-spoken-digit-dataset")
     layout = f"{FOLDER}/0_theo_0.wav and so on, or {INDEX} and {ARCHIVE}"
     origin = "Clone Jakobovski/free-spoken-digit-dataset from GitHub and put it there."
@@ -44,7 +50,7 @@ class Fsdd(Clips):
     def clips(self, folder: Path, split: Split) -> list[Clip]:
         parsed = [(path, _parse(path)) for path in _paths(folder)]
         speakers = sorted({speaker for _, (_, speaker, _) in parsed})
-        alone = self.chosen("speaker")
+        alone = self.speaker
         if alone is None:
             return [Clip(p, digit) for p, (digit, _, take) in parsed if (take < TEST_TAKES) == (split == "test")]
         if alone not in speakers:

@@ -1,9 +1,9 @@
-"""Kuzushiji-MNIST: cursive hiragana, 60,000 + 10,000 grey images of 28x28; layouts as in `trainers.datasets.idx`."""
+"""Kuzushiji-MNIST: cursive hiragana, 60,000 + 10,000 grey images of 28x28; layouts as in `trainers.formats.idx`."""
 
 from dataclasses import dataclass
 
-from trainers.data import dataset
-from trainers.datasets.idx import Idx, idx_files
+from trainers.dataset import dataset
+from trainers.formats.idx import Idx, idx_files
 
 
 @dataset("kmnist")

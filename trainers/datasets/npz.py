@@ -10,8 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
-from trainers.data import Dataset, Samples, Split, dataset
-from trainers.datasets.files import npz_names, read_npz, reading
+from trainers.dataset import Dataset, dataset
+from trainers.formats.arrays import npz_names, read_npz
+from trainers.formats.reading import reading
+from trainers.samples import Samples, Split
 
 NAMES = {
     "train": (("x_train", "y_train"), ("train_images", "train_labels"), ("images", "labels")),
@@ -27,6 +29,7 @@ class Npz(Dataset):
     """A numpy archive of one's own."""
 
     takes = "FILE"
+    example = "npz:mydata.npz"
     origin = "Write it with numpy.savez(FILE, x_train=..., y_train=..., x_test=..., y_test=...)."
 
     def found(self) -> str | None:

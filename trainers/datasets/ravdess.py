@@ -11,11 +11,11 @@ Validation holds out whole actors too.
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
 
 from trainers.audio import LogMel
-from trainers.data import Split, dataset
-from trainers.datasets.clips import Clip, Clips
+from trainers.dataset import dataset
+from trainers.formats.clips import Clip, Clips
+from trainers.samples import Split
 
 ACTORS = 24
 
@@ -23,13 +23,23 @@ ACTORS = 24
 @dataset("ravdess")
 @dataclass(frozen=True)
 class Ravdess(Clips):
-    """Livingstone & Russo 2018, "The Ryerson Audio-Visual Database of Emotional Speech and Song"."""
+    """Livingstone & Russo 2018, "The Ryerson Audio-Visual Database of Emotional Speech and Song".
 
+    Args:
+        actor: the test split, one actor (``5``) or several (``1-4``).
+    """
+
+    actor: str = "21-24"
+
+    example = "ravdess:DIR,actor=21-24,rate=16000,64x384"
     front_end = LogMel(16_000, 64, 384)
-    own: ClassVar[dict[str, str]] = {"actor": "21-24"}
     folders = ("ravdess", "RAVDESS", "Audio_Speech_Actors_01-24")
     layout = "Actor_01/03-01-01-01-01-01-01.wav and so on"
     origin = "Get Audio_Speech_Actors_01-24.zip from RAVDESS at Zenodo and unpack it there."
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._apart()
 
     def classes(self) -> tuple[str, ...]:
         return ("neutral", "calm", "happy", "sad", "angry", "fearful", "disgust", "surprised")
@@ -51,10 +61,15 @@ class Ravdess(Clips):
         return clips
 
     def _apart(self) -> range:
-        """Actors of the test split."""
-        value = self.chosen("actor") or self.own["actor"]
-        match = re.fullmatch(r"(\d{1,2})(?:-(\d{1,2}))?", value)
+        """Actors of the test split.
+
+        Raises:
+            ValueError: if there are no such actors.
+        """
+        match = re.fullmatch(r"(\d{1,2})(?:-(\d{1,2}))?", self.actor)
         first, last = (int(match[1]), int(match[2] or match[1])) if match else (0, 0)
         if not 1 <= first <= last <= ACTORS:
-            raise ValueError(f"ravdess has actors 1 to {ACTORS}, got actor={value}. Expected actor=5 or actor=1-4.")
+            raise ValueError(
+                f"ravdess has actors 1 to {ACTORS}, got actor={self.actor}. Expected actor=5 or actor=1-4."
+            )
         return range(first, last + 1)

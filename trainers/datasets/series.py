@@ -14,8 +14,9 @@ from pathlib import Path
 
 import numpy as np
 
-from trainers.data import Dataset, Samples, Split, dataset
-from trainers.datasets.files import number, options, reading
+from trainers.dataset import Dataset, check_range, dataset
+from trainers.formats.reading import reading
+from trainers.samples import Samples, Split
 
 SUFFIXES = (".tsv", ".csv", ".txt")
 EXAMPLE = "series:UCR/ECG200/ECG200,period=12"
@@ -25,13 +26,21 @@ EXPECTED = "a series a line, its label and then its values, separated by tabs, c
 @dataset("series")
 @dataclass(frozen=True)
 class Series(Dataset):
-    """Labelled time series of equal length."""
+    """Labelled time series of equal length.
 
+    Args:
+        period: values in a row of the image; unset: it is as square as can be.
+    """
+
+    period: int | None = None
+
+    example = EXAMPLE
     takes = "DIR/NAME"
     origin = f"Write NAME_TRAIN.tsv and NAME_TEST.tsv with {EXPECTED}."
 
     def __post_init__(self) -> None:
-        self._period  # noqa: B018 (a wrong option is an error before anything is read)
+        super().__post_init__()
+        check_range("period", self.period, 1, 100_000)
 
     def found(self) -> str | None:
         return next((str(file) for file in self._files("train") if file.is_file()), None)
@@ -52,19 +61,13 @@ class Series(Dataset):
             raise ValueError(f"{self._file(split)}: no series of the training split has the label {unknown[0]!r}.")
         low, high = train_values.min(), train_values.max()
         pixels = ((values - low) / max(high - low, 1e-12)).clip(0, 1)
-        period = self._period or math.isqrt(values.shape[1])
+        period = self.period or math.isqrt(values.shape[1])
         filled = np.pad(pixels, ((0, 0), (0, -values.shape[1] % period)), mode="edge")
         images = filled.reshape(len(values), 1, -1, period).astype(np.float32)
         return Samples(images, np.array([classes[label] for label in labels], np.int64), levels=1)
 
-    @property
-    def _period(self) -> int | None:
-        text = options(self.location, ("period",), EXAMPLE)[1].get("period")
-        return None if text is None else number(int, "period", text, 1, 100_000)
-
     def _files(self, split: Split) -> list[Path]:
-        place = options(self.location, ("period",), EXAMPLE)[0]
-        return [Path(f"{place}_{split.upper()}{suffix}") for suffix in SUFFIXES] if place else []
+        return [Path(f"{self.location}_{split.upper()}{suffix}") for suffix in SUFFIXES] if self.location else []
 
     def _file(self, split: Split) -> Path:
         files = self._files(split)

@@ -8,12 +8,13 @@ the same images.
 ``spectrograms``, ``spectrograms:time`` or ``spectrograms:freq``; with a size, ``spectrograms:time,64x128``.
 """
 
-import re
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from trainers.data import Dataset, Samples, Split, dataset
+from trainers.dataset import Dataset, check_range, dataset
+from trainers.samples import Samples, Split
 
 SPACINGS = (5.0, 5.5, 6.0, 6.5)
 """Distance of neighbouring harmonics in bins, by class of ``freq``."""
@@ -27,49 +28,55 @@ FLOOR, LEVELS = 1e-3, 255
 @dataset("spectrograms")
 @dataclass(frozen=True)
 class Spectrograms(Dataset):
-    """The synthetic tasks on which ASM-RH (2402.18007) is tried out; chance is 0.25."""
+    """The synthetic tasks on which ASM-RH (2402.18007) is tried out; chance is 0.25.
 
+    Args:
+        task: ``freq`` or ``time``.
+        mel: mel bins.
+        frames: columns.
+    """
+
+    task: str = "freq"
+    mel: int = 32
+    frames: int = 32
+
+    example = "spectrograms:time,64x128"
+    sized = ("mel", "frames")
     shift = 1
     epsilon = "4/255"
     origin = "They are generated: nothing is downloaded."
 
+    def __post_init__(self) -> None:
+        if self.location or self.task not in ("time", "freq"):
+            raise ValueError(
+                f"spectrograms has no {self.location or self.task!r}. Expected time or freq, or one with its mel bins "
+                f"and frames, {LEAST} to {MOST} each, as in {self.example}."
+            )
+        check_range("mel", self.mel, LEAST, MOST)
+        check_range("frames", self.frames, LEAST, MOST)
+
+    @classmethod
+    def shorthand(cls, text: str) -> dict[str, Any]:
+        options = super().shorthand(text)
+        return {"task": options.pop("location"), **options} if "location" in options else options
+
     def classes(self) -> tuple[str, ...]:
-        if self._parse()[0] == "freq":
+        if self.task == "freq":
             return tuple(f"spacing {spacing:g}" for spacing in SPACINGS)
         return ("low high short", "low high long", "high low short", "high low long")
 
     def found(self) -> str | None:
-        return None if self._match() is None else "generated"
+        return "generated"
 
     def load(self, split: Split, limit: int | None = None) -> Samples:
-        task, mel, frames = self._parse()
         # Lists of numbers seed streams that have nothing to do with each other.
         random = np.random.default_rng([2402, 18007, split == "test"])
         labels = random.permutation(np.arange(NUMBERS[split]) % 4).astype(np.int64)
-        power = (_harmonics if task == "freq" else _bursts)(labels, mel, frames, random)
+        power = (_harmonics if self.task == "freq" else _bursts)(labels, self.mel, self.frames, random)
         power += 0.02 * random.standard_exponential(power.shape, dtype=np.float32)  # power of Gaussian noise
         loudness = np.log(np.maximum(power, FLOOR) / FLOOR) / np.log(2 / FLOOR)
         images = np.rint(LEVELS * np.minimum(loudness, 1)).astype(np.uint8)
         return Samples(images[:, None], labels, LEVELS)
-
-    def _match(self) -> re.Match[str] | None:
-        match = re.fullmatch(r"(time|freq)(?:,(\d+)x(\d+))?", self.location or "freq")
-        sides = [int(side) for side in match.groups()[1:] if side] if match else []
-        return match if all(LEAST <= side <= MOST for side in sides) else None
-
-    def _parse(self) -> tuple[str, int, int]:
-        """Task, mel bins and frames.
-
-        Raises:
-            FileNotFoundError: if the location names none.
-        """
-        match = self._match()
-        if match is None:
-            raise FileNotFoundError(
-                f"spectrograms has no {self.location!r}. Expected time or freq, or one with its mel bins and frames, "
-                f"{LEAST} to {MOST} each, as in spectrograms:time,64x128."
-            )
-        return match[1], int(match[2] or 32), int(match[3] or 32)
 
 
 def _bump(centre: np.ndarray, width: float, length: int) -> np.ndarray:

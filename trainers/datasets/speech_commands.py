@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from trainers.audio import LogMel
-from trainers.data import Split, dataset
-from trainers.datasets.clips import Clip, Clips
-from trainers.datasets.files import reading
+from trainers.dataset import dataset
+from trainers.formats.clips import Clip, Clips
+from trainers.formats.reading import reading
+from trainers.samples import Split
 
 LISTS: dict[Split, str] = {"validation": "validation_list.txt", "test": "testing_list.txt"}
 
@@ -23,6 +24,7 @@ LISTS: dict[Split, str] = {"validation": "validation_list.txt", "test": "testing
 class SpeechCommands(Clips):
     """Warden 2018, arXiv:1804.03209."""
 
+    example = "speech_commands:DIR,rate=16000,64x96"
     own_validation = True
     front_end = LogMel(16_000, 64, 96)
     folders = ("speech_commands", "speech_commands_v0.02", "SpeechCommands/speech_commands_v0.02")

@@ -10,8 +10,9 @@ from types import MappingProxyType
 
 import numpy as np
 
-from trainers.data import Dataset, Samples, Split, dataset
-from trainers.datasets.files import data_root, missing, reading
+from trainers.dataset import Dataset, dataset
+from trainers.formats.reading import data_root, missing, reading
+from trainers.samples import Samples, Split
 
 
 @dataset("svhn")

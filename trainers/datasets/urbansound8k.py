@@ -8,15 +8,14 @@ one fold, and validation holds out whole folds too: other divisions let a networ
 """
 
 import csv
-import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
 
 from trainers.audio import LogMel
-from trainers.data import Split, dataset
-from trainers.datasets.clips import Clip, Clips
-from trainers.datasets.files import reading
+from trainers.dataset import dataset
+from trainers.formats.clips import Clip, Clips
+from trainers.formats.reading import reading
+from trainers.samples import Split
 
 TABLE = "metadata/UrbanSound8K.csv"
 FOLDS = 10
@@ -25,13 +24,24 @@ FOLDS = 10
 @dataset("urbansound8k")
 @dataclass(frozen=True)
 class UrbanSound8K(Clips):
-    """Salamon, Jacoby, Bello 2014, "A Dataset and Taxonomy for Urban Sound Research"."""
+    """Salamon, Jacoby, Bello 2014, "A Dataset and Taxonomy for Urban Sound Research".
 
+    Args:
+        fold: the test split.
+    """
+
+    fold: int = FOLDS
+
+    example = "urbansound8k:DIR,fold=10,rate=16000,64x384"
     front_end = LogMel(16_000, 64, 384)
-    own: ClassVar[dict[str, str]] = {"fold": "10"}
     folders = ("UrbanSound8K", "urbansound8k")
     layout = f"{TABLE} and audio/fold1/*.wav to audio/fold10/*.wav"
     origin = "Get UrbanSound8K.tar.gz from the page of UrbanSound8K (New York University) and unpack it there."
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 1 <= self.fold <= FOLDS:
+            raise ValueError(f"urbansound8k has folds 1 to {FOLDS}, got fold={self.fold}.")
 
     def classes(self) -> tuple[str, ...]:
         return (
@@ -43,10 +53,7 @@ class UrbanSound8K(Clips):
         return (folder / TABLE).is_file()
 
     def clips(self, folder: Path, split: Split) -> list[Clip]:
-        value = self.chosen("fold") or str(FOLDS)
-        if not re.fullmatch(r"[1-9]|10", value):
-            raise ValueError(f"urbansound8k has folds 1 to {FOLDS}, got fold={value}.")
-        return [clip for clip in self._table(folder) if (clip.group == int(value)) == (split == "test")]
+        return [clip for clip in self._table(folder) if (clip.group == self.fold) == (split == "test")]
 
     def _table(self, folder: Path) -> list[Clip]:
         columns = "slice_file_name, fold (1 to 10), classID (0 to 9) and class"

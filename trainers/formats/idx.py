@@ -1,15 +1,21 @@
-"""What data sets in the idx format of MNIST have in common: 60,000 + 10,000 grey images of 28x28, in two layouts.
+"""The idx format of MNIST, and what data sets in it share: 60,000 + 10,000 grey images of 28x28, in two layouts.
 
 ``MNIST/raw/`` or ``mnist/``: the official files ``train-images-idx3-ubyte``, ..., plain or ``.gz``; ``mnist/``:
 ``train.npy.xz``, ``test.npy.xz`` and ``labels.npz``.
 """
 
+import gzip
+import struct
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from trainers.data import Dataset, Samples, Split
-from trainers.datasets.files import check_labels, data_root, missing, read_idx, read_npy_xz, read_npz
+import numpy as np
+
+from trainers.dataset import Dataset
+from trainers.formats.arrays import check_labels, read_npy_xz, read_npz
+from trainers.formats.reading import data_root, missing, reading
+from trainers.samples import Samples, Split
 
 FILES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
 
@@ -58,3 +64,16 @@ def _existing(folder: Path, name: str) -> Path:
     """The file as it lies there, plain or compressed; the compressed one if neither does."""
     plain, compressed = folder / name, folder / f"{name}.gz"
     return plain if plain.exists() and not compressed.exists() else compressed
+
+
+def read_idx(path: Path, dimensions: int) -> np.ndarray:
+    """uint8 array with so many ``dimensions`` from an idx file, plain or ``.gz`` (the format of MNIST)."""
+    with reading(path, f"an idx file of unsigned bytes with {dimensions} dimensions"):
+        raw = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+        magic, *shape = struct.unpack_from(f">{1 + dimensions}I", raw)
+        if magic != 0x0800 + dimensions:
+            raise ValueError(f"its magic number is {magic}, not {0x0800 + dimensions}")
+        body = np.frombuffer(raw, np.uint8, offset=4 * (1 + dimensions))
+        if body.size != np.prod(shape):
+            raise ValueError(f"it holds {body.size} bytes for {'x'.join(map(str, shape))}")
+        return body.reshape(shape)

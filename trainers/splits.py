@@ -1,184 +1,23 @@
-"""Images and labels, and the split of a training set into training and validation.
+"""What a trial sees: how a training set is divided into training and validation, and resized.
 
-Images are whole arrays, or, where they are too many for the memory, files that are read when they are asked for. A
-search sees training and validation only: loading the training split never opens the test files.
+A search sees training and validation only.
 """
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import ClassVar, Literal, Protocol, TypeVar
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor
 
-Split = Literal["train", "validation", "test"]
+from trainers.dataset import Dataset
+from trainers.samples import Images, Samples
+
 CHUNK = 256
 """Images that are read or converted at a time."""
 SAMPLED = 10_000
 """Images of a streamed training set whose mean and standard deviation stand for all."""
-
-
-class Images(Protocol):
-    """Images that are read when they are asked for; safe to use from several threads, and cheap to pickle."""
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """(N, C, H, W)."""
-        ...
-
-    @property
-    def dtype(self) -> np.dtype:
-        """Type of what reading gives."""
-        ...
-
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, index: np.ndarray | slice) -> np.ndarray:
-        """(B, C, H, W): the images of those numbers, read now.
-
-        Raises:
-            ValueError: if a file is damaged, naming it.
-        """
-        ...
-
-    def subset(self, index: np.ndarray) -> "np.ndarray | Images":
-        """The images of those numbers, not read yet; an array if they are few enough to hold."""
-        ...
-
-    def fingerprint(self) -> bytes:
-        """Changes when the images do, as far as can be told without reading them all."""
-        ...
-
-
-@dataclass(frozen=True)
-class Samples:
-    """Images with their labels.
-
-    Args:
-        images: (N, C, H, W), uint8 in 0..levels, or float32 in 0..1 with ``levels`` 1; an array or `Images`.
-        labels: (N,) int64 class numbers from 0.
-        levels: the pixel value that is white.
-        groups: (N,) numbers of what must not be divided between training and validation, for example speakers; None if
-            every image stands for itself.
-    """
-
-    images: np.ndarray | Images
-    labels: np.ndarray
-    levels: int = 255
-    groups: np.ndarray | None = None
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def __getitem__(self, index: np.ndarray) -> "Samples":
-        groups = None if self.groups is None else self.groups[index]
-        images = self.images[index] if isinstance(self.images, np.ndarray) else self.images.subset(index)
-        return Samples(images, self.labels[index], self.levels, groups)
-
-    def tensors(self, device: torch.device | str = "cpu") -> "tuple[Tensor | Streamed, Tensor]":
-        """Images as float32 (N, C, H, W) in [0, 1], channels last in memory, and labels, on ``device``.
-
-        `Images` stay in their files: a slice of them is read when it is asked for.
-        """
-        labels = torch.tensor(self.labels, device=device)
-        if isinstance(self.images, np.ndarray):
-            return _pixels(self.images, self.levels, device), labels
-        return Streamed(self.images, self.levels, device), labels
-
-
-@dataclass(frozen=True)
-class Streamed:
-    """`Images` that give float tensors on a device, a slice at a time."""
-
-    images: Images
-    levels: int
-    device: torch.device | str
-
-    def __len__(self) -> int:
-        return len(self.images)
-
-    def __getitem__(self, part: slice) -> Tensor:
-        """(B, C, H, W) float32 in [0, 1], read now."""
-        return _pixels(self.images[part], self.levels, self.device)
-
-
-def _pixels(images: np.ndarray, levels: int, device: torch.device | str) -> Tensor:
-    pixels = torch.tensor(images, device=device).float().div_(levels)
-    return pixels.contiguous(memory_format=torch.channels_last)
-
-
-@dataclass(frozen=True)
-class Dataset:
-    """A data set; subclasses register under a name and load one split at a time.
-
-    Args:
-        location: what stands behind the colon in ``name:location``; empty for data sets found by name alone.
-    """
-
-    location: str = ""
-
-    flip: ClassVar[bool] = False
-    """Whether a mirrored image still is a typical member of its class."""
-    shift: ClassVar[int] = 0
-    """Pixels by which an image may be moved without leaving its class."""
-    epsilon: ClassVar[str] = "4/255"
-    """Radius of the default attack, in pixel units 0..1."""
-    origin: ClassVar[str]
-    """Where the data come from, for a person who lacks them."""
-    takes: ClassVar[str] = ""
-    """What must stand behind the colon, FILE or DIR; empty if the name alone is enough."""
-    files: ClassVar[Mapping[str, tuple[str, str]]] = {}
-    """What can be downloaded: file in the data folder -> (address, checksum as ``md5:...`` or ``sha256:...``).
-
-    Archives (``.tar.gz``) are unpacked where they would lie.
-    """
-
-    @property
-    def own_validation(self) -> bool:
-        """Whether ``load("validation")`` gives an official validation split; else a share of ``train`` is held out."""
-        return False
-
-    def classes(self) -> tuple[str, ...]:
-        """Names of the classes, by number."""
-        raise NotImplementedError
-
-    def load(self, split: Split, limit: int | None = None) -> Samples:
-        """One split, in the order of its files; with ``limit`` at least that many images if there are as many.
-
-        Every file of an array has been read; those of `Images` have been opened and looked at.
-
-        Raises:
-            FileNotFoundError: if the files are not there, with what was looked for and where to get it.
-            ValueError: if a file is truncated or not what it should be, naming the file.
-        """
-        raise NotImplementedError
-
-    def found(self) -> str | None:
-        """Where the data lie on this machine; None if they do not."""
-        raise NotImplementedError
-
-
-DATASETS: dict[str, type[Dataset]] = {}
-T = TypeVar("T", bound=type[Dataset])
-
-
-def dataset(name: str) -> Callable[[T], T]:
-    """Class decorator that registers a data set.
-
-    Raises:
-        ValueError: if the name is taken.
-    """
-
-    def add(cls: T) -> T:
-        if name in DATASETS:
-            raise ValueError(f"data set {name!r} is already registered by {DATASETS[name]!r}. Choose another name.")
-        DATASETS[name] = cls
-        return cls
-
-    return add
 
 
 @dataclass(frozen=True)
@@ -211,7 +50,7 @@ def training_data(
 ) -> TrainingData:
     """Training set of ``dataset``, split by ``seed`` into training and validation, every class in its share.
 
-    An official validation split is taken as it is. Groups of samples stay whole; the shares are then met as well as
+    An official validation split is used as it is. Groups of samples stay whole; the shares are then met as well as
     they allow.
 
     Args:

@@ -1,16 +1,12 @@
-"""What data sets of sound have in common: how their location is written, and spectrograms that are made once.
+"""What data sets of sound have in common: the options of the front end, and spectrograms that are made once.
 
-A location is ``DIR,KEY=VALUE,rate=HZ,MELxFRAMES``, of which every part may be left out: the folder, an option of the
-data set's own, samples a second, mel bins and frames. Without a folder the files are looked for in NAS_DATA.
-
-Spectrograms lie in the cache, one array for each group of clips (fold, speaker) or split, named by the front end and by
-the names, sizes and times of the files: another test fold finds those of the other folds there. A split is read as a
-whole whatever the limit, because the files of most sets are sorted by class.
+Spectrograms are stored in the cache, one array for each group of clips (fold, speaker) or split, named by the front end
+and by the names, sizes and times of the files: another test fold finds those of the other folds there. A split is read
+as a whole whatever the limit, because the files of most sets are sorted by class.
 """
 
 import hashlib
 import logging
-import re
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -20,10 +16,11 @@ from typing import ClassVar
 
 import numpy as np
 
-from trainers.audio import RATES, LogMel, read_wave, require_soundfile
+from trainers.audio import LogMel, read_wave, require_soundfile
 from trainers.cache import cache_folder, read_cached, write_cached
-from trainers.data import DATASETS, Dataset, Samples, Split
-from trainers.datasets.files import data_root, missing, number, options
+from trainers.dataset import Dataset
+from trainers.formats.reading import data_root, missing
+from trainers.samples import Samples, Split
 
 LOG = logging.getLogger(__name__)
 EDITION = 1
@@ -31,7 +28,7 @@ EDITION = 1
 BATCH = 8
 """Clips transformed at a time."""
 MANY = 5_000
-"""So many files take more than a few seconds, a millisecond each and more: the user is told."""
+"""From this number on, reading takes more than a few seconds (a millisecond a file), and the user is informed."""
 
 
 @dataclass(frozen=True)
@@ -51,20 +48,39 @@ class Clip:
 
 @dataclass(frozen=True)
 class Clips(Dataset):
-    """Sounds as log-mel spectrograms, (1, mel, frames) float32 in [0, 1]; subclasses list the clips of a split."""
+    """Sounds as log-mel spectrograms, (1, mel, frames) float32 in [0, 1]; subclasses list the clips of a split.
+
+    Args:
+        rate: samples a second to which sounds are resampled; unset, as the next two: what suits the data set.
+        mel: mel bins.
+        frames: columns, one every 10 ms.
+    """
+
+    rate: int | None = None
+    mel: int | None = None
+    frames: int | None = None
 
     shift = 1
+    sized = ("mel", "frames")
     front_end: ClassVar[LogMel]
-    """What the location does not say."""
-    own: ClassVar[dict[str, str]] = {}
-    """Options of this data set's own, with an example of a value."""
+    """With the values of the options that are unset."""
     folders: ClassVar[tuple[str, ...]] = ()
-    """Where it may lie below NAS_DATA, or below the folder of the location."""
+    """Where it may be below NAS_DATA, or below the folder of the location."""
     layout: ClassVar[str]
     """Files that must be there."""
 
     def __post_init__(self) -> None:
-        self.log_mel  # noqa: B018 (a wrong option is an error before anything is read)
+        super().__post_init__()
+        self.make_front_end()
+
+    def make_front_end(self) -> LogMel:
+        """The front end that the options ask for.
+
+        Raises:
+            ValueError: if there is none.
+        """
+        default = self.front_end
+        return LogMel(self.rate or default.rate, self.mel or default.mel, self.frames or default.frames)
 
     def here(self, folder: Path) -> bool:
         """Whether ``folder`` holds this data set."""
@@ -82,42 +98,8 @@ class Clips(Dataset):
         """Files by whose sizes and times a change of ``clips`` is noticed."""
         return [clip.path for clip in clips]
 
-    @property
-    def log_mel(self) -> LogMel:
-        """The front end that the location asks for.
-
-        Raises:
-            ValueError: if an option is unknown or cannot be.
-        """
-        chosen, default = self._options[1], self.front_end
-        rate = number(int, "rate", chosen["rate"], *RATES) if "rate" in chosen else default.rate
-        size = re.fullmatch(r"(\d+)x(\d+)", chosen["size"]) if "size" in chosen else None
-        if "size" in chosen and size is None:
-            raise ValueError(f"size must be MELxFRAMES, got {chosen['size']!r}. Write it as in {self._example}.")
-        mel, frames = (int(size[1]), int(size[2])) if size else (default.mel, default.frames)
-        return LogMel(rate, mel, frames)
-
-    def chosen(self, name: str) -> str | None:
-        """Value of an option of this data set's own; None if the location does not say."""
-        return self._options[1].get(name)
-
-    @property
-    def _options(self) -> tuple[str, dict[str, str]]:
-        return options(self.location, (*self.own, "rate", "size"), self._example)
-
-    @property
-    def _example(self) -> str:
-        own = "".join(f",{name}={value}" for name, value in self.own.items())
-        size = f"{self.front_end.mel}x{self.front_end.frames}"
-        return f"{self._name}:DIR{own},rate={self.front_end.rate},{size}"
-
-    @property
-    def _name(self) -> str:
-        return next((name for name, kind in DATASETS.items() if kind is type(self)), type(self).__name__)
-
     def found(self) -> str | None:
-        place = self._options[0]
-        root = Path(place) if place else data_root()
+        root = Path(self.location) if self.location else data_root()
         candidates = [root / name for name in self.folders] + [root] if root else []
         return next((str(folder) for folder in candidates if self.here(folder)), None)
 
@@ -129,7 +111,7 @@ class Clips(Dataset):
         """
         found = self.found()
         if found is None:
-            raise missing(self._name, self._options[0], [self.layout], f"{self.origin} Written {self._example}.")
+            raise missing(self.name, self.location, [self.layout], f"{self.origin} Written {self.written()}.")
         return Path(found)
 
     def load(self, split: Split, limit: int | None = None) -> Samples:
@@ -150,7 +132,7 @@ class Clips(Dataset):
 
     def _spectrograms(self, folder: Path, split: Split, clips: list[Clip]) -> np.ndarray:
         """(N, 1, mel, frames) of sorted ``clips``, from the cache as far as they are there."""
-        front_end, arrays, absent = self.log_mel, {}, []
+        front_end, arrays, absent = self.make_front_end(), {}, []
         parts = {group: list(part) for group, part in groupby(clips, key=lambda clip: clip.group)}
         paths = {group: self._cached(folder, split, part) for group, part in parts.items()}
         for group, part in parts.items():
@@ -177,7 +159,8 @@ class Clips(Dataset):
         return made[0] if len(made) == 1 else np.concatenate(made)
 
     def _shape(self, part: list[Clip]) -> tuple[int, ...]:
-        return len(part), 1, self.log_mel.mel, self.log_mel.frames
+        front_end = self.make_front_end()
+        return len(part), 1, front_end.mel, front_end.frames
 
     def _cached(self, folder: Path, split: Split, part: list[Clip]) -> Path:
         """File in the cache: what it holds, then which state of which files.
@@ -185,7 +168,7 @@ class Clips(Dataset):
         Raises:
             FileNotFoundError: if files are missing, with the names of the first.
         """
-        front_end, stamps, lost = self.log_mel, [], []
+        front_end, stamps, lost = self.make_front_end(), [], []
         for path in self.stamped(folder, part):
             try:
                 status = path.stat()
@@ -199,7 +182,7 @@ class Clips(Dataset):
         what += f"{front_end.mel}x{front_end.frames}"
         place = _digest([str(folder.resolve()), str(EDITION)])
         state = _digest([str(clip.path.relative_to(folder)) for clip in part] + stamps)
-        return cache_folder() / f"{self._name}-{what}-{place}-{state}.npy"
+        return cache_folder() / f"{self.name}-{what}-{place}-{state}.npy"
 
 
 class _UnreadableError(Exception):

@@ -9,9 +9,10 @@ from PIL import Image
 
 from nas.settings import DataSettings
 from trainers import Dataset, Samples, TrainingData, training_data
-from trainers.data import Split, resized
 from trainers.datasets.digits import Digits
 from trainers.datasets.npz import Npz
+from trainers.samples import Split
+from trainers.splits import resized
 
 
 @dataclass(frozen=True)

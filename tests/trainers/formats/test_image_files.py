@@ -16,13 +16,15 @@ from PIL import Image
 from torch import nn
 
 import nas
-from nas.exporting import evaluate, export
+from nas.export.evaluate import evaluate
+from nas.export.export import export
 from nas.problem import data_checksum
 from objectives.accuracy import correct
 from trainers import Supervised, TrainingData, training_data
-from trainers.data import SAMPLED, Images, Samples, Streamed, _statistics, resized
-from trainers.datasets.files import number, options
 from trainers.datasets.folder import Folder
+from trainers.datasets.fsdd import Fsdd
+from trainers.samples import Images, Samples, Streamed
+from trainers.splits import SAMPLED, _statistics, resized
 
 SIDES = ((30, 20), (20, 30), (24, 24), (41, 90), (9, 12))
 """Heights and widths of the pictures of a class."""
@@ -57,7 +59,7 @@ def held(place: Folder) -> np.ndarray:
 
 
 def streamed(place: str) -> Images:
-    images = Folder(f"{place},memory_gb=0").load("train").images
+    images = Folder.of(f"{place},memory_gb=0").load("train").images
     assert not isinstance(images, np.ndarray)
     return images
 
@@ -69,17 +71,29 @@ def streamed(place: str) -> Images:
     ("location", "place", "values"),
     [
         ("a/b", "a/b", {}),
-        ("a/b,size=64", "a/b", {"size": "64"}),
-        ("a,b,size=64,memory_gb=0.5", "a,b", {"size": "64", "memory_gb": "0.5"}),
-        ("a=b/c,size=64", "a=b/c", {"size": "64"}),
-        ("a,32x64", "a", {"size": "32x64"}),
-        ("size=64", "", {"size": "64"}),
-        ("a,size=", "a", {"size": ""}),
+        ("a/b,size=64", "a/b", {"size": 64}),
+        ("a,b,size=64,memory_gb=0.5", "a,b", {"size": 64, "memory_gb": 0.5}),
+        ("a=b/c,size=64", "a=b/c", {"size": 64}),
+        ("a,32x64", "a,32x64", {}),
+        ("size=64", "", {"size": 64}),
         ("", "", {}),
     ],
 )
-def test_options_follow_the_place(location: str, place: str, values: dict[str, str]) -> None:
-    assert options(location, ("size", "memory_gb"), "x:a,size=1") == (place, values)
+def test_options_follow_the_place(location: str, place: str, values: dict[str, float]) -> None:
+    assert Folder.shorthand(location) == ({"location": place} if place else {}) | values
+    assert Folder.of(location) == Folder(place, **values)  # type: ignore[arg-type]
+
+
+def test_two_numbers_alone_are_mel_bins_and_frames() -> None:
+    assert Fsdd.shorthand("a,speaker=theo,32x64") == {"location": "a", "speaker": "theo", "mel": 32, "frames": 64}
+    with pytest.raises(ValueError, match="option 'mel' of 'mel=3,32x64' comes twice"):
+        Fsdd.shorthand("mel=3,32x64")
+
+
+def test_a_location_in_the_home_folder_is_expanded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/me")
+    assert Folder("~/pictures").location == "/home/me/pictures"
+    assert Folder("pictures~").location == "pictures~"
 
 
 @pytest.mark.parametrize(
@@ -87,33 +101,29 @@ def test_options_follow_the_place(location: str, place: str, values: dict[str, s
     [
         ("a,sise=64", r"option 'sise' of 'a,sise=64' is unknown\. Known: memory_gb, size\. Write it as in folder:my_"),
         ("a,size=64,size=32", r"option 'size' of 'a,size=64,size=32' comes twice"),
-        ("a,size=big", r"size must be a whole number from 8 to 1024, got 'big'\."),
-        ("a,size=7", "size must be a whole number from 8 to 1024, got '7'"),
-        ("a,size=32x32", "size must be a whole number from 8 to 1024, got '32x32'"),
-        ("a,memory_gb=-1", "memory_gb must be a number from 0 to"),
-        ("a,memory_gb=nan", "memory_gb must be a number from 0 to"),
+        ("a,size=", r"size must be a whole number, got ''\."),
+        ("a,size=big", r"size must be a whole number, got 'big'\."),
+        ("a,size=0.5", r"size must be a whole number, got '0.5'\."),
+        ("a,size=7", "size must be from 8 to 1024, got 7"),
+        ("a,size=32x32", "size must be a whole number, got '32x32'"),
+        ("a,memory_gb=much", "memory_gb must be a number, got 'much'"),
+        ("a,memory_gb=-1", "memory_gb must be from 0 to 1e"),
+        ("a,memory_gb=nan", "memory_gb must be from 0 to 1e"),
     ],
 )
 def test_a_wrong_option_is_told(location: str, message: str, pictures: Path) -> None:
     with pytest.raises(ValueError, match=message):
-        Folder(location.replace("a,", f"{pictures},", 1) if "must be" in message else location).load("train")
-
-
-def test_a_number_is_of_the_kind_that_is_asked_for() -> None:
-    assert number(int, "size", "64", 8, 1024) == 64
-    assert number(float, "share", "0.5", 0, 1) == 0.5
-    with pytest.raises(ValueError, match=r"size must be a whole number from 8 to 1024, got '0\.5'\."):
-        number(int, "size", "0.5", 8, 1024)
+        Folder.of(location.replace("a,", f"{pictures},", 1) if "must be" in message else location).load("train")
 
 
 # Many sizes
 
 
 def test_images_of_many_sizes_become_square(pictures: Path) -> None:
-    samples = Folder(f"{pictures},size=16").load("train")
+    samples = Folder.of(f"{pictures},size=16").load("train")
     assert samples.images.shape == (10, 3, 16, 16)
     assert samples.labels.tolist() == [0] * 5 + [1] * 5
-    assert Folder(f"{pictures},size=16").found() == str(pictures)
+    assert Folder.of(f"{pictures},size=16").found() == str(pictures)
 
 
 def test_without_a_size_the_message_says_how_to_give_one(pictures: Path) -> None:
@@ -127,7 +137,7 @@ def test_the_middle_is_cropped(tmp_path: Path, turned: bool) -> None:
     pixels[:, 20:40] = 200
     for name in ("cat", "dog"):
         write_picture(tmp_path / name / "a.png", pixels.T if turned else pixels)
-    image = held(Folder(f"{tmp_path},size=10"))[0, 0]
+    image = held(Folder.of(f"{tmp_path},size=10"))[0, 0]
     assert (image[1:-1, 1:-1] == 200).all()
     assert image.min() > 150  # at the edge the filter sees a little of what is cropped
 
@@ -136,7 +146,7 @@ def test_the_whole_shorter_side_is_kept(tmp_path: Path) -> None:
     pixels = np.arange(240, dtype=np.uint8)[None].repeat(300, 0)  # brighter to the right
     for name in ("cat", "dog"):
         write_picture(tmp_path / name / "a.png", pixels)
-    row = held(Folder(f"{tmp_path},size=24"))[0, 0, 12].astype(int)
+    row = held(Folder.of(f"{tmp_path},size=24"))[0, 0, 12].astype(int)
     assert np.abs(row - (10 * np.arange(24) + 4.5)).max() <= 1.5
 
 
@@ -144,7 +154,7 @@ def test_fine_patterns_become_grey_and_do_not_flicker(tmp_path: Path) -> None:
     pixels = (np.indices((64, 64)).sum(0) % 2 * 255).astype(np.uint8)  # a checkerboard
     for name in ("cat", "dog"):
         write_picture(tmp_path / name / "a.png", pixels)
-    middle = held(Folder(f"{tmp_path},size=16"))[0, 0, 1:-1, 1:-1]
+    middle = held(Folder.of(f"{tmp_path},size=16"))[0, 0, 1:-1, 1:-1]
     assert np.abs(middle.astype(int) - 127.5).max() < 2
 
 
@@ -154,7 +164,7 @@ def test_a_large_jpeg_looks_as_it_does_to_others(tmp_path: Path) -> None:
     for name in ("cat", "dog"):
         write_picture(tmp_path / name / "a.jpg", np.asarray(smooth), quality=95)
     expected = np.asarray(Image.open(tmp_path / "cat" / "a.jpg").resize((32, 32), Image.Resampling.BILINEAR))
-    found = held(Folder(f"{tmp_path},size=32"))[0].transpose(1, 2, 0)
+    found = held(Folder.of(f"{tmp_path},size=32"))[0].transpose(1, 2, 0)
     assert np.abs(found.astype(int) - expected).mean() < 2
 
 
@@ -169,21 +179,21 @@ def test_photographs_are_turned_as_the_camera_was_held(tmp_path: Path) -> None:
     assert image.shape == (3, 40, 20)
     assert image[:, :18].max() < 50
     assert image[:, 22:].min() > 200
-    assert held(Folder(f"{tmp_path},size=16"))[0, :, :6].max() < 50
+    assert held(Folder.of(f"{tmp_path},size=16"))[0, :, :6].max() < 50
 
 
 def test_sixteen_bit_and_transparent_pictures_are_read(tmp_path: Path) -> None:
     deep = np.full((20, 20), 0xA0FF, np.uint16)
     write_picture(tmp_path / "cat" / "a.png", deep)
     Image.new("LA", (30, 30), (70, 128)).save(write_picture(tmp_path / "dog" / "a.png", deep))
-    images = held(Folder(f"{tmp_path},size=8"))
+    images = held(Folder.of(f"{tmp_path},size=8"))
     assert images.shape == (2, 1, 8, 8)
     assert images[:, 0, 0, 0].tolist() == [0xA0, 70]
 
 
 def test_suffixes_are_known_in_any_case_and_hidden_files_are_not_images(pictures: Path) -> None:
     (pictures / "cat" / "._0.jpg").write_bytes(b"what another system left")
-    assert len(Folder(f"{pictures},size=8").load("train")) == 10
+    assert len(Folder.of(f"{pictures},size=8").load("train")) == 10
 
 
 # The validation split
@@ -193,7 +203,7 @@ def test_suffixes_are_known_in_any_case_and_hidden_files_are_not_images(pictures
 def test_an_official_validation_split_is_used_whole(name: str, tmp_path: Path) -> None:
     write_pictures(tmp_path / "train")
     write_pictures(tmp_path / name, SIDES[:2], seed=1)
-    place = Folder(f"{tmp_path},size=8")
+    place = Folder.of(f"{tmp_path},size=8")
     assert place.own_validation
     data = training_data(place, limit=None, validation=0.5, seed=0)
     assert (len(data.train), len(data.validation)) == (10, 4)
@@ -202,7 +212,7 @@ def test_an_official_validation_split_is_used_whole(name: str, tmp_path: Path) -
 
 def test_without_a_validation_folder_a_share_is_held_out(tmp_path: Path) -> None:
     write_pictures(tmp_path / "train")
-    place = Folder(f"{tmp_path},size=8")
+    place = Folder.of(f"{tmp_path},size=8")
     assert not place.own_validation
     with pytest.raises(FileNotFoundError, match=rf"{tmp_path / 'val'} does not exist, so there is no validation split"):
         place.load("validation")
@@ -214,21 +224,21 @@ def test_a_class_that_training_does_not_know_is_named(tmp_path: Path) -> None:
     write_pictures(tmp_path / "val")
     shutil.copytree(tmp_path / "val" / "cat", tmp_path / "val" / "elk")
     with pytest.raises(ValueError, match=rf"{tmp_path / 'val' / 'elk'} is no class of the training split: cat, dog\."):
-        Folder(f"{tmp_path},size=8").load("validation")
+        Folder.of(f"{tmp_path},size=8").load("validation")
 
 
 def test_a_class_that_validation_lacks_is_named(tmp_path: Path) -> None:
     write_pictures(tmp_path / "train")
     shutil.rmtree(write_pictures(tmp_path / "val") / "dog")
     with pytest.raises(ValueError, match=rf"{tmp_path / 'val' / 'dog'} holds no PNG or JPEG file\."):
-        Folder(f"{tmp_path},size=8").load("validation")
+        Folder.of(f"{tmp_path},size=8").load("validation")
 
 
 # Images that stay in their files
 
 
 def test_streamed_images_are_those_that_would_be_held(pictures: Path) -> None:
-    expected, images = held(Folder(f"{pictures},size=16")), streamed(f"{pictures},size=16")
+    expected, images = held(Folder.of(f"{pictures},size=16")), streamed(f"{pictures},size=16")
     assert (images.shape, images.dtype, len(images)) == (expected.shape, expected.dtype, len(expected))
     order = np.array([7, 0, 0, 9])
     assert np.array_equal(images[order], expected[order])
@@ -245,7 +255,7 @@ def test_images_of_one_size_can_be_streamed_as_they_are(tmp_path: Path) -> None:
 def test_whether_images_are_held_depends_on_their_pixels(pictures: Path) -> None:
     bytes_ = 10 * 3 * 16 * 16
     for memory, array in ((bytes_, True), (bytes_ - 1, False)):
-        images = Folder(f"{pictures},size=16,memory_gb={(memory + 0.5) / 1e9:.12f}").load("train").images
+        images = Folder.of(f"{pictures},size=16,memory_gb={(memory + 0.5) / 1e9:.12f}").load("train").images
         assert isinstance(images, np.ndarray) is array
 
 
@@ -259,7 +269,7 @@ def test_grey_is_kept_only_if_every_file_is_grey(tmp_path: Path) -> None:
 
 
 def test_part_of_the_samples_is_read_only_when_it_is_asked_for(pictures: Path) -> None:
-    samples = Folder(f"{pictures},size=16,memory_gb=0").load("train")
+    samples = Folder.of(f"{pictures},size=16,memory_gb=0").load("train")
     some = samples[np.array([1, 6])]
     assert isinstance(some, Samples)
     assert not isinstance(some.images, np.ndarray)
@@ -269,7 +279,7 @@ def test_part_of_the_samples_is_read_only_when_it_is_asked_for(pictures: Path) -
 
 @pytest.mark.parametrize("memory", [0, 0.000005])
 def test_part_of_resized_samples_is_resized_too(pictures: Path, memory: float) -> None:
-    samples = resized(Folder(f"{pictures},size=16,memory_gb={memory:f}").load("train"), 8)
+    samples = resized(Folder.of(f"{pictures},size=16,memory_gb={memory:f}").load("train"), 8)
     some = samples[np.array([1, 6])]
     assert isinstance(some.images, np.ndarray) is (memory > 0)
     assert some.images.shape == (2, 3, 8, 8)
@@ -284,16 +294,16 @@ def test_streamed_images_are_found_from_another_directory(pictures: Path, monkey
 
 
 def test_part_of_the_samples_that_is_small_enough_is_held(pictures: Path) -> None:
-    samples = Folder(f"{pictures},size=16,memory_gb=0.000005").load("train")
+    samples = Folder.of(f"{pictures},size=16,memory_gb=0.000005").load("train")
     assert not isinstance(samples.images, np.ndarray)
     assert isinstance(samples[np.arange(6)].images, np.ndarray)
-    data = training_data(Folder(f"{pictures},size=16,memory_gb=0.000005"), limit=None, validation=0.2, seed=0)
+    data = training_data(Folder.of(f"{pictures},size=16,memory_gb=0.000005"), limit=None, validation=0.2, seed=0)
     assert isinstance(data.validation.images, np.ndarray)
 
 
 def test_tensors_of_streamed_images_are_those_of_held_ones(pictures: Path) -> None:
-    streamed, labels = Folder(f"{pictures},size=16,memory_gb=0").load("train").tensors()
-    held, numbers = Folder(f"{pictures},size=16").load("train").tensors()
+    streamed, labels = Folder.of(f"{pictures},size=16,memory_gb=0").load("train").tensors()
+    held, numbers = Folder.of(f"{pictures},size=16").load("train").tensors()
     assert isinstance(streamed, Streamed)
     assert isinstance(held, torch.Tensor)
     assert torch.equal(labels, numbers)
@@ -313,7 +323,7 @@ def test_streamed_images_can_be_sent_to_a_worker(pictures: Path) -> None:
 def test_file_names_may_hold_what_is_no_text(pictures: Path) -> None:
     file = os.fsencode(pictures / "cat") + b"/\xff\xfe.png"
     shutil.copy(os.fsencode(pictures / "dog" / "1.png"), file)
-    assert len(Folder(f"{pictures},size=8").load("train")) == 11
+    assert len(Folder.of(f"{pictures},size=8").load("train")) == 11
 
 
 SPLIT = {"limit": None, "validation": 0.2, "seed": 0}
@@ -321,7 +331,7 @@ SPLIT = {"limit": None, "validation": 0.2, "seed": 0}
 
 def both(pictures: Path, **settings: int | None) -> tuple[TrainingData, TrainingData]:
     """Training data held and streamed."""
-    places = (Folder(f"{pictures},size=16"), Folder(f"{pictures},size=16,memory_gb=0"))
+    places = (Folder.of(f"{pictures},size=16"), Folder.of(f"{pictures},size=16,memory_gb=0"))
     one, other = (training_data(place, **{**SPLIT, **settings}) for place in places)  # type: ignore[arg-type]
     assert isinstance(one.train.images, np.ndarray)
     assert not isinstance(other.train.images, np.ndarray)
@@ -385,7 +395,7 @@ def test_mean_and_std_of_many_streamed_images_are_those_of_a_sample() -> None:
 
 def test_the_checksum_of_streamed_images_is_that_of_names_sizes_and_labels(pictures: Path, tmp_path: Path) -> None:
     def checksum(place: Path, size: int = 16) -> str:
-        return data_checksum(training_data(Folder(f"{place},size={size},memory_gb=0"), **SPLIT))  # type: ignore[arg-type]
+        return data_checksum(training_data(Folder.of(f"{place},size={size},memory_gb=0"), **SPLIT))  # type: ignore[arg-type]
 
     before = checksum(pictures)
     moved = tmp_path / "elsewhere"
@@ -420,7 +430,7 @@ def test_files_that_are_no_images_are_named_up_to_five(pictures: Path, memory: s
     for file in files:
         file.write_text("not an image")
     with pytest.raises(ValueError, match=r"^7 files are not readable images: ") as raised:
-        Folder(f"{pictures},size=8{memory}").load("train")
+        Folder.of(f"{pictures},size=8{memory}").load("train")
     message = str(raised.value)
     assert all(f"{file} (cannot identify image file" in message for file in files[:5])
     assert not any(str(file) in message for file in files[5:])
@@ -430,7 +440,7 @@ def test_files_that_are_no_images_are_named_up_to_five(pictures: Path, memory: s
 def test_truncated_images_are_named_when_they_are_loaded(pictures: Path) -> None:
     files = [cut(pictures / name, 0.9) for name in ("cat/0.JPEG", "dog/1.png")]
     with pytest.raises(ValueError, match=rf"2 files are not readable images: {files[0]} \(.+\), {files[1]} \(.+\)\."):
-        Folder(f"{pictures},size=8").load("train")
+        Folder.of(f"{pictures},size=8").load("train")
 
 
 def test_a_truncated_image_that_is_streamed_is_named_when_it_is_read(pictures: Path) -> None:
@@ -445,7 +455,7 @@ def test_statistics_find_a_truncated_image_before_training_starts(pictures: Path
     for file in (pictures / "dog").iterdir():
         cut(file, 0.9)
     with pytest.raises(ValueError, match=r"files are not readable images: .*dog/"):
-        training_data(Folder(f"{pictures},size=8,memory_gb=0"), **SPLIT)  # type: ignore[arg-type]
+        training_data(Folder.of(f"{pictures},size=8,memory_gb=0"), **SPLIT)  # type: ignore[arg-type]
 
 
 def test_a_file_that_vanished_since_is_named(pictures: Path) -> None:
@@ -468,7 +478,7 @@ def test_pixels_that_are_neither_grey_nor_colour_are_named(pictures: Path, memor
     file = pictures / "cat" / "z.png"
     Image.fromarray(np.zeros((9, 9), np.float32)).save(file, format="TIFF")
     with pytest.raises(ValueError, match=rf"{file} is not .* \(pixels of mode F, not grey or colour of 8 or 16 bits\)"):
-        Folder(f"{pictures},size=8{memory}").load("train")
+        Folder.of(f"{pictures},size=8{memory}").load("train")
 
 
 def test_a_small_file_that_claims_to_be_huge_is_named(pictures: Path) -> None:
@@ -479,25 +489,25 @@ def test_a_small_file_that_claims_to_be_huge_is_named(pictures: Path) -> None:
     file = pictures / "cat" / "z.png"
     file.write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", b"") + chunk(b"IEND", b""))
     with pytest.raises(ValueError, match=rf"{file} is not a readable image \(Image size \(10000000000 pixels\)"):
-        Folder(f"{pictures},size=8").load("train")
+        Folder.of(f"{pictures},size=8").load("train")
 
 
 def test_an_empty_class_and_an_empty_folder_are_named(pictures: Path, tmp_path: Path) -> None:
     (pictures / "emu").mkdir()
     with pytest.raises(ValueError, match=rf"{pictures / 'emu'} holds no PNG or JPEG file\. Every class needs some"):
-        Folder(f"{pictures},size=8").load("train")
+        Folder.of(f"{pictures},size=8").load("train")
     (tmp_path / "none").mkdir()
     with pytest.raises(ValueError, match=rf"{tmp_path / 'none'} holds 0 class folders, at least 2 are needed"):
-        Folder(f"{tmp_path / 'none'},size=8").load("train")
+        Folder.of(f"{tmp_path / 'none'},size=8").load("train")
 
 
 def test_a_place_with_options_where_nothing_is_has_a_clear_answer(tmp_path: Path) -> None:
-    absent = Folder(f"{tmp_path / 'no'},size=8")
+    absent = Folder.of(f"{tmp_path / 'no'},size=8")
     assert absent.found() is None
     with pytest.raises(FileNotFoundError, match=rf"{tmp_path / 'no'} is not a folder\. Expected DIR/CLASS"):
         absent.load("train")
     with pytest.raises(FileNotFoundError, match=r"folder needs a directory, as in folder:my_images\."):
-        Folder("size=8").load("train")
+        Folder.of("size=8").load("train")
 
 
 def test_many_files_are_looked_at_in_order(tmp_path: Path) -> None:
@@ -506,7 +516,7 @@ def test_many_files_are_looked_at_in_order(tmp_path: Path) -> None:
         for k in range(1, 700):
             os.link(first, tmp_path / name / f"{k}.png")
     with pytest.raises(ValueError, match=r"cat/0\.png is \(60, 70\) .*dog/0\.png is \(80, 70\)"):
-        Folder(f"{tmp_path},memory_gb=0").load("train")
+        Folder.of(f"{tmp_path},memory_gb=0").load("train")
 
 
 # A study on them
@@ -520,9 +530,9 @@ def test_a_study_on_streamed_images_runs_to_a_measured_export(tmp_path: Path, st
     assert [record.status for record in found.records] == ["complete", "complete"]
     assert found.records[0].architecture["input"] == [3, 8, 8]
     record = found.records[0]
-    exported = export(found, record, tmp_path / "out")
+    exported = export(found.directory, found.settings, record, tmp_path / "out")
     assert exported.measured["accuracy"] == record.measured["accuracy"]
     result = evaluate(tmp_path / "out", None, "test")
     assert result["samples"] == 40
     assert evaluate(tmp_path / "out", None, "validation")["measured"]["accuracy"] == record.measured["accuracy"]
-    assert resized(Folder(data["name"][7:]).load("test"), 8).images.shape == (40, 3, 8, 8)
+    assert resized(Folder.of(data["name"][7:]).load("test"), 8).images.shape == (40, 3, 8, 8)

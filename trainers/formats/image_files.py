@@ -1,4 +1,4 @@
-"""Image files that are looked at together, and decoded when they are asked for, by a few threads.
+"""Image files whose heads are read together, and which are decoded on demand by a few threads.
 
 Where a size is given, the middle square of each file is resized to it with antialiasing. Names are held in one array of
 bytes, so that a million of them go to the workers of a study in shared memory.
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from trainers.data import Images
+from trainers.samples import Images
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -86,8 +86,8 @@ class ImageFiles:
         return digest.digest()
 
 
-def look(root: Path, names: list[bytes], size: int | None, room: float) -> ImageFiles:
-    """The files ``names`` below ``root`` after a look at the head of each; grey if every file is grey, else RGB.
+def open_files(root: Path, names: list[bytes], size: int | None, room: float) -> ImageFiles:
+    """The files ``names`` below ``root`` whose heads are read; grey if every file is grey, else RGB.
 
     Args:
         size: sides of the images; None if the files are of one size.

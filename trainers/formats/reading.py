@@ -1,0 +1,34 @@
+"""Where files are searched for, and what a damaged or missing one raises."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+def data_root() -> Path | None:
+    """Folder that the environment variable NAS_DATA names; None if it is not set."""
+    root = os.environ.get("NAS_DATA")
+    return Path(root) if root else None
+
+
+def missing(name: str, location: str, layouts: list[str], origin: str) -> FileNotFoundError:
+    """The error for a data set that is not on this machine: what was searched for, and where to get it."""
+    root = data_root()
+    nowhere = f"in {root} (environment variable NAS_DATA)" if root else "because NAS_DATA, the data folder, is not set"
+    place = f"in {location}" if location else nowhere
+    return FileNotFoundError(f"{name} was not found {place}. Expected {' or '.join(layouts)}. {origin}")
+
+
+@contextmanager
+def reading(path: Path, expected: str) -> Iterator[None]:
+    """Turns whatever a damaged file raises into one ValueError that names it and says what was expected."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise FileNotFoundError(f"{path} does not exist. Expected {expected}.") from None
+    except PermissionError:
+        raise
+    except Exception as error:  # a damaged pickle or archive raises nearly anything
+        reason = str(error) or type(error).__name__
+        raise ValueError(f"{path} is truncated or damaged ({reason}). Expected {expected}. Get it again.") from None

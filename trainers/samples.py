@@ -1,0 +1,99 @@
+"""Samples with their labels: whole arrays, or, where they are too many for the memory, files read on demand."""
+
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+Split = Literal["train", "validation", "test"]
+
+
+class Images(Protocol):
+    """Images that are read on demand; safe to use from several threads, and cheap to pickle."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(N, C, H, W)."""
+        ...
+
+    @property
+    def dtype(self) -> np.dtype:
+        """Type of the arrays that reading returns."""
+        ...
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: np.ndarray | slice) -> np.ndarray:
+        """(B, C, H, W): the images of those numbers, read now.
+
+        Raises:
+            ValueError: if a file is damaged, naming it.
+        """
+        ...
+
+    def subset(self, index: np.ndarray) -> "np.ndarray | Images":
+        """The images of those numbers, not read yet; an array if they are few enough to hold."""
+        ...
+
+    def fingerprint(self) -> bytes:
+        """Changes when the images do, as far as that shows without reading them all."""
+        ...
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Images with their labels.
+
+    Args:
+        images: (N, C, H, W), uint8 in 0..levels, or float32 in 0..1 with ``levels`` 1; an array or `Images`.
+        labels: (N,) int64 class numbers from 0.
+        levels: the pixel value that is white.
+        groups: (N,) numbers of what must not be divided between training and validation, for example speakers; None if
+            every image stands for itself.
+    """
+
+    images: np.ndarray | Images
+    labels: np.ndarray
+    levels: int = 255
+    groups: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, index: np.ndarray) -> "Samples":
+        groups = None if self.groups is None else self.groups[index]
+        images = self.images[index] if isinstance(self.images, np.ndarray) else self.images.subset(index)
+        return Samples(images, self.labels[index], self.levels, groups)
+
+    def tensors(self, device: torch.device | str = "cpu") -> "tuple[Tensor | Streamed, Tensor]":
+        """Images as float32 (N, C, H, W) in [0, 1], channels last in memory, and labels, on ``device``.
+
+        `Images` stay in their files: a slice of them is read on demand.
+        """
+        labels = torch.tensor(self.labels, device=device)
+        if isinstance(self.images, np.ndarray):
+            return _pixels(self.images, self.levels, device), labels
+        return Streamed(self.images, self.levels, device), labels
+
+
+@dataclass(frozen=True)
+class Streamed:
+    """`Images` as float tensors on a device, a slice at a time."""
+
+    images: Images
+    levels: int
+    device: torch.device | str
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, part: slice) -> Tensor:
+        """(B, C, H, W) float32 in [0, 1], read now."""
+        return _pixels(self.images[part], self.levels, self.device)
+
+
+def _pixels(images: np.ndarray, levels: int, device: torch.device | str) -> Tensor:
+    pixels = torch.tensor(images, device=device).float().div_(levels)
+    return pixels.contiguous(memory_format=torch.channels_last)

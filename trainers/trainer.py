@@ -1,0 +1,83 @@
+"""The trainer contract: how one candidate is trained, in place, from pixels to logits."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Self, TypeVar
+
+from torch import nn
+
+from trainers.checkpoints import Checkpoints
+from trainers.splits import TrainingData
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """Report of one finished epoch: its number from 1, of how many, mean training loss, seconds it took."""
+
+    number: int
+    total: int
+    loss: float
+    seconds: float
+
+
+class DivergedError(FloatingPointError):
+    """The training loss is no longer finite."""
+
+
+@dataclass(frozen=True)
+class Trainer(ABC):
+    """A way to train; implementations are frozen dataclasses whose fields are the settings.
+
+    Args:
+        epochs: passes over the training set.
+        micro_batches: parts into which each batch is divided to save memory, for trainers that can.
+    """
+
+    epochs: int = 10
+    micro_batches: int = 1
+
+    @abstractmethod
+    def train(
+        self,
+        model: nn.Module,
+        data: TrainingData,
+        *,
+        seed: int,
+        report: Callable[[Epoch], None],
+        checkpoints: Checkpoints | None = None,
+    ) -> None:
+        """Trains ``model`` in place on its device and leaves it in eval mode; calls ``report`` after every epoch.
+
+        What ``report`` raises ends the training and is passed on. ``checkpoints`` hold what a training that was cut
+        off continues from; a trainer that ignores them starts it again.
+
+        Raises:
+            DivergedError: if the loss is not finite.
+        """
+
+    def halved(self) -> Self | None:
+        """The same training with half as many images at a time, for less memory; None if it cannot."""
+        return None
+
+
+TRAINERS: dict[str, type[Trainer]] = {}
+T = TypeVar("T", bound=type[Trainer])
+
+
+def trainer(name: str) -> Callable[[T], T]:
+    """Class decorator that registers a trainer.
+
+    Raises:
+        ValueError: if the name is taken, or the class is no frozen dataclass derived from `Trainer`.
+    """
+
+    def add(cls: T) -> T:
+        if name in TRAINERS:
+            raise ValueError(f"trainer {name!r} is already registered by {TRAINERS[name]!r}. Choose another name.")
+        if not issubclass(cls, Trainer) or "__dataclass_params__" not in vars(cls):
+            raise ValueError(f"trainer {name!r} must be a frozen dataclass derived from Trainer, got {cls!r}.")
+        TRAINERS[name] = cls
+        return cls
+
+    return add
