@@ -1,7 +1,7 @@
 """Neural architecture search for networks made of mixing operators.
 
-`search` runs a study, `open` reads one, `load` gives an exported network back. Importing this module imports nothing
-heavy: torch, Optuna and Ray come when a function needs them.
+`search` runs a study, `open` reads one, `load` returns an exported network. Importing this module imports nothing
+heavy: torch, Optuna and Ray are imported when a function needs them.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from nas.study import Study
+    from nas.results.study import Study
     from searchspaces import Network
 
 __version__ = "0.1.0"
@@ -28,11 +28,11 @@ def search(
     ray: str | None = None,
     set: Sequence[str] = (),
 ) -> Study:
-    """Runs a study file, or goes on with it, and gives the study; the same as ``nas search``.
+    """Runs a study file, or continues it, and returns the study; the same as ``nas search``.
 
     Args:
         study: TOML file.
-        trials, workers, seed, ray: go before what the file says.
+        trials, workers, seed, ray: override what the file says.
         out: study directory, ``runs/<name>`` unless given.
         set: ``KEY=VALUE`` overrides with dotted keys.
 
@@ -42,8 +42,8 @@ def search(
     """
     from rich.console import Console
 
-    from nas.display import Progress
-    from nas.launch import launch
+    from nas.search.launch import launch
+    from nas.show.progress import Progress
 
     progress = Progress(Console(stderr=True))
     try:
@@ -60,7 +60,7 @@ def open(directory: str | Path) -> Study:
     Raises:
         nas.errors.WrongInputError: if it holds none.
     """
-    from nas.study import Study
+    from nas.results.study import Study
 
     return Study(directory)
 
@@ -69,11 +69,11 @@ def load(directory: str | Path, *, plugins: Sequence[str | Path] = ()) -> Networ
     """An exported network with its weights, in eval mode: (B, C, H, W) in [0, 1] -> logits.
 
     Args:
-        plugins: files of operators that are not ours; needed only where the search's own are not at hand.
+        plugins: files of the user's own operators; needed only where those of the search are missing.
 
     Raises:
         nas.errors.WrongInputError: if the directory is no export.
     """
-    from nas.exporting import load
+    from nas.export.bundle import load
 
     return load(directory, plugins=plugins)

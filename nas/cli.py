@@ -5,11 +5,13 @@ Exit status: 0 done, 1 the work failed, 2 wrong input, 130 interrupted.
 
 from __future__ import annotations
 
-import csv
+import functools
 import json
 import os
 import shlex
 import sys
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,11 +21,42 @@ import nas
 from nas.errors import StoppedError, WrongInputError
 
 if TYPE_CHECKING:
-    from nas.records import TrialRecord
-    from nas.study import Study
+    from rich.console import Console
+
+    from nas.results.study import Study
+    from nas.store.records import TrialRecord
 
 DIRECTORY = click.argument("directory", metavar="DIR", type=click.Path(path_type=Path))
-AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a command prints.
+
+    Args:
+        figures: as JSON data.
+        draw: prints them for a person.
+    """
+
+    figures: Any
+    draw: Callable[[Console], None]
+
+
+def answers(command: Callable[..., Answer]) -> Callable[..., None]:
+    """Decorator that adds ``--json`` to a command and prints its answer one way or the other."""
+
+    @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+    @functools.wraps(command)
+    def run(*arguments: Any, as_json: bool, **options: Any) -> None:
+        from rich.console import Console
+
+        answer = command(*arguments, **options)
+        if as_json:
+            click.echo(json.dumps(answer.figures, indent=2))
+        else:
+            answer.draw(Console())
+
+    return run
 
 
 def main() -> None:
@@ -81,16 +114,18 @@ def search(
     """
     from rich.console import Console
 
-    from nas.display import Progress, print_trials
-    from nas.launch import apply, launch
+    from nas.search.launch import apply, launch
     from nas.settings import read_settings
+    from nas.show.progress import Progress
+    from nas.show.trials import print_trials
 
     console = Console()
     if dry_run:
-        from nas.rehearsal import rehearse
+        from nas.search.rehearsal import rehearse
+        from nas.show.rehearsal import print_rehearsal
 
-        settings = read_settings(study, overrides)
-        rehearse(apply(settings, trials=trials, workers=workers, seed=seed, ray=ray), console)
+        settings = apply(read_settings(study, overrides), trials=trials, workers=workers, seed=seed, ray=ray)
+        print_rehearsal(rehearse(settings), console)
         return
     progress = Progress(console)
     try:
@@ -121,68 +156,45 @@ def search(
 
 @cli.command()
 @DIRECTORY
-@AS_JSON
-def status(directory: Path, as_json: bool) -> None:
+@answers
+def status(directory: Path) -> Answer:
     """Counts by state, best values so far, pace and time left.
 
     \b
     Example: nas status runs/quickstart
     """
+    from nas.show.trials import status_table
+
     study = nas.open(directory)
     figures = study.status()
-    if as_json:
-        click.echo(json.dumps(figures, indent=2))
-        return
-    from rich.console import Console
-
-    from nas.display import status_table
-
-    Console().print(status_table(figures, study.objectives))
+    return Answer(figures, lambda console: console.print(status_table(figures, study.objectives)))
 
 
 @cli.command()
 @DIRECTORY
-@AS_JSON
 @click.option("--csv", "as_csv", is_flag=True, help="Print CSV.")
 @click.option("--all", "everything", is_flag=True, help="All trials, not only the front.")
 @click.option("--where", multiple=True, metavar="CONDITION", help='Only trials that keep it, as in "macs<=5e6".')
 @click.option("--plot", "picture", type=click.Path(path_type=Path), help="Also draw the front into this PNG file.")
-def pareto(
-    directory: Path, as_json: bool, as_csv: bool, everything: bool, where: tuple[str, ...], picture: Path | None
-) -> None:
+@answers
+def pareto(directory: Path, as_csv: bool, everything: bool, where: tuple[str, ...], picture: Path | None) -> Answer:
     """The Pareto front (or all trials) as a table, as data, as a picture.
 
     \b
     Example: nas pareto runs/quickstart --where "macs<=1e5" --plot front.png
     """
+    from nas.show.trials import print_trials, trial_figures, write_csv
+
     study = nas.open(directory)
     records = study.where(study.records if everything else study.front, where)
-    if as_json:
-        click.echo(json.dumps([record.to_json() for record in records], indent=2))
-    elif as_csv:
-        _write_csv(study, records)
-    else:
-        from rich.console import Console
-
-        from nas.display import print_trials
-
-        print_trials(study, records, Console())
     if picture:
-        from nas.plot import plot
+        from nas.show.plot import plot
 
         plot(study, picture)
         click.echo(f"drawn: {picture}", err=True)
-
-
-def _write_csv(study: Study, records: list[TrialRecord]) -> None:
-    choices = list(dict.fromkeys(name for record in records for name in record.picks))
-    writer = csv.writer(sys.stdout, lineterminator="\n")
-    writer.writerow(["trial", "status", *study.objectives, *choices, "key", "seconds"])
-    for record in records:
-        values = [record.measured.get(name, "") for name in study.objectives]
-        picks = [record.picks.get(name, "") for name in choices]
-        seconds = round(sum(record.seconds.values()), 3)
-        writer.writerow([record.number, record.status, *values, *picks, record.key, seconds])
+    if as_csv:
+        return Answer(trial_figures(records), lambda console: write_csv(study, records, sys.stdout))
+    return Answer(trial_figures(records), lambda console: print_trials(study, records, console))
 
 
 @cli.command()
@@ -194,7 +206,7 @@ def optuna(directory: Path, out: Path) -> None:
     \b
     Example: nas optuna runs/quickstart -o study.db
     """
-    from nas.storage import write_storage
+    from nas.results.optuna_copy import write_storage
 
     count = write_storage(nas.open(directory), out)
     look = f"optuna-dashboard {shlex.quote(f'sqlite:///{out}')}"
@@ -204,35 +216,32 @@ def optuna(directory: Path, out: Path) -> None:
 @cli.command()
 @DIRECTORY
 @click.argument("trial", type=int)
-@click.option("--json", "as_json", is_flag=True, help="Print the architecture file.")
-def show(directory: Path, trial: int, as_json: bool) -> None:
+@answers
+def show(directory: Path, trial: int) -> Answer:
     """One architecture, stage by stage, with the spectra and singular values of its trained mixing layers.
 
     \b
     Example: nas show runs/quickstart 12
     """
-    study = nas.open(directory)
-    record = study.trial(trial)
-    if as_json:
-        click.echo(json.dumps(record.architecture, indent=2))
-        return
-    from rich.console import Console
-
-    from nas.artifacts import weights_path
-    from nas.bill import bill, bill_table
-    from nas.diagnosis import diagnosis_tables
-    from nas.display import describe
-    from nas.exporting import load_weights
+    from nas.export.bundle import load_weights
+    from nas.show.architecture import cost_figures, cost_table, mixing_tables
+    from nas.show.trials import in_one_line
+    from nas.store.artifacts import weights_path
     from searchspaces import Architecture
 
-    console = Console()
-    console.print(describe(record, study.objectives), highlight=False)
-    architecture = Architecture.from_json(record.architecture)
-    console.print(bill_table(f"trial {trial}", bill(architecture)))
-    weights = weights_path(directory, trial)
-    if weights.exists():
-        for table in diagnosis_tables(load_weights(architecture, weights), architecture.input):
-            console.print(table)
+    study = nas.open(directory)
+    record = study.trial(trial)
+
+    def draw(console: Console) -> None:
+        architecture = Architecture.from_json(record.architecture)
+        console.print(in_one_line(record, study.objectives), highlight=False)
+        console.print(cost_table(f"trial {trial}", cost_figures(architecture)))
+        weights = weights_path(directory, trial)
+        if weights.exists():
+            for table in mixing_tables(load_weights(architecture, weights), architecture.input):
+                console.print(table)
+
+    return Answer(record.architecture, draw)
 
 
 @cli.command()
@@ -255,9 +264,9 @@ def export(directory: Path, pick: str, out: Path, no_verify: bool) -> None:
 
 
 def _export_one(study: Study, record: TrialRecord, out: Path, *, verify: bool) -> None:
-    from nas.exporting import export
+    from nas.export.export import export
 
-    done = export(study, record, out, verify=verify)
+    done = export(study.directory, study.settings, record, out, verify=verify)
     checked = ", ".join(f"{name} {value:.4f}" for name, value in done.measured.items())
     verdict = f"OK, read back and measured again: {checked}" if verify else "not measured again"
     click.echo(f"exported trial {record.number} to {out}: {verdict}")
@@ -275,7 +284,7 @@ def _export_one(study: Study, record: TrialRecord, out: Path, *, verify: bool) -
 @click.option("--test", is_flag=True, help="Measure on the test images at the end; that is written down in OUT.")
 @click.option("--set", "overrides", metavar="KEY=VALUE", multiple=True, help="As in a study: training.mixup=0.2.")
 @click.option("--plugin", "plugins", multiple=True, help="Python file with operators of your own.")
-@AS_JSON
+@answers
 def train(
     arch: str,
     data: str,
@@ -288,20 +297,19 @@ def train(
     test: bool,
     overrides: tuple[str, ...],
     plugins: tuple[str, ...],
-    as_json: bool,
-) -> None:
-    """Trains ARCH (a file, known:NAME or DIR#TRIAL) from scratch; the same command goes on where it was stopped.
+) -> Answer:
+    """Trains ARCH (a file, known:NAME or DIR#TRIAL) from scratch; the same command continues where it was stopped.
 
     \b
     Example: nas train known:convmixer_256_8 --data cifar10 --preset convmixer -o convmixer --test
     """
     from rich.console import Console
 
-    from nas.display import Trainings
+    from nas.export.train import train as train_all
     from nas.plugins import load_plugins
-    from nas.references import find_architecture
+    from nas.results.references import find_architecture
     from nas.settings import settings_of
-    from nas.training import train as train_all
+    from nas.show.progress import Trainings
 
     load_plugins(plugins)
     training = {"preset": preset, "epochs": epochs}
@@ -312,18 +320,15 @@ def train(
         "data": {"name": data},
         "training": {key: value for key, value in training.items() if value is not None},
         "execution": {"device": device},
-        "plugins": [str(Path(plugin).resolve()) for plugin in plugins],
+        "plugins": list(plugins),
     }
     architecture, settings = find_architecture(arch), settings_of(table, overrides)
     with Trainings(Console(stderr=True)) as shown:
         done = train_all(
             architecture, settings, out, seeds=range(seed, seed + seeds), test=test, say=shown.say, watch=shown.watch
         )
-    if as_json:
-        rows = [{"seed": t.seed, "out": str(t.directory), **t.measured} for t in done]
-        click.echo(json.dumps(rows, indent=2))
-        return
-    shown.summary(done)
+    rows = [{"seed": trained.seed, "out": str(trained.directory), **trained.measured} for trained in done]
+    return Answer(rows, lambda console: shown.summary(done))
 
 
 @cli.command()
@@ -332,66 +337,49 @@ def train(
 @click.option(
     "--split", type=click.Choice(["validation", "test"]), default="validation", show_default=True, help="Which images."
 )
-@AS_JSON
-def evaluate(directory: Path, data: str | None, split: str, as_json: bool) -> None:
+@answers
+def evaluate(directory: Path, data: str | None, split: str) -> Answer:
     """Measures an exported network; use of the test split is written down in OUT.
 
     \b
     Example: nas evaluate knee --data digits --split test
     """
-    from nas.exporting import EVALUATIONS
-    from nas.exporting import evaluate as measure
+    from nas.export.bundle import EVALUATIONS
+    from nas.export.evaluate import evaluate as measure
 
     result = measure(directory, data, split)
-    if as_json:
-        click.echo(json.dumps(result, indent=2))
-        return
-    for name, value in result["measured"].items():
-        click.echo(f"{name} {value:.4f}")
-    click.echo(f"on {result['samples']} {split} images of {result['data']}; noted in {directory / EVALUATIONS}")
+
+    def draw(console: Console) -> None:
+        for name, value in result["measured"].items():
+            click.echo(f"{name} {value:.4f}")
+        click.echo(f"on {result['samples']} {split} images of {result['data']}; noted in {directory / EVALUATIONS}")
+
+    return Answer(result, draw)
 
 
 @cli.command()
 @click.option("--download", "wanted", metavar="NAME", help="Download this data set into the folder NAS_DATA.")
-@AS_JSON
-def data(wanted: str | None, as_json: bool) -> None:
-    """Data sets: which exist, which are here, where the others come from.
+@answers
+def data(wanted: str | None) -> Answer:
+    """Data sets: which exist, which are on this machine, where the others come from.
 
     \b
     Example: nas data
     """
-    from trainers import DATASETS
+    from nas.show.catalogue import data_figures, data_table
 
     if wanted:
         _download(wanted)
-        return
-    rows: list[dict[str, Any]] = []
-    for name, kind in DATASETS.items():
-        where, origin = kind().found(), kind.origin
-        origin += f" Or: nas data --download {name}" if kind.files else ""
-        rows.append({"name": name, "here": where is not None, "where": where, "origin": origin})
-    if as_json:
-        click.echo(json.dumps(rows, indent=2))
-        return
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(caption=f"NAS_DATA is {os.environ.get('NAS_DATA') or 'not set'}", caption_justify="left")
-    for column in ("name", "here", "where it is, or comes from"):
-        table.add_column(column, overflow="fold")
-    for row in rows:
-        takes = DATASETS[row["name"]].takes
-        here = "yes" if row["here"] else "yours" if takes else "no"
-        table.add_row(f"{row['name']}:{takes}" if takes else row["name"], here, row["where"] or row["origin"])
-    Console().print(table)
+    rows = data_figures()
+    return Answer(rows, lambda console: console.print(data_table(rows)))
 
 
 def _download(name: str) -> None:
     from nas.errors import user_input
     from searchspaces.registry import lookup
     from trainers import DATASETS
-    from trainers.datasets.files import data_root
     from trainers.downloads import DownloadError, download
+    from trainers.formats.reading import data_root
 
     root = data_root()
     with user_input(f"--download {name}"):
@@ -409,25 +397,20 @@ def _download(name: str) -> None:
 @click.option("--input", "shape", metavar="C,H,W", help="Shape of one image, if not that of the architecture.")
 @click.option("--batch", type=click.IntRange(1), default=1, show_default=True, help="Images in a training step.")
 @click.option("--plugin", "plugins", multiple=True, help="Python file with operators of your own.")
-@AS_JSON
-def cost(arch: str, shape: str | None, batch: int, plugins: tuple[str, ...], as_json: bool) -> None:
+@answers
+def cost(arch: str, shape: str | None, batch: int, plugins: tuple[str, ...]) -> Answer:
     """Parameters, MACs, FLOPs and memory of ARCH, part by part: a file, known:NAME or DIR#TRIAL.
 
     \b
     Example: nas cost known:convmixer_256_8 --input 3,32,32
     """
-    from nas.bill import bill, bill_table
     from nas.plugins import load_plugins
-    from nas.references import find_architecture
+    from nas.results.references import find_architecture
+    from nas.show.architecture import cost_figures, cost_table
 
     load_plugins(plugins)
-    figures = bill(find_architecture(arch), shape, batch)
-    if as_json:
-        click.echo(json.dumps(figures, indent=2))
-        return
-    from rich.console import Console
-
-    Console().print(bill_table(arch, figures))
+    figures = cost_figures(find_architecture(arch), shape, batch)
+    return Answer(figures, lambda console: console.print(cost_table(arch, figures)))
 
 
 @cli.command()
@@ -435,40 +418,30 @@ def cost(arch: str, shape: str | None, batch: int, plugins: tuple[str, ...], as_
 @click.option("--input", "shape", metavar="C,H,W", default="3,32,32", show_default=True, help="Shape of one image.")
 @click.option("--classes", type=click.IntRange(1), default=10, show_default=True, help="Number of classes.")
 @click.option("--plugin", "plugins", multiple=True, help="Python file with spaces of your own.")
-@AS_JSON
-def spaces(name: str | None, shape: str, classes: int, plugins: tuple[str, ...], as_json: bool) -> None:
+@answers
+def spaces(name: str | None, shape: str, classes: int, plugins: tuple[str, ...]) -> Answer:
     """Search spaces, or one of them with its choices, their options, its size and an example.
 
     \b
     Example: nas spaces convmixer --input 1,8,8
     """
-    from nas.catalogue import describe_spaces, space_table, spaces_table
     from nas.plugins import load_plugins
+    from nas.show.catalogue import space_figures, space_table, spaces_table
 
     load_plugins(plugins)
-    found = describe_spaces(name, shape, classes)
-    if as_json:
-        click.echo(json.dumps(found, indent=2))
-        return
-    from rich.console import Console
-
-    Console().print(space_table(name, found[name]) if name else spaces_table(found))
+    found = space_figures(name, shape, classes)
+    return Answer(found, lambda console: console.print(space_table(name, found[name]) if name else spaces_table(found)))
 
 
 @cli.command()
-@AS_JSON
-def known(as_json: bool) -> None:
+@answers
+def known() -> Answer:
     """Published networks that can be named as known:NAME.
 
     \b
     Example: nas known
     """
-    from nas.catalogue import describe_known, known_table
+    from nas.show.catalogue import known_figures, known_table
 
-    found = describe_known()
-    if as_json:
-        click.echo(json.dumps(found, indent=2))
-        return
-    from rich.console import Console
-
-    Console().print(known_table(found))
+    found = known_figures()
+    return Answer(found, lambda console: console.print(known_table(found)))

@@ -1,12 +1,22 @@
-"""What an architecture costs: closed forms where every node has one, counting on the meta device where one has none."""
+"""What candidates cost before training, and whether they keep the bounds; nothing is allocated or trained.
 
-from collections.abc import Callable, Iterator
+Closed forms where every node has one, counting on the meta device where one has none.
+"""
+
+import random
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
 import torch
+from torch import nn
 
+from nas.errors import WrongInputError
+from objectives import Candidate, Objective
+from objectives.costs import Count
 from objectives.counting import Counts, count
-from searchspaces import Architecture, Cost, Part, Shape, parts
+from searchspaces import Architecture, Cost, Part, SearchSpace, Shape, Value, build, parts
 from searchspaces.architecture import Spec
 
 
@@ -86,3 +96,101 @@ def _unpriced(node: Spec, shape: Shape) -> Iterator[str]:
         cost(shape)
     except NotImplementedError:
         yield node.kind
+
+
+def excess(value: float, bound: float) -> float:
+    """Share by which a cost exceeds its bound: 0.5 for half as much again, negative if the bound is kept."""
+    return value / bound - 1
+
+
+@dataclass(frozen=True)
+class Probe:
+    """Exact costs of the candidates of a space, and its bounds.
+
+    Args:
+        objectives: of the study, by name; those that need ``shapes`` only are the costs.
+        bounds: largest value of a cost, by name.
+    """
+
+    space: SearchSpace
+    objectives: dict[str, Objective]
+    bounds: dict[str, float]
+
+    @cached_property
+    def costs(self) -> dict[str, Objective]:
+        """The objectives that shapes alone decide."""
+        return {name: o for name, o in self.objectives.items() if o.needs == "shapes"}
+
+    def measure(self, architecture: Architecture) -> tuple[dict[str, float], dict[str, dict[str, Any]]]:
+        """Value and settings of every cost of an architecture, by name."""
+        if not self.costs:
+            return {}, {}
+        model: nn.Module = nn.Identity()
+        if not all(isinstance(objective, Count) for objective in self.costs.values()):
+            with torch.device("meta"):  # a user's own objective of shapes may need the module itself
+                model = build(architecture)
+        candidate = Candidate(model, architecture.input, known=price(architecture).counts)
+        values = {name: objective.measure(candidate) for name, objective in self.costs.items()}
+        return values, {name: objective.settings(candidate) for name, objective in self.costs.items()}
+
+    def violations(self, values: Mapping[str, float]) -> dict[str, float]:
+        """Bound -> by what share it is exceeded, for the bounds that are."""
+        return {name: excess(values[name], bound) for name, bound in self.bounds.items() if values[name] > bound}
+
+    def extreme(self, name: str, *, largest: bool) -> float:
+        """Cost ``name`` of the dearest (or cheapest) architecture found by improving one choice at a time.
+
+        Exact where the choices act monotonically, as those of a cost do; a bound on it otherwise.
+        """
+        sign = -1 if largest else 1
+        picks = self.space.first
+        seen: dict[str, float] = {}
+
+        def value(picks: Mapping[str, Value]) -> float:
+            architecture = self.space.decode(picks)
+            if architecture.key not in seen:
+                seen[architecture.key] = sign * self.measure(architecture)[0][name]
+            return seen[architecture.key]
+
+        best, before = value(picks), None
+        while best != before:
+            before = best
+            for choice in self.space.choices:
+                for option in choice.options:
+                    trial = {**picks, choice.name: option}
+                    if value(trial) < best:
+                        best, picks = value(trial), trial
+        return sign * best
+
+    def check_options(self) -> None:
+        """Prices an architecture with each option of each choice, so that an impossible one is found before training.
+
+        Raises:
+            ValueError: of the node that cannot be built, with the values that can.
+        """
+        first = self.space.first
+        for choice in self.space.choices:
+            for option in choice.options:
+                price(self.space.decode({**first, choice.name: option}))
+
+    def check_bounds(self) -> None:
+        """Makes sure that some architecture of the space keeps the bounds.
+
+        Raises:
+            WrongInputError: if none is found, naming the bound that is hit and the cheapest cost seen.
+        """
+        generator = random.Random(0)
+        hits = dict.fromkeys(self.bounds, 0)
+        for _ in range(64 if self.bounds else 0):
+            violated = self.violations(self.measure(self.space.decode(self.space.draw(generator)))[0])
+            if not violated:
+                return
+            for name in violated:
+                hits[name] += 1
+        for name, bound in self.bounds.items():
+            cheapest = self.extreme(name, largest=False)
+            if cheapest > bound:
+                raise WrongInputError(
+                    f"bounds.{name} = {bound:g} cannot be kept: the cheapest architecture of the space found has "
+                    f"{name} = {cheapest:g}. Raise the bound, or widen [space.choices] to smaller networks."
+                )

@@ -1,7 +1,8 @@
 """The study file: what a user asks for, checked key by key, and written back resolved.
 
-Tables whose keys belong to a leaf (``[training]``, ``[objective.NAME]``, ``[space]``) are checked against the class or
-function they configure, so that a setting is declared once, where it is used. Types are checked by pydantic.
+Tables whose keys belong to a leaf (``[training]``, ``[objective.NAME]``, ``[space]``, the options of ``[data]``) are
+checked against the class or function that they configure, so that a setting is declared once, where it is used. Types
+are checked by pydantic.
 """
 
 import dataclasses
@@ -10,14 +11,19 @@ import json
 import math
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_type_hints
 
+import tomli_w
 from pydantic import TypeAdapter, ValidationError
 
 from nas.errors import WrongInputError, user_input
+from nas.plugins import load_plugins
+from nas.store.files import write_atomically
+from nas.store.records import SCHEMA, refusal
 from searchspaces.registry import unknown
+from trainers import DATASETS
 
 T = TypeVar("T")
 Table = dict[str, Any]
@@ -25,14 +31,17 @@ Table = dict[str, Any]
 
 @dataclass(frozen=True)
 class DataSettings:
-    """``[data]``.
+    """``[data]``; keys that are not named here are options of the data set, such as ``location`` or ``speaker``.
 
     Args:
-        name: data set, ``name`` or ``name:location`` (see `nas data`).
-        limit: use so many images of the training set, validation included.
+        name: data set (see `nas data`), or the shorthand ``name:location,option=value``.
+        limit: number of images of the training set to use, validation included.
         validation: share of them kept for validation; 0, in `nas train` only, to train on all.
         resolution: sides in pixels to which images are resized, because fewer pixels train faster; unset: as they are.
         checksum: of the images used; written at the first start, so that a study never goes on with other data.
+        input: (C, H, W) of one image, and
+        classes: names of the classes; both written at the first start, so that a study knows its shape without data.
+        options: of the data set, by name.
     """
 
     name: str = "digits"
@@ -40,6 +49,9 @@ class DataSettings:
     validation: float = 0.2
     resolution: int | None = None
     checksum: str | None = None
+    input: tuple[int, int, int] | None = None
+    classes: list[str] | None = None
+    options: Table = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.limit is not None and self.limit < 2:
@@ -49,13 +61,20 @@ class DataSettings:
         if self.resolution is not None and self.resolution < 1:
             raise ValueError(f"resolution must be at least 1 pixel, got {self.resolution}.")
 
+    @property
+    def label(self) -> str:
+        """The data set with its options in one word, for a person: ``fsdd:speaker=theo``."""
+        options = dict(self.options)
+        words = [str(options.pop("location", ""))] + [f"{key}={value}" for key, value in options.items()]
+        return ":".join(filter(None, [self.name, ",".join(filter(None, words))]))
+
 
 @dataclass(frozen=True)
 class SearchSettings:
     """``[search]``.
 
     Args:
-        sampler: Optuna sampler that proposes (`nas.proposals.SAMPLERS`).
+        sampler: Optuna sampler that proposes (`nas.search.samplers.optuna.SAMPLERS`).
         options: passed on to the sampler, for example ``population_size``.
     """
 
@@ -68,7 +87,9 @@ class ExecutionSettings:
     """``[execution]``: where trials run; may change when a study goes on.
 
     Args:
-        workers: trials at the same time; 1 runs them in this process, more on Ray.
+        workers: trials at the same time.
+        kind: executor (`nas.search.executors.EXECUTORS`); unset: ``inline``, in this process, for one worker without
+            ``ray``, else ``ray``.
         ray: ``local`` for a private Ray, or the address of a cluster (``auto``: the one on this machine); unset: a
             private one for several workers.
         cpus_per_trial: CPUs that Ray keeps for each trial, and, rounded down, its torch threads.
@@ -84,6 +105,7 @@ class ExecutionSettings:
     """
 
     workers: int = 1
+    kind: str | None = None
     ray: str | None = None
     cpus_per_trial: float = 1.0
     gpus_per_trial: float = 0.0
@@ -101,12 +123,24 @@ class ExecutionSettings:
         for name in ("gpus_per_trial", "grace_seconds", "checkpoint_seconds"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise ValueError(f"{name} must not be negative, got {getattr(self, name)}.")
+        if self.kind == "inline" and (self.workers > 1 or self.ray is not None):
+            raise ValueError(
+                f"kind = 'inline' runs one trial at a time in this process, got workers = {self.workers}, "
+                f"ray = {self.ray!r}. Leave kind out, or workers and ray."
+            )
         if self.gpus_per_trial > 1 and self.gpus_per_trial % 1:
             raise ValueError(f"gpus_per_trial must be a whole number, or a share below 1, got {self.gpus_per_trial}.")
         for name in ("cpus_per_trial", "memory_gb_per_trial", "timeout_seconds"):
             value = getattr(self, name)
             if value is not None and not 0 < value < math.inf:
                 raise ValueError(f"{name} must be positive, got {value}.")
+
+    @property
+    def executor(self) -> str:
+        """Name of the executor."""
+        if self.kind is not None:
+            return self.kind
+        return "inline" if self.workers == 1 and self.ray is None else "ray"
 
     @property
     def where(self) -> str:
@@ -193,24 +227,32 @@ class Settings:
 
     def table(self) -> Table:
         """The settings as nested tables, unset values left out."""
-        return _without_none(dataclasses.asdict(self))
+        table = _without_none(dataclasses.asdict(self))
+        table["data"] |= table["data"].pop("options")
+        return table
 
 
 RESUMABLE = ("trials", "execution", "limits", "export", "name", "plugins")
 """Settings that may change when a study goes on; any other change would mix what cannot be compared."""
+DERIVED = {"data.checksum", "data.input", "data.classes"}
+"""Settings that follow from the seed and the other settings of the data."""
+STUDY = "study.toml"
+"""Name of the resolved study file in a study directory."""
 
 
 def differences(old: Table, new: Table) -> list[str]:
     """What differs between two resolved studies and must not, one sentence each."""
     a, b = _flat(old), _flat(new)
     changed = {key for key in a.keys() | b.keys() if key.split(".")[0] not in RESUMABLE and a.get(key) != b.get(key)}
-    if changed != {"data.checksum"}:
-        changed.discard("data.checksum")  # it follows from the seed and the other settings of the data
+    if not changed <= DERIVED:
+        changed -= DERIVED
     return [f"{key} was {_shown(a.get(key))}, now {_shown(b.get(key))}" for key in sorted(changed)]
 
 
 def read_settings(path: Path, overrides: Iterable[str] = ()) -> Settings:
     """Settings of a study file, with ``KEY=VALUE`` overrides (dotted keys, TOML values or bare words) on top.
+
+    Its plugins are loaded. Relative paths in the file are relative to it, those in overrides to the current folder.
 
     Raises:
         WrongInputError: naming the key, what was expected and the nearest right spelling.
@@ -223,15 +265,82 @@ def read_settings(path: Path, overrides: Iterable[str] = ()) -> Settings:
         raise WrongInputError(f"study file {path} cannot be read: {error}.") from None
     except tomllib.TOMLDecodeError as error:
         raise WrongInputError(f"study file {path} is not valid TOML: {error}.") from None
-    settings = settings_of(table, overrides)
-    return replace(settings, plugins=[str((path.parent / plugin).resolve()) for plugin in settings.plugins])
+    return settings_of(table, overrides, folder=path.parent)
 
 
-def settings_of(table: Table, overrides: Iterable[str] = ()) -> Settings:
-    """Settings of a study given as tables, with overrides on top; see `read_settings`."""
+def settings_of(table: Table, overrides: Iterable[str] = (), *, folder: Path | None = None) -> Settings:
+    """Settings of a study given as tables; see `read_settings`.
+
+    Args:
+        folder: that paths in the tables are relative to; the current one unless given.
+    """
+    here = Path.cwd()
+    table = _with_absolute_paths(table, here if folder is None else folder)
     for override in overrides:
         _override(table, override)
+    return settings_from(_with_absolute_paths(table, here))
+
+
+def settings_from(table: Table) -> Settings:
+    """Settings of resolved tables, as `Settings.table` returns them: no plugin is loaded, no path changed.
+
+    Raises:
+        WrongInputError: as `read_settings`.
+    """
+    data = table.get("data")
+    if isinstance(data, dict):
+        own = {field.name for field in dataclasses.fields(DataSettings)} - {"options"}
+        options = {key: value for key, value in data.items() if key not in own}
+        table = {**table, "data": {key: value for key, value in data.items() if key in own} | {"options": options}}
     return construct(Settings, table, "")
+
+
+def write_resolved(directory: Path, settings: Settings) -> None:
+    """Writes ``study.toml`` of a study directory.
+
+    Raises:
+        StoppedError: if it cannot be written.
+    """
+    write_atomically(directory / STUDY, tomli_w.dumps({"schema": SCHEMA, **settings.table()}).encode())
+
+
+def read_resolved(directory: Path) -> Table:
+    """The tables of ``study.toml`` of a study directory.
+
+    Raises:
+        WrongInputError: if there is none, or it cannot be read or is of another format.
+    """
+    path = directory / STUDY
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise WrongInputError(
+            f"{directory} is not a study directory: it holds no {STUDY}. "
+            "Give the directory that nas search printed, for example runs/quickstart."
+        ) from None
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise WrongInputError(f"{path} cannot be read: {error}.") from None
+    schema = table.pop("schema", 1)
+    if schema != SCHEMA:
+        raise WrongInputError(f"{path}: {refusal(schema)}.")
+    return table
+
+
+def _with_absolute_paths(table: Table, folder: Path) -> Table:
+    """The tables with absolute paths of plugins and data and without shorthand; loads the plugins."""
+    plugins, data = table.get("plugins", []), table.get("data")
+    if isinstance(plugins, list) and all(isinstance(plugin, str) for plugin in plugins):
+        plugins = [str((folder / Path(plugin).expanduser()).resolve()) for plugin in plugins]
+        load_plugins(plugins)
+    if isinstance(data, dict) and isinstance(data.get("name"), str):
+        kind, colon, text = data["name"].partition(":")
+        if colon and kind in DATASETS:
+            with user_input("data.name"):
+                data = {**DATASETS[kind].shorthand(text), **data, "name": kind}
+        if isinstance(location := data.get("location"), str) and location:
+            data = {**data, "location": str((folder / Path(location).expanduser()).absolute())}
+    found = {"plugins": plugins, "data": data}
+    return table | {key: value for key, value in found.items() if key in table}
 
 
 def _override(table: Table, override: str) -> None:
@@ -253,6 +362,8 @@ def _override(table: Table, override: str) -> None:
 def construct(factory: Callable[..., T], table: Mapping[str, Any], where: str, **given: Any) -> T:
     """``factory(**table)``, a dataclass or function, with every key and type checked first.
 
+    A factory that takes any keyword (``**options``) checks those by itself.
+
     Args:
         where: dotted place of the table in the study, for messages; empty for the top.
         given: arguments that are not the user's.
@@ -261,14 +372,19 @@ def construct(factory: Callable[..., T], table: Mapping[str, Any], where: str, *
         WrongInputError: for an unknown key, a missing one, a wrong type or a value that the factory refuses.
     """
     prefix = f"{where}." if where else ""
+    signature = inspect.signature(factory).parameters
+    takes_any = any(parameter.kind == inspect.Parameter.VAR_KEYWORD for parameter in signature.values())
     parameters = {
         name: parameter
-        for name, parameter in inspect.signature(factory).parameters.items()
+        for name, parameter in signature.items()
         if name not in given and parameter.kind != inspect.Parameter.VAR_KEYWORD
     }
     target = factory.__init__ if isinstance(factory, type) else factory  # type: ignore[misc]
     hints, values = get_type_hints(target), {}
     for key, value in table.items():
+        if key not in parameters and takes_any:
+            values[key] = value
+            continue
         if key not in parameters:
             place = f"[{where}] has an {unknown('key', key, parameters)}" if where else unknown("key", key, parameters)
             raise WrongInputError(place)
@@ -295,7 +411,12 @@ def _checked(hint: Any, value: Any, where: str) -> Any:
 
 
 def _without_none(table: Table) -> Table:
-    return {k: _without_none(v) if isinstance(v, dict) else v for k, v in table.items() if v is not None}
+    """The table as TOML can hold it."""
+    return {k: _without_none(v) if isinstance(v, dict) else _listed(v) for k, v in table.items() if v is not None}
+
+
+def _listed(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
 
 
 def _flat(table: Table, prefix: str = "") -> Table:

@@ -7,18 +7,20 @@ import re
 import resource
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import safetensors.torch
 import torch
 
 from nas.plugins import load_plugins
-from nas.records import Failure, Status, TrialRecord
+from nas.settings import Settings
+from nas.store.records import Failure, Status, TrialRecord
 from objectives import Candidate, Objective
 from searchspaces import Architecture, Network, Value, build
+from searchspaces.architecture import key_of
 from trainers import Epoch, Trainer, TrainingData
 from trainers.checkpoints import Checkpoints, SentCheckpoints
 
@@ -29,8 +31,8 @@ class TrialPlan:
 
     Args:
         number: of the trial.
-        objectives: those still to be measured, by name.
-        measured, settings: what is known already, the costs.
+        objectives: of the study, by name; costs are in ``measured`` already.
+        measured, settings: values known before the trial, and how they were measured.
         device: ``cpu`` or ``cuda``.
         threads: torch threads on a CPU. One, unless more are asked for: several make trials on busy cores slower, and
             their sums irreproducible.
@@ -38,7 +40,7 @@ class TrialPlan:
         gpu_share: share of a GPU; of its memory, no more than that is allocated.
         timeout_seconds: time for the trial, counted from its own start.
         attempt: 1, or more if the trial was started before.
-        checkpoint: where the training stood when an earlier attempt was lost, as far as is known.
+        checkpoint: last one of an earlier attempt that was lost, if there is one.
         checkpoint_seconds: between two savings of the training; 0 for none.
         plugins: files that the worker loads first.
     """
@@ -62,11 +64,42 @@ class TrialPlan:
     checkpoint_seconds: float = 0.0
     plugins: tuple[str, ...] = ()
 
+    @classmethod
+    def of(
+        cls,
+        settings: Settings,
+        architecture: Architecture,
+        *,
+        trainer: Trainer,
+        objectives: Mapping[str, Objective],
+        seed: int,
+        number: int = 0,
+        picks: Mapping[str, Value] | None = None,
+    ) -> Self:
+        """The plan of one training of ``architecture`` as the settings say."""
+        document, execution = architecture.to_json(), settings.execution
+        return cls(
+            number=number,
+            picks=dict(picks or {}),
+            architecture=document,
+            key=key_of(document),
+            seed=seed,
+            trainer=trainer,
+            objectives=dict(objectives),
+            device=execution.where,
+            threads=max(1, int(execution.cpus_per_trial)),
+            memory_gb=execution.memory_gb_per_trial,
+            gpu_share=execution.gpus_per_trial,
+            timeout_seconds=execution.timeout_seconds,
+            checkpoint_seconds=execution.checkpoint_seconds,
+            plugins=tuple(settings.plugins),
+        )
+
     def checkpoints(self, send: Callable[[bytes], None]) -> Checkpoints | None:
-        """What the training goes on from; ``send`` is given what it saves. None if it saves nothing."""
+        """What the training goes on from; it calls ``send`` with each new checkpoint. None if it saves nothing."""
         if not self.checkpoint_seconds:
             return None
-        belongs_to = {"architecture": self.key, "seed": self.seed, **asdict(self.trainer)}  # type: ignore[call-overload]
+        belongs_to = {"architecture": self.key, "seed": self.seed, **asdict(self.trainer)}
         return SentCheckpoints(self.checkpoint, send, belongs_to, self.checkpoint_seconds)
 
     def failed(self, failure: Failure, error: str, seconds: dict[str, float] | None = None) -> "TrialOutcome":
@@ -83,7 +116,7 @@ class TrialPlan:
             key=self.key,
             seed=self.seed,
             fidelity={"epochs": self.trainer.epochs},
-            micro_batches=getattr(self.trainer, "micro_batches", 1),
+            micro_batches=self.trainer.micro_batches,
             **{"measured": self.measured, "settings": self.settings, **details},
         )
 
@@ -93,8 +126,8 @@ class TrialOutcome:
     """A record and, for a complete trial, its weights as the bytes of a safetensors file.
 
     Args:
-        written: name of the file, beside its place, to which a worker has written the weights instead.
-        machine_lost: the trial did not end by its own doing: the machine that it ran on was lost.
+        written: hidden file beside its final place to which a worker has written the weights instead.
+        machine_lost: the machine that the trial ran on was lost, so the failure is not the trial's own.
     """
 
     record: TrialRecord
@@ -103,16 +136,20 @@ class TrialOutcome:
     machine_lost: bool = False
 
 
+Watch = Callable[[Epoch, Candidate], None]
+"""Called after every epoch of a training, with the network on the validation images."""
+
+
 def run_trial(
     plan: TrialPlan,
     data: TrainingData,
-    report: Callable[[Epoch], None] | None = None,
+    report: Watch | None = None,
     checkpoints: Checkpoints | None = None,
 ) -> TrialOutcome:
     """Builds, trains and measures one architecture; whatever goes wrong becomes a failed record, never an exception.
 
     Args:
-        report: is called after every epoch.
+        report: called after every epoch, with the network as it is then.
         checkpoints: what the training goes on from, and where it saves itself.
     """
     started = time.perf_counter()
@@ -120,7 +157,7 @@ def run_trial(
 
     def on_epoch(epoch: Epoch) -> None:
         if report:
-            report(epoch)
+            report(epoch, candidate)
         spent = time.perf_counter() - started
         if plan.timeout_seconds is not None and spent > plan.timeout_seconds:
             raise TimeoutError(
@@ -197,7 +234,7 @@ def _data_bytes() -> int | None:
 
 
 OUT_OF_MEMORY = re.compile(r"can't allocate memory|not allocate|bad_alloc|ALLOC_FAILED|out of memory", re.IGNORECASE)
-"""How the libraries under PyTorch say it, in errors of no kind of their own."""
+"""Messages of the libraries under PyTorch, which have no exception of their own for it."""
 
 
 def _failure(error: BaseException) -> Failure:

@@ -1,43 +1,10 @@
-"""Inside Ray Tune: a study's space, sampler, objectives and trainer, run by ``ray.tune.Tuner``.
-
-::
-
-    from ray import tune
-    from ray.tune.schedulers import ASHAScheduler
-    from nas.tune import TuneStudy
-
-    with TuneStudy("studies/quickstart.toml", out="runs/tune") as study:
-        tuner = tune.Tuner(
-            study.trainable,
-            tune_config=tune.TuneConfig(
-                search_alg=study.searcher,
-                num_samples=-1,  # the study itself says when it has its trials
-                metric="loss",
-                mode="min",
-                scheduler=ASHAScheduler(max_t=10, grace_period=2),  # max_t: the epochs of the study, or more
-                reuse_actors=True,  # saves the start of a process for every trial
-            ),
-        )
-        tuner.fit()
-        print(study.front)
+"""Inside Ray Tune: a study's space, sampler, objectives and trainer, run by ``ray.tune.Tuner`` (example in the README).
 
 Tune hands out, stops and retries; what is proposed, recorded and told to the sampler stays with our ledger. The
-directory is that of any study: ``nas status``, ``pareto``, ``show`` and ``export`` read it, and running the script
-again goes on with it. That is the way to resume. ``Tuner.restore(path, trainable=study.trainable)`` works too: Tune's
-own state is up to ten seconds old, so it starts trials again that have ended; they answer at once from the log.
-
-- What a scheduler stops is ``truncated``, with the epochs that it ran: never on a front, nothing for the sampler.
-- Each report holds ``loss``, ``epochs``, ``status`` and every objective; what is not measured (yet) is NaN. ASHA leaves
-  NaN out of its cutoffs; an infinite value makes them infinite or NaN (measured), and a metric left out ends the run.
-- The last epoch is reported with the outcome: ASHA ends a trial that reports ``max_t``, measured or not.
-- The worker writes the weights, through a task on the driver's node if it runs on another; no shared storage is needed.
-  Checkpoints of a training go the same way. Rejected: checkpoints of Tune (a second place for the same files) and
-  results (they are logged as text).
-- What a scheduler pauses, or whose worker is lost, goes on from where it was last saved, at most
-  ``checkpoint_seconds`` earlier; population based training, which copies trials, is refused.
-- How many run at once, retries of lost workers and the time for all are Tune's (``max_concurrent_trials``,
-  ``FailureConfig``, ``time_budget_s``), not ``[execution]``'s and ``[limits]``'; what ran out of memory is not tried
-  again. ``timeout_seconds`` is looked at after every epoch.
+directory is that of any study, and running the script again continues it. ``Tuner.restore(path,
+trainable=study.trainable)`` works too: Tune's own state is up to ten seconds old, so it starts trials again that have
+ended; they answer at once from the log. Rejected: checkpoints of Tune (a second place for the same files) and weights
+in results (Tune logs those as text).
 """
 
 import contextlib
@@ -61,25 +28,26 @@ from ray import tune
 from ray.tune.search import Searcher
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from nas.artifacts import (
+from nas.errors import StoppedError
+from nas.plugins import loaded
+from nas.results.study import Study
+from nas.search.launch import apply, open_study
+from nas.search.ledger import Ledger
+from nas.search.samplers import open_sampler
+from nas.settings import read_settings
+from nas.store.artifacts import (
     Artifacts,
     checkpoint_path,
     checkpointed,
     drop_checkpoint,
     read_checkpoint,
     weights_path,
-    write_atomically,
 )
-from nas.errors import StoppedError
-from nas.executors import Report
-from nas.launch import apply, open_study
-from nas.ledger import Ledger
-from nas.live import Live
-from nas.plugins import loaded
-from nas.records import TrialRecord
-from nas.settings import read_settings
-from nas.study import Study
+from nas.store.files import write_atomically
+from nas.store.live import Live, Report
+from nas.store.records import TrialRecord
 from nas.trial import TrialPlan, run_trial
+from objectives import Candidate
 from trainers import Epoch, TrainingData
 from trainers.checkpoints import Checkpoints
 
@@ -91,12 +59,16 @@ _OPEN: "WeakValueDictionary[Path, TuneStudy]" = WeakValueDictionary()
 
 
 class TuneStudy:
-    """A study that Ray Tune runs; as a context manager it lets go of its directory at the end.
+    """A study that Ray Tune runs; as a context manager it releases its directory at the end.
+
+    How many trials run at once, retries of lost workers and the time for all are Tune's (``max_concurrent_trials``,
+    ``FailureConfig``, ``time_budget_s``), not those of ``[execution]`` and ``[limits]``; a trial that ran out of memory
+    is not tried again. ``timeout_seconds`` is checked after every epoch.
 
     Args:
         path: TOML file.
-        out: study directory, ``runs/<name>`` unless given; one that holds this study is gone on with.
-        trials, seed: go before what the file says.
+        out: study directory, ``runs/<name>`` unless given; one that holds this study is continued.
+        trials, seed: override what the file says.
         set: ``KEY=VALUE`` overrides with dotted keys.
 
     Raises:
@@ -113,11 +85,11 @@ class TuneStudy:
         set: Sequence[str] = (),
     ) -> None:
         settings = apply(read_settings(Path(path), set), trials=trials, workers=None, seed=seed, ray=None)
-        proposer, self.history = open_study(settings, out)
+        problem, self.history = open_study(settings, out)
         for note in self.history.notes:
             LOG.warning("%s", note)
         self.directory = self.history.directory.resolve()
-        self.ledger = Ledger(proposer, self.history)
+        self.ledger = Ledger(problem, open_sampler(problem), self.history)
         self.live = Live(self.directory)
         for _ in self.ledger.unfinished():  # pending from now on, and handed out before anything new
             pass
@@ -128,6 +100,11 @@ class TuneStudy:
     @property
     def trainable(self) -> Any:
         """What `ray.tune.Tuner` runs, with the CPUs, GPUs and memory of ``[execution]``.
+
+        Each report holds ``loss``, ``epochs``, ``status`` and every objective; what is not measured (yet) is NaN. A
+        trial that a scheduler stops is ``truncated``, with the epochs that it ran: never on a front, nothing for the
+        sampler. One that is paused, or whose worker is lost, continues from its last checkpoint, at most
+        ``checkpoint_seconds`` earlier; population based training, which copies trials, is refused.
 
         Connects to Ray as ``[execution]`` says, unless the process is connected.
         """
@@ -156,7 +133,7 @@ class TuneStudy:
 
     @property
     def end(self) -> str | StoppedError | None:
-        """Why the study gives no more trials, if not because it has them all."""
+        """Why the study proposes no more trials, if not because it has them all."""
         return self.ledger.end
 
     @property
@@ -214,11 +191,11 @@ class TuneStudy:
         drop_checkpoint(self.directory, number)
         limit = self.ledger.problem.settings.limits.artifacts_gb
         if limit is not None:
-            Artifacts(self.directory, int(limit * 1e9)).trim(r.number for r in self.ledger.tally.front)
+            Artifacts(self.directory, int(limit * 1e9)).trim(r.number for r in self.ledger.standing.front)
         self.live.write()
 
     def close(self) -> None:
-        """Lets go of the directory; trials that Tune has not ended go on at the next run."""
+        """Releases the directory; trials that Tune has not ended continue at the next run."""
         if _OPEN.pop(self.directory, None) is None:
             return
         for number, report in self.live.running.items():
@@ -248,7 +225,7 @@ def _find_open(directory: Path) -> TuneStudy:
 
 
 class StudySearcher(Searcher):
-    """Asks a study for the next plan and tells it how trials ended.
+    """Passes plans of a study to Tune, and outcomes back.
 
     Its only state is which trial of Tune is which of ours; the log holds the rest.
     """
@@ -358,11 +335,11 @@ class _Reporter:
         self.epoch: Epoch | None = None
         self.stopped = False
 
-    def __call__(self, epoch: Epoch) -> None:
+    def __call__(self, epoch: Epoch, candidate: Candidate) -> None:
         if not math.isfinite(epoch.loss):
             raise FloatingPointError(f"the loss was {epoch.loss} in epoch {epoch.number} of {epoch.total}.")
         self.epoch = epoch
-        if epoch.number < epoch.total:
+        if epoch.number < epoch.total:  # ASHA ends a trial that reports ``max_t``, so the last goes with the outcome
             try:
                 tune.report(self.metrics("unfinished", {}))
             except SystemExit:  # how Tune ends a trial that a scheduler has stopped
@@ -370,7 +347,11 @@ class _Reporter:
                 raise
 
     def metrics(self, status: str, measured: Mapping[str, float]) -> dict[str, Any]:
-        """What is reported: the same names every time; the values of objectives count if the trial is complete."""
+        """What is reported: the same names every time; the values of objectives count if the trial is complete.
+
+        ASHA leaves NaN out of its cutoffs; an infinite value makes them infinite or NaN (measured), and a name that is
+        missing ends the run.
+        """
         epochs = self.epoch.number if self.epoch else 0
         return {
             "status": status,

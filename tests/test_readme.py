@@ -1,4 +1,4 @@
-"""The README as a stranger follows it: every command, in order, in a fresh clone and a fresh virtual environment."""
+"""README and manual as a stranger follows them: every command, in order, in a fresh clone and virtual environment."""
 
 import json
 import os
@@ -31,8 +31,9 @@ def clone(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_every_command_of_the_readme_runs_in_a_fresh_clone(clone: Path) -> None:
-    readme = (clone / "README.md").read_text()
-    first, tests, *others = blocks(readme, "bash")
+    readme, manual = ((clone / name).read_text() for name in ("README.md", "studies/README.md"))
+    first, *others = blocks(readme, "bash")
+    tests = others.pop()
     install, search = first.strip().rsplit(" && ", 1)
     assert "nas search studies/quickstart.toml" in search
     assert tests.strip().endswith("pytest")  # run by .ci/run, which a test holds to this README
@@ -47,7 +48,7 @@ def test_every_command_of_the_readme_runs_in_a_fresh_clone(clone: Path) -> None:
     assert status["trials"]["complete"] >= 25
     assert status["front_size"] >= 4
 
-    for block in others:
+    for block in [*others, *blocks(manual, "bash")]:
         for command in block.strip().splitlines():
             if ("fashion" in command or "cifar" in command) and "NAS_DATA" not in os.environ:
                 continue

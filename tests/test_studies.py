@@ -89,7 +89,7 @@ def test_a_study_over_mixing_tries_every_option_of_all_five_axes_and_shows_them(
     study = nas.search(path, out=tmp_path / "run")
     tried: dict[str, set[Any]] = {axis: set() for axis in AXES}
     for record in study.complete:
-        for name in study.space(record).effective(record.picks):
+        for name in study.space.effective(record.picks):
             axis = name.split(".")[-1]
             if axis in tried:
                 tried[axis].add(record.picks[name])

@@ -5,17 +5,13 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from objectives.objective import Candidate, Direction, Needs, Scale, objective
-from trainers.supervised import trainer
+from trainers.trainer import Trainer, trainer
 
 
 @trainer("noop")
 @dataclass(frozen=True)
-class NoTraining:
-    """Leaves the network as it was built.
-
-    Args:
-        epochs: none.
-    """
+class NoTraining(Trainer):
+    """Leaves the network as it was built; epochs are none."""
 
     epochs: int = 0
 

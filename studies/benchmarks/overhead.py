@@ -34,7 +34,10 @@ from typing import Any
 import numpy as np
 import optuna
 
-os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}  # as nas.executors.ray_tasks
+os.environ |= {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+}  # as our Ray executor does
 
 REMOVED = ["gamma", "expansion", "dilation"]
 SMALL = {"omega": [256, 1024], "dim": [8, 16]}
@@ -81,9 +84,9 @@ def ours(n: int, directory: Path, clock: Clock, execution: dict[str, Any]) -> in
     import tomli_w
     from rich.console import Console
 
-    from nas.display import Progress
-    from nas.executors import inline
-    from nas.launch import launch
+    from nas.search.executors import inline
+    from nas.search.launch import launch
+    from nas.show.progress import Progress
 
     class Timed(Progress):
         def update(self, *state: Any) -> None:
@@ -239,8 +242,8 @@ def show(found: Found, names: list[str], sizes: list[int]) -> None:
 
 def durability(n: int, repeats: int, directory: Path) -> None:
     """Prints what a trial's three lines of the log cost by when they are flushed to the disk."""
-    from nas.history import EVENTS, History
-    from nas.records import TrialRecord
+    from nas.store.history import EVENTS, History
+    from nas.store.records import TrialRecord
     from searchspaces import SEARCH_SPACES
 
     class EveryLine(History):

@@ -21,12 +21,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
-from nas.problem import find_dataset, find_space
+from nas.problem import find_space
 from nas.settings import read_settings
 from objectives.accuracy import correct
 from searchspaces import SEARCH_SPACES, Architecture, Shape, Value, build
 from searchspaces.separable import Separable
-from trainers import Supervised, TrainingData, training_data
+from trainers import DATASETS, Supervised, TrainingData, training_data
 from trainers.supervised import _Training
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
@@ -159,7 +159,7 @@ def epoch_networks(data: TrainingData) -> Iterator[Architecture]:
 
 def epochs(images: int, number: int) -> None:
     """Whole epochs on Fashion-MNIST, images and steps apart; both ways take turns, epoch by epoch."""
-    data = training_data(find_dataset("fashion_mnist"), limit=images * 5 // 4, validation=0.2, seed=0)
+    data = training_data(DATASETS["fashion_mnist"](), limit=images * 5 // 4, validation=0.2, seed=0)
     settings = Supervised(epochs=number)
     print(f"\nEpochs on {len(data.train):,} images of Fashion-MNIST, {CPU_GPU} seconds, medians of {number}")
     for architecture in epoch_networks(data):

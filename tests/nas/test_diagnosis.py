@@ -2,7 +2,7 @@
 
 import pytest
 
-from nas.diagnosis import bank_figures, mixing_figures
+from nas.show.diagnosis import bank_figures, mixing_figures
 from searchspaces import Architecture, Stage, build
 from searchspaces.blocks import ConvMixerBlock, MetaFormerBlock
 from searchspaces.heads import AverageHead

@@ -15,19 +15,16 @@ import nas
 from nas.errors import WrongInputError
 from nas.plugins import load_plugins
 
-FAST = {"data": {"name": "digits", "limit": 200}, "training": {"epochs": 1}}
-
 
 @pytest.fixture(scope="module")
 def example(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The example of CONTRIBUTING.md, written out as it tells."""
+    """The examples of CONTRIBUTING.md, each in the file that its first line names, and their study."""
     text = (repository / "CONTRIBUTING.md").read_text()
-    (code,) = re.findall(r"```python\n(.*?)```", text, re.S)
-    (study,) = re.findall(r"```toml\n(.*?)```", text, re.S)
     folder = tmp_path_factory.mktemp("example")
-    (folder / "gated_shift.py").write_text(code)
-    table: dict[str, Any] = tomllib.loads(study)
-    (folder / "mine.toml").write_text(tomli_w.dumps({**table, **FAST}))
+    for code in re.findall(r"```python\n(.*?)```", text, re.S):
+        (folder / code.partition(":")[0].removeprefix('"""')).write_text(code)
+    (study,) = re.findall(r"```toml\n(.*?)```", text, re.S)
+    (folder / "mine.toml").write_text(tomli_w.dumps({**tomllib.loads(study), "training": {"epochs": 1}}))
     return folder
 
 
@@ -39,10 +36,12 @@ def in_a_fresh_process(code: str, *arguments: object) -> str:
 
 
 @pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
-def test_the_example_is_searched(example: Path, tmp_path: Path, workers: int) -> None:
+def test_the_examples_are_searched(example: Path, tmp_path: Path, workers: int) -> None:
     study = nas.search(example / "mine.toml", out=tmp_path / "run", workers=workers)
     assert [record.status for record in study.records].count("complete") == 4
     assert any("gated_shift" in json.dumps(record.architecture) for record in study.complete)
+    assert study.settings.data.input == (1, 6, 6)
+    assert all(0.5 <= record.measured["confidence"] <= 1 for record in study.complete)
 
 
 def test_the_closed_form_of_the_example_is_what_counting_gives(example: Path) -> None:
@@ -74,7 +73,7 @@ def test_an_export_is_loaded_again_and_never_runs_its_copy_unasked(example: Path
     assert in_a_fresh_process(load, out, out / "plugins" / "gated_shift.py") == "Network\n"
 
 
-def test_an_operator_without_a_formula_is_counted_and_the_bill_says_so(tmp_path: Path) -> None:
+def test_an_operator_without_a_formula_is_counted_and_the_figures_say_so(tmp_path: Path) -> None:
     (tmp_path / "plain.py").write_text(
         "from dataclasses import dataclass\n"
         "from searchspaces.architecture import TokenMixer, spec\n"
@@ -85,7 +84,7 @@ def test_an_operator_without_a_formula_is_counted_and_the_bill_says_so(tmp_path:
         "    def build(self, shape): return PositionMatrix(shape[1] * shape[2])\n"
     )
     load_plugins([tmp_path / "plain.py"])
-    from nas.bill import bill
+    from nas.show.architecture import cost_figures
     from searchspaces import Architecture, Stage
     from searchspaces.architecture import TOKEN_MIXERS
     from searchspaces.blocks import MetaFormerBlock
@@ -99,7 +98,7 @@ def test_an_operator_without_a_formula_is_counted_and_the_bill_says_so(tmp_path:
             (3, 8, 8), 10, PatchStem(8, 2), (Stage(MetaFormerBlock(token, Pointwise())),), AverageHead()
         )
 
-    counted, formula = bill(network(TOKEN_MIXERS["plain_fc"]())), bill(network(SpatialFC()))
+    counted, formula = cost_figures(network(TOKEN_MIXERS["plain_fc"]())), cost_figures(network(SpatialFC()))
     assert (counted["counted"], formula["counted"]) == (["plain_fc"], [])
     for figure in ("macs", "flops", "parameters", "trainable_parameters", "checkpoint_bytes"):
         assert counted[figure] == formula[figure]

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from nas.trial import TrialPlan, run_trial
-from objectives import OBJECTIVES, Candidate
+from objectives import OBJECTIVES, Candidate, Objective
 from searchspaces import SEARCH_SPACES
-from trainers import DATASETS, DivergedError, Supervised, TrainingData, training_data
+from trainers import DATASETS, DivergedError, Supervised, Trainer, TrainingData, training_data
 
 
 @pytest.fixture(scope="module")
@@ -35,18 +35,18 @@ def plan(digits: TrainingData) -> TrialPlan:
 
 
 @dataclass(frozen=True)
-class Raises:
+class Raises(Trainer):
     """A trainer that raises what it is given."""
 
-    error: Exception
-    epochs: int = 1
+    error: Exception | None = None
 
     def train(self, model: Any, data: Any, *, seed: int, report: Any, checkpoints: Any = None) -> None:
+        assert self.error is not None
         raise self.error
 
 
 @dataclass(frozen=True)
-class IsNaN:
+class IsNaN(Objective):
     """An objective that is not a number."""
 
     direction: ClassVar[Any] = "maximize"
@@ -55,9 +55,6 @@ class IsNaN:
 
     def measure(self, candidate: Candidate) -> float:
         return float("nan")
-
-    def settings(self, candidate: Candidate) -> dict[str, Any]:
-        return {}
 
 
 def test_a_complete_trial_records_values_settings_seconds_and_weights(plan: TrialPlan, digits: TrainingData) -> None:
@@ -94,13 +91,13 @@ def test_another_seed_gives_other_weights(plan: TrialPlan, digits: TrainingData)
     ],
 )
 def test_whatever_goes_wrong_has_a_kind(plan: TrialPlan, digits: TrainingData, error: Exception, failure: str) -> None:
-    record = run_trial(replace(plan, trainer=Raises(error)), digits).record
+    record = run_trial(replace(plan, trainer=Raises(error=error)), digits).record
     assert (record.status, record.failure) == ("failed", failure)
     assert str(error.args[0]) in (record.error or "")
 
 
 def test_a_bug_keeps_its_traceback(plan: TrialPlan, digits: TrainingData) -> None:
-    record = run_trial(replace(plan, trainer=Raises(KeyError("surprise"))), digits).record
+    record = run_trial(replace(plan, trainer=Raises(error=KeyError("surprise"))), digits).record
     assert "Traceback" in (record.error or "")
 
 

@@ -24,8 +24,8 @@ from ray.tune.search import Searcher
 
 import nas
 from nas.errors import StoppedError
-from nas.history import read_trials
-from nas.records import TrialRecord, trial_seed
+from nas.store.history import read_trials
+from nas.store.records import TrialRecord, trial_seed
 from nas.tune import StudySearcher, TuneStudy
 from trainers import TRAINERS
 
@@ -39,7 +39,7 @@ import math, os, signal
 from dataclasses import dataclass, field
 
 from trainers import Epoch, Supervised
-from trainers.supervised import trainer
+from trainers.trainer import Trainer, trainer
 
 
 @trainer("cut_off")
@@ -62,9 +62,9 @@ class CutOff(Supervised):
 
 @trainer("pretend")
 @dataclass(frozen=True)
-class Pretend:
-    calls: str
+class Pretend(Trainer):
     epochs: int = 16
+    calls: str = ""
     trouble: dict[str, str] = field(default_factory=dict)  # by seed
 
     def train(self, model, data, *, seed, report, checkpoints=None):
@@ -187,7 +187,7 @@ def test_what_asha_stops_is_truncated_and_on_no_front(
     with TuneStudy(pretend(trials=12), out=tmp_path / "run") as study:
         results = fit(study, tmp_path / "storage", max_concurrent_trials=2)
         records, front = study.history.records, study.front
-        told = [trial.state.name for trial in study.ledger.proposer.study.get_trials()]
+        told = [trial.state.name for trial in study.ledger.sampler.study.get_trials()]
         assert not study.ledger.pending
     found = counts(records)
     assert found["truncated"] + found["complete"] == len(results) == 12
@@ -425,7 +425,7 @@ def test_only_this_module_imports_ray_tune() -> None:
         "names = [m.name for m in pkgutil.walk_packages(nas.__path__, 'nas.')]\n"
         "for name in names:\n"
         "    if name not in ('nas.tune', 'nas.__main__'): importlib.import_module(name)\n"
-        "assert 'nas.driver' in names and 'nas.launch' in names\n"
+        "assert 'nas.search.driver' in names and 'nas.search.launch' in names\n"
         "print('ray.tune' in sys.modules)"
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

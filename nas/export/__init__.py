@@ -1,0 +1,1 @@
+"""Networks that leave: as files that hold them whole, measured, trained in full."""

@@ -1,0 +1,229 @@
+"""One architecture trained in full: a trial like any other that can be stopped, continued and watched.
+
+What it writes is an export (`nas.load` and `nas evaluate` take it), beside ``log.csv`` and, until it has ended,
+checkpoints.
+"""
+
+import csv
+import io
+import shutil
+import signal
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from nas.errors import StoppedError, WrongInputError, user_input
+from nas.export.bundle import ORIGIN, read_origin
+from nas.export.evaluate import evaluate
+from nas.export.export import write_export
+from nas.pricing import price
+from nas.problem import (
+    described,
+    find_dataset,
+    find_objectives,
+    find_trainer,
+    load_data,
+    objective_tables,
+    training_table,
+)
+from nas.settings import Settings, settings_from
+from nas.store.files import write_atomically
+from nas.store.records import TrialRecord
+from nas.trial import TrialPlan, run_trial
+from objectives import Candidate
+from objectives.accuracy import Accuracy
+from searchspaces import Architecture
+from trainers import Epoch, Trainer, TrainingData
+from trainers.checkpoints import FolderCheckpoints
+
+LOG, CHECKPOINTS = "log.csv", "checkpoints"
+Watch = Callable[[Epoch, float], None]
+"""Called after every epoch, with the accuracy on the validation images."""
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a training led to.
+
+    Args:
+        measured: values by objective, of the split ``validation``, or of ``training`` if none was held out; and of
+            ``test``, if that was asked for.
+    """
+
+    seed: int
+    directory: Path
+    measured: dict[str, dict[str, float]]
+
+
+def train(
+    architecture: Architecture,
+    settings: Settings,
+    out: Path,
+    *,
+    seeds: Iterable[int],
+    test: bool,
+    say: Callable[[str], None],
+    watch: Callable[[int], Watch],
+) -> list[Trained]:
+    """Trains ``architecture`` from scratch, once for each seed, or continues a training that was stopped.
+
+    Args:
+        architecture: its input and number of classes are replaced by those of the data.
+        settings: data, training, objectives; the data are divided by ``settings.seed``.
+        out: a folder for one seed; with several, each has a folder ``seed-N`` in it.
+        test: measure on the test split at the end, and write down that this was done.
+        say: called with what a person should know.
+        watch: seed -> function to call after every epoch.
+
+    Raises:
+        WrongInputError: if something given cannot be used; nothing was trained.
+        StoppedError: if a training failed.
+        KeyboardInterrupt: on Ctrl-C or SIGTERM; the training is saved and continues later.
+    """
+    dataset, data = find_dataset(settings.data), load_data(settings)
+    if test:
+        with user_input("data"):
+            dataset.load("test", 1)
+    if not settings.data.validation:
+        say("nothing is held out: the accuracy after an epoch is that on a fifth of the images it was trained on.")
+    objectives = objective_tables(settings, find_objectives(settings, dataset))
+    settings = replace(settings, objective=objectives, data=described(settings.data, data))
+    if (architecture.input, architecture.classes) != (data.input, len(data.classes)):
+        say(
+            f"the architecture takes {architecture.input} and has {architecture.classes} classes; it is built for "
+            f"{data.input} and {len(data.classes)} classes of {settings.data.label}."
+        )
+        architecture = replace(architecture, input=data.input, classes=len(data.classes))
+    with user_input("architecture"):
+        price(architecture)
+    trainer, chosen = find_trainer(settings), list(seeds)
+    settings = replace(settings, training=training_table(settings, trainer))
+    folders = [out] if len(chosen) == 1 else [out / f"seed-{seed}" for seed in chosen]
+    trainings = [
+        _Training(architecture, settings, data, trainer, seed, folder, say, watch(seed))
+        for seed, folder in zip(chosen, folders, strict=True)
+    ]
+    return [training.trained(test=test) for training in trainings]
+
+
+@dataclass(frozen=True)
+class _Training:
+    """One training of one seed in a folder of its own.
+
+    Args:
+        settings: resolved.
+    """
+
+    architecture: Architecture
+    settings: Settings
+    data: TrainingData
+    trainer: Trainer
+    seed: int
+    out: Path
+    say: Callable[[str], None]
+    watch: Watch
+
+    @property
+    def belongs_to(self) -> dict[str, Any]:
+        """All that must be the same for a training to continue."""
+        return {
+            "architecture": self.architecture.key,
+            "data": self.settings.data.label,
+            "checksum": self.settings.data.checksum,
+            "seed": self.seed,
+            **asdict(self.trainer),
+        }
+
+    def trained(self, *, test: bool) -> Trained:
+        """The result; trains first, unless the folder holds this training already."""
+        out, settings = self.out, self.settings
+        if (out / ORIGIN).exists():
+            finished = self._finished()
+            self.say(f"{out} holds this training, which has ended.")
+        else:
+            if out.exists() and (not out.is_dir() or any(_is_foreign(file) for file in out.iterdir())):
+                raise WrongInputError(f"{out} exists and holds no training. Give another folder with -o, or remove it.")
+            finished = self._run()
+        split = "validation" if settings.data.validation else "training"
+        names = [name for name, objective in find_objectives(settings).items() if objective.needs == "training"]
+        measured = {split: {name: finished.measured[name] for name in names}}
+        if test:
+            measured["test"] = evaluate(out, None, "test")["measured"]
+        return Trained(self.seed, out, measured)
+
+    def _finished(self) -> TrialRecord:
+        """The record of the training that the folder holds.
+
+        Raises:
+            WrongInputError: if it is another one, with what differs.
+        """
+        origin = read_origin(self.out)
+        record, study = TrialRecord.from_json(origin["trial"]), settings_from(origin["study"])
+        data = {"data": study.data.label, "checksum": study.data.checksum}
+        before = {"architecture": record.key, "seed": record.seed, **data, **study.training}
+        changed = [
+            f"{key} was {before[key]!r}, now {value!r}"
+            for key, value in self.belongs_to.items()
+            if key in before and before[key] != value
+        ]
+        if changed:
+            raise WrongInputError(
+                f"{self.out} holds another training: {'; '.join(changed)}. Give another folder with -o."
+            )
+        return record
+
+    def _run(self) -> TrialRecord:
+        with user_input(str(self.out)):
+            checkpoints = FolderCheckpoints(self.out / CHECKPOINTS, self.belongs_to)
+            checkpoints.load()  # a wrong one is refused before anything else
+        for note in checkpoints.notes:
+            self.say(note)
+        if checkpoints.files():
+            self.say(f"going on with the training in {self.out}.")
+        plan = TrialPlan.of(
+            self.settings,
+            self.architecture,
+            trainer=self.trainer,
+            objectives=find_objectives(self.settings),
+            seed=self.seed,
+        )
+
+        def stop(number: int, frame: FrameType | None) -> None:
+            if checkpoints.stop:
+                raise KeyboardInterrupt
+            checkpoints.stop = True
+
+        before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            outcome = run_trial(plan, self.data, self._on_epoch, checkpoints)
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+        if outcome.weights is None:
+            raise StoppedError(f"the training failed ({outcome.record.failure}): {outcome.record.error}")
+        exported = write_export(outcome.record, self.settings, outcome.weights, self.out, verify=True)
+        shutil.rmtree(self.out / CHECKPOINTS)
+        return exported.record
+
+    def _on_epoch(self, epoch: Epoch, candidate: Candidate) -> None:
+        accuracy = Accuracy().measure(candidate)
+        self._note(epoch, accuracy)
+        self.watch(epoch, accuracy)
+
+    def _note(self, epoch: Epoch, accuracy: float) -> None:
+        """Writes the epoch's row, after those of earlier epochs; a training that went back a little repeats some."""
+        log = self.out / LOG
+        rows: list[list[Any]] = [["epoch", "loss", "accuracy", "seconds"]]
+        if log.exists():
+            rows += [r for r in list(csv.reader(log.read_text().splitlines()))[1:] if int(r[0]) < epoch.number]
+        rows.append([epoch.number, f"{epoch.loss:.6f}", f"{accuracy:.6f}", f"{epoch.seconds:.3f}"])
+        text = io.StringIO()
+        csv.writer(text, lineterminator="\n").writerows(rows)
+        write_atomically(log, text.getvalue().encode())
+
+
+def _is_foreign(file: Path) -> bool:
+    """Whether a file is not of a training that continues; hidden ones are what a kill while writing leaves."""
+    return file.name not in (LOG, CHECKPOINTS) and not file.name.startswith(".")

@@ -1,0 +1,1 @@
+"""What a study has found: facts, no printing."""

@@ -1,0 +1,146 @@
+"""A study directory opened for reading: its records, its front, its picks."""
+
+from collections import Counter
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nas.errors import WrongInputError
+from nas.export.export import export
+from nas.plugins import load_plugins
+from nas.problem import find_objectives, find_space
+from nas.results import picks
+from nas.results.pareto import hypervolume, non_dominated
+from nas.settings import STUDY, read_resolved, settings_from
+from nas.store.artifacts import Artifacts
+from nas.store.history import read_trials
+from nas.store.live import running_trials
+from nas.store.records import COUNTED, TrialRecord
+from objectives import Objective, to_minimise
+from searchspaces import SearchSpace
+
+
+class Study:
+    """What a study directory holds; reading it never disturbs a search that is writing to it.
+
+    Args:
+        directory: holds ``study.toml`` and ``trials.jsonl``.
+
+    Raises:
+        WrongInputError: if it is no study directory, or a line of its log is damaged.
+    """
+
+    def __init__(self, directory: str | Path) -> None:
+        self.directory = Path(directory)
+        self.settings = settings_from(read_resolved(self.directory))
+        load_plugins(self.settings.plugins)
+        self.records = read_trials(self.directory)
+
+    @cached_property
+    def objectives(self) -> dict[str, Objective]:
+        """The objectives of the front, by name, in the order of the study."""
+        found = find_objectives(self.settings)
+        return {name: found[name] for name in self.settings.objectives}
+
+    @cached_property
+    def space(self) -> SearchSpace:
+        """The search space that the trials come from.
+
+        Raises:
+            WrongInputError: if ``study.toml`` does not say for which images.
+        """
+        data = self.settings.data
+        if data.input is None or data.classes is None:
+            raise WrongInputError(f"{self.directory / STUDY} lacks data.input or data.classes. Restore it from a copy.")
+        return find_space(self.settings, data.input, len(data.classes))
+
+    @cached_property
+    def complete(self) -> list[TrialRecord]:
+        """The trials that were trained and measured in full: the only ones that a front is made of."""
+        return [record for record in self.records if record.status == "complete"]
+
+    def costs(self, records: list[TrialRecord]) -> np.ndarray:
+        """(n, m) costs to be minimised, in the order of the objectives."""
+        rows = [[to_minimise(o, record.measured[name]) for name, o in self.objectives.items()] for record in records]
+        return np.array(rows).reshape(len(records), len(self.objectives))
+
+    @cached_property
+    def front(self) -> list[TrialRecord]:
+        """The non-dominated complete trials, by the first objective, best first."""
+        costs = self.costs(self.complete)
+        rows = np.flatnonzero(non_dominated(costs))
+        return [self.complete[i] for i in rows[np.lexsort(costs[rows].T[::-1])]]
+
+    @property
+    def hypervolume(self) -> float:
+        """Volume in costs between the front and the reference point of ``study.toml``; larger is better."""
+        point = [to_minimise(objective, self.settings.reference[name]) for name, objective in self.objectives.items()]
+        return hypervolume(self.costs(self.front), np.array(point))
+
+    def trial(self, number: int) -> TrialRecord:
+        """The ended trial of that number.
+
+        Raises:
+            WrongInputError: if there is none.
+        """
+        for record in self.records:
+            if record.number == number:
+                return record
+        last = max((record.number for record in self.records), default=None)
+        known = "no trial has ended yet" if last is None else f"its ended trials are numbered 0 to {last}"
+        raise WrongInputError(f"{self.directory} has no ended trial {number}: {known}.")
+
+    def pick(self, rule: str) -> TrialRecord:
+        """The trial that ``rule`` names: ``knee``, ``best:OBJECTIVE`` (of the front) or ``trial:NUMBER``.
+
+        Example: ``nas.open("runs/quickstart").pick("best:accuracy")``.
+
+        Raises:
+            WrongInputError: if the rule is unknown or there is nothing to pick from.
+        """
+        kind, _, number = rule.partition(":")
+        if kind == "trial" and number.isdecimal():
+            return self.trial(int(number))
+        if not self.front:
+            raise WrongInputError(f"{self.directory} has no complete trial to pick from. Run nas search first.")
+        return picks.pick(rule, self.front, self.costs(self.front), list(self.objectives))
+
+    def where(self, records: list[TrialRecord], conditions: Sequence[str]) -> list[TrialRecord]:
+        """The records that keep every condition: ``study.where(study.front, ["macs<=5e6"])``.
+
+        Raises:
+            WrongInputError: if a condition cannot be read or compares what is not measured.
+        """
+        known = {name for record in self.records for name in record.measured} | set(self.objectives)
+        return picks.where(records, conditions, known)
+
+    def status(self) -> dict[str, Any]:
+        """Counts by status, size and hypervolume of the front, best value of every objective, pace."""
+        counts = Counter[str](record.status for record in self.records)
+        running = running_trials(self.directory)
+        if running:
+            counts["running"] = len(running)
+        ended = sum(counts[status] for status in COUNTED)
+        times = [sum(r.seconds.values()) for r in self.records if r.status in COUNTED and r.seconds]
+        pace = self.settings.execution.workers / np.mean(times) if times else None
+        left = max(0, self.settings.trials - ended)
+        return {
+            "name": self.settings.name,
+            "trials": dict(counts),
+            "ended": ended,
+            "wanted": self.settings.trials,
+            "running": running,
+            "artifact_bytes": Artifacts(self.directory, None).bytes,
+            "front_size": len(self.front),
+            "hypervolume": self.hypervolume,
+            "best": {name: self.pick(f"best:{name}").measured[name] for name in self.objectives if self.front},
+            "trials_per_minute": 60 * float(pace) if pace else None,
+            "seconds_left": left / float(pace) if pace else None,
+        }
+
+    def export(self, rule: str, out: str | Path) -> Path:
+        """Takes the picked architecture away into ``out`` and checks what was written; see `nas.export.export`."""
+        return export(self.directory, self.settings, self.pick(rule), Path(out)).directory

@@ -1,0 +1,244 @@
+"""The search: gets plans from the ledger, hands them to an executor, books what comes back.
+
+The log alone is the state: running the same command again continues where it ends.
+"""
+
+import json
+import platform
+import sys
+from dataclasses import replace
+from importlib import metadata
+from pathlib import Path
+from typing import Protocol
+
+from nas.errors import StoppedError
+from nas.problem import Problem
+from nas.search.executors import Executor
+from nas.search.interruption import Interruption
+from nas.search.ledger import Ledger
+from nas.search.standing import Standing
+from nas.store.artifacts import Artifacts, checkpoint_path, checkpointed, drop_checkpoint, read_checkpoint
+from nas.store.files import write_atomically
+from nas.store.live import Live, Report
+from nas.trial import TrialOutcome, TrialPlan
+
+MACHINES_LOST = 10
+"""Times that one trial may lose its machine before it is recorded as failed; that is seldom its own fault."""
+CRASHES = 5
+"""Processes that one trial may take down with the driver in it, before it is recorded as failed and passed over."""
+
+
+class Watcher(Protocol):
+    """What a search reports its progress to."""
+
+    def begin(self, problem: Problem, directory: Path) -> None:
+        """Called once, before the first trial."""
+        ...
+
+    def update(self, standing: Standing, live: Live, artifact_bytes: int) -> None:
+        """Called after every change."""
+        ...
+
+    def say(self, message: str) -> None:
+        """Called with what a person should know."""
+        ...
+
+
+class Driver:
+    """Runs a study until it has its trials, a limit is reached or it is interrupted; the listener of its executor.
+
+    Args:
+        ledger: of the study.
+        watcher: called after every change.
+        interruption: says when to stop.
+    """
+
+    def __init__(self, ledger: Ledger, watcher: Watcher, interruption: Interruption) -> None:
+        self.ledger, self.watcher, self.interruption = ledger, watcher, interruption
+        settings = ledger.problem.settings
+        self.attempts = settings.execution.attempts
+        limit = settings.limits.artifacts_gb
+        self.history, self.directory = ledger.history, ledger.history.directory
+        self.artifacts = Artifacts(self.directory, None if limit is None else int(limit * 1e9))
+        self.live = Live(self.directory)
+        self.alone: list[TrialPlan] = []
+        """Trials that ran out of memory and wait until no other runs."""
+        self.saved = checkpointed(self.directory)
+        """Trials whose training can go on where it was saved."""
+        self.over_limit = self.unsaved = False
+
+    def run(self, executor: Executor) -> None:
+        """Runs until the study has its trials, or the space no more candidates, or it is to stop.
+
+        Raises:
+            StoppedError: if it cannot go on, with the reason; all ended trials are in the log.
+            KeyboardInterrupt: if it was interrupted by its user.
+        """
+        self.executor = executor
+        self.artifacts.sweep()
+        for number in self.saved - {event["number"] for event in self.history.unfinished()}:
+            self._forget(number)
+        self._trim()
+        self._show()
+        try:
+            for plan in self.ledger.unfinished():
+                while len(self.live.running) >= executor.slots:
+                    self._collect()
+                if self.interruption.reason or self.ledger.end:
+                    break
+                self._go_on(plan)
+            self._loop()
+        except KeyboardInterrupt:
+            for number in self.live.running:
+                self.history.event("cancelled", number, reason=self.interruption.reason)
+            if self.interruption.by_user or self.interruption.reason is None:
+                raise
+            return
+        if self.interruption.by_user:
+            raise KeyboardInterrupt
+        if isinstance(self.ledger.end, StoppedError):
+            raise self.ledger.end
+        if self.ledger.end:
+            self.watcher.say(self.ledger.end)
+
+    def report(self, report: Report) -> None:
+        """Stores the report of a running trial."""
+        self.live.report(report)
+        if report.started:
+            self.history.event("started", report.number, attempt=report.attempt, host=report.host, pid=report.pid)
+        self._show()
+
+    def checkpoint(self, number: int, content: bytes) -> None:
+        """Stores a checkpoint of a trial."""
+        try:
+            write_atomically(checkpoint_path(self.directory, number), content)
+            self.saved.add(number)
+        except StoppedError as error:
+            if not self.unsaved:
+                self.watcher.say(f"{error} Should its worker be lost, trial {number} will start anew.")
+            self.unsaved = True
+
+    def say(self, message: str) -> None:
+        """Passes on what a person should know."""
+        self.watcher.say(message)
+
+    def _loop(self) -> None:
+        while True:
+            while self._may_start():
+                plan = self.ledger.propose()
+                if plan is None:
+                    self._show()
+                else:
+                    self._start(plan)
+            if self.alone and not self.live.running and not self.interruption.reason:
+                self._start(self.alone.pop())
+            if not self.live.running:
+                return
+            self._collect()
+
+    def _may_start(self) -> bool:
+        stopped = self.interruption.reason or self.ledger.end or self.alone
+        return not stopped and self.ledger.missing > 0 and len(self.live.running) < self.executor.slots
+
+    def _go_on(self, plan: TrialPlan) -> None:
+        """Continues a trial of an earlier process, unless it took that process down again and again."""
+        number = plan.number
+        if not self.executor.isolated and self.history.crashed(number) >= CRASHES:
+            error = (
+                f"the trial was started {CRASHES} times and the process ended each time before it did. With "
+                "--ray local such a trial would not take the search down."
+            )
+            self._end(plan.failed("worker_lost", error))
+            self._show()
+            return
+        plan = replace(plan, attempt=1 + self.history.attempts(number))
+        if self.history.retried(number, "out_of_memory"):
+            self._start_smaller(plan)
+        else:
+            self._start(plan)
+
+    def _start(self, plan: TrialPlan) -> None:
+        self.ledger.pending[plan.number] = plan
+        self.live.start(plan.number)
+        if plan.number in self.saved:
+            plan = replace(plan, checkpoint=read_checkpoint(self.directory, plan.number))
+        self.executor.submit(plan)
+        self._show()
+
+    def _collect(self) -> None:
+        outcome = self.executor.wait()
+        if outcome is not None:
+            self.live.end(outcome.record.number)
+            if not self._try_again(outcome):
+                self._end(outcome)
+        self._show()
+
+    def _try_again(self, outcome: TrialOutcome) -> bool:
+        """Hands a trial out again whose failure may not be its own, and notes it in the log."""
+        number, failure = outcome.record.number, outcome.record.failure
+        if failure not in ("worker_lost", "out_of_memory"):
+            return False
+        machine_lost = outcome.machine_lost
+        retried = self.history.retried(number, failure, machine_lost=machine_lost)
+        attempts = 2 if failure == "out_of_memory" else MACHINES_LOST if machine_lost else self.attempts
+        if retried + 1 >= attempts:
+            return False
+        plan = self.ledger.pending[number]
+        again = replace(plan, attempt=plan.attempt + 1)
+        details = {"machine_lost": True} if machine_lost else {}
+        error = outcome.record.error
+        self.history.event("attempt", number, attempt=again.attempt, failure=failure, error=error, **details)
+        if self.interruption.reason:  # the next run of the command continues with it
+            return True
+        if failure == "worker_lost":
+            self._start(again)
+        else:
+            self._start_smaller(again)
+        return True
+
+    def _start_smaller(self, plan: TrialPlan) -> None:
+        """Starts a trial that ran out of memory with half the batch at a time, or later, when no other runs."""
+        trainer = plan.trainer.halved()
+        if trainer is None:
+            self.alone.append(plan)
+        else:
+            self._start(replace(plan, trainer=trainer))
+
+    def _end(self, outcome: TrialOutcome) -> None:
+        weights = outcome.written or outcome.weights
+        if weights is not None:
+            self.artifacts.keep(outcome.record.number, weights)
+        self.ledger.book(outcome.record)
+        self._forget(outcome.record.number)
+        self._trim()
+
+    def _forget(self, number: int) -> None:
+        """Deletes what a trial would go on from."""
+        if number in self.saved:
+            self.saved.remove(number)
+            drop_checkpoint(self.directory, number)
+
+    def _trim(self) -> None:
+        self.artifacts.trim(record.number for record in self.ledger.standing.front)
+        limit, taken = self.artifacts.limit, self.artifacts.bytes
+        if limit is not None and taken > limit and not self.over_limit:
+            self.over_limit = True
+            self.watcher.say(
+                f"the weights of the front take {taken / 1e9:.3g} GB, more than limits.artifacts_gb = {limit / 1e9:g}; "
+                "they are kept."
+            )
+
+    def _show(self) -> None:
+        self.live.write()
+        self.watcher.update(self.ledger.standing, self.live, self.artifacts.bytes)
+
+
+def write_environment(directory: Path) -> None:
+    """Writes ``environment.json``: what the study ran on."""
+    packages = ("mixing-nas", "torch", "numpy", "optuna", "ray", "scikit-learn", "safetensors")
+    content = {
+        "python": sys.version.split()[0],
+        "platform": platform.platform(),
+        "packages": {name: metadata.version(name) for name in packages},
+    }
+    write_atomically(directory / "environment.json", (json.dumps(content, indent=2) + "\n").encode())

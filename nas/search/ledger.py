@@ -1,0 +1,183 @@
+"""Which candidate comes next, and what becomes of each: proposals are checked, ended trials recorded, then told.
+
+Our driver or a Ray Tune run gets its plans here and books their outcomes here. Every line is on the disk before the
+sampler learns of it; the log alone is the state.
+"""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+from nas.errors import StoppedError
+from nas.problem import Problem
+from nas.search.samplers import Proposal, Sampler
+from nas.search.standing import Standing
+from nas.store.history import History
+from nas.store.records import TrialRecord, trial_seed
+from nas.trial import TrialPlan
+
+REDRAWS = 20
+"""Draws for one trial before a duplicate is booked; the second half of them is uniformly random."""
+BARREN = 1000
+"""Infeasible or duplicate proposals in a row after which the study stops."""
+EXHAUSTIBLE = 50_000
+"""Largest space whose architectures are enumerated to find out whether all have been tried."""
+SAME_BUG = 3
+"""Trials in a row that end with the same traceback before the study stops."""
+
+
+class Ledger:
+    """Proposals and outcomes of a study, on top of what its log holds already.
+
+    Args:
+        problem: that is searched.
+        sampler: of the problem, which has learned nothing yet.
+        history: the open log.
+
+    Attributes:
+        pending: plans handed out and not booked yet, by trial number.
+        standing: counts, front and hypervolume of the ended trials.
+        end: why there will be no more plans; an error if the study did not end as it should.
+    """
+
+    def __init__(self, problem: Problem, sampler: Sampler, history: History) -> None:
+        self.problem, self.sampler, self.history = problem, sampler, history
+        self.standing = Standing(
+            {name: self.problem.objectives[name] for name in self.problem.settings.objectives}, self.problem.reference
+        )
+        self.pending: dict[int, TrialPlan] = {}
+        self.end: str | StoppedError | None = None
+        self._proposals: dict[int, Proposal] = {}
+        self._by_key: dict[str, TrialRecord] = {}
+        memory = {e["number"]: e.get("memory", {}) for e in history.events if e["event"] == "asked"}
+        for record in history.records:
+            self._remember(record)
+            self.sampler.replay(record, memory.get(record.number, {}))
+        self.next_number = 1 + max([r.number for r in history.records] + list(memory), default=-1)
+        self._check_patience()
+
+    @property
+    def missing(self) -> int:
+        """Trials still to be planned."""
+        return self.problem.settings.trials - self.standing.ended - len(self.pending)
+
+    def unfinished(self) -> Iterator[TrialPlan]:
+        """Plans of the trials that an earlier process asked for and did not end, while trials are missing."""
+        for event in list(self.history.unfinished()):
+            if self.missing <= 0:
+                return
+            proposal = self.sampler.resume(event["picks"], event.get("memory", {}))
+            plan = self._admit(self._plan(event["number"], proposal), proposal)
+            if plan is not None:
+                yield plan
+
+    def propose(self) -> TrialPlan | None:
+        """Draws the next candidate, again if it was tried already; None if it is booked at once and not to be trained.
+
+        A candidate that breaks a bound or was tried before is booked as that.
+        """
+        number, self.next_number = self.next_number, self.next_number + 1
+        for draw in range(REDRAWS):
+            proposal = self.sampler.ask(number, draw, explore=draw >= REDRAWS // 2)
+            plan = self._plan(number, proposal)
+            earlier = self._by_key.get(plan.key)
+            if not self._is_pending(plan) and (earlier is None or earlier.violations):
+                break
+            if draw < REDRAWS - 1:
+                self.sampler.forget(proposal)
+        self.history.event("asked", number, picks=proposal.picks, key=plan.key, memory=proposal.memory)
+        admitted = self._admit(plan, proposal)
+        if admitted is None:
+            self._check_barren()
+        return admitted
+
+    def book(self, record: TrialRecord) -> None:
+        """Records how a pending trial ended, then tells the sampler."""
+        del self.pending[record.number]
+        self._end(record, self._proposals.pop(record.number))
+        if self.standing.same_bug >= SAME_BUG:
+            self.end = StoppedError(
+                f"{SAME_BUG} trials in a row ended with the same error, which another trial would meet too:\n"
+                f"{record.error}"
+            )
+        self._check_patience()
+
+    def _is_pending(self, plan: TrialPlan) -> bool:
+        return any(plan.key == other.key for other in self.pending.values())
+
+    def _admit(self, plan: TrialPlan, proposal: Proposal) -> TrialPlan | None:
+        """The plan, unless it was tried already or breaks a bound: then that is recorded."""
+        earlier = self._by_key.get(plan.key)
+        if earlier is not None or self._is_pending(plan):
+            known: dict[str, Any] = {}
+            if earlier is not None:
+                known = {
+                    "measured": earlier.measured,
+                    "violations": earlier.violations,
+                    "copied_from": earlier.number,
+                }
+            self._end(plan.record("duplicate", **{"measured": {}, **known}), proposal)
+            return None
+        if violations := self.problem.probe.violations(plan.measured):
+            self._end(plan.record("infeasible", violations=violations), proposal)
+            return None
+        self.pending[plan.number], self._proposals[plan.number] = plan, proposal
+        return plan
+
+    def _plan(self, number: int, proposal: Proposal) -> TrialPlan:
+        problem = self.problem
+        architecture = problem.space.decode(proposal.picks)
+        plan = TrialPlan.of(
+            problem.settings,
+            architecture,
+            trainer=problem.trainer,
+            objectives=problem.objectives,
+            seed=trial_seed(problem.settings.seed, number),
+            number=number,
+            picks=proposal.picks,
+        )
+        known = self._by_key.get(plan.key)
+        measured, how = (known.measured, known.settings) if known else problem.probe.measure(architecture)
+        return replace(plan, measured=measured, settings=how)
+
+    def _end(self, record: TrialRecord, proposal: Proposal) -> None:
+        self.history.record(record)
+        self._remember(record)
+        self.sampler.tell(proposal, record)
+
+    def _remember(self, record: TrialRecord) -> None:
+        self.standing.add(record)
+        if self.problem.settings.limits.patience is not None:
+            self.standing.note_progress()
+        if record.status != "duplicate":
+            self._by_key[record.key] = record
+
+    def _check_patience(self) -> None:
+        patience = self.problem.settings.limits.patience
+        if patience is not None and self.standing.stale >= patience and self.end is None:
+            self.end = (
+                f"the hypervolume has not grown in the last {self.standing.stale} trials "
+                f"(limits.patience = {patience}); the study ends here."
+            )
+
+    def _check_barren(self) -> None:
+        barren = self.standing.barren
+        if len(barren) % 25 == 0 and self._all_tried():
+            self.end = "every architecture of the space has been tried; the study ends here."
+        elif len(barren) >= BARREN:
+            infeasible = [record for record in barren if record.violations]
+            reason = f"{len(infeasible)} break a bound, {len(barren) - len(infeasible)} repeat an earlier architecture"
+            for name, bound in self.problem.bounds.items():
+                if costs := [r.measured[name] for r in infeasible if name in r.violations]:
+                    reason += f"; the cheapest of those over {name} = {bound:g} has {min(costs):g}"
+            self.end = StoppedError(
+                f"the last {len(barren)} proposals led to no trial: {reason}. Raise the bounds or widen the space; "
+                "what is finished is kept."
+            )
+
+    def _all_tried(self) -> bool:
+        space = self.problem.space
+        if space.size > EXHAUSTIBLE:
+            return False
+        tried = self._by_key.keys() | {plan.key for plan in self.pending.values()}
+        return all(space.decode(picks).key in tried for picks in space.assignments())

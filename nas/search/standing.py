@@ -1,0 +1,96 @@
+"""Where a study stands: counts, front and hypervolume after every trial, in a time that does not grow with them."""
+
+from collections import Counter
+from collections.abc import Mapping
+
+import numpy as np
+
+from nas.results.pareto import hypervolume
+from nas.store.records import COUNTED, Status, TrialRecord
+from objectives import Objective, to_minimise
+
+GROWTH = 1e-3
+"""Share by which the hypervolume must grow to count as progress."""
+AT_ONCE = 20
+"""New members of the front from which on the hypervolume is computed anew, rather than what each of them adds."""
+
+
+class Standing:
+    """Counts, front and hypervolume of the records added so far.
+
+    Args:
+        objectives: those of the front, by name.
+        reference: (m,) reference point in costs.
+    """
+
+    def __init__(self, objectives: Mapping[str, Objective], reference: np.ndarray) -> None:
+        self.objectives, self.reference = objectives, reference
+        self.counts: Counter[Status] = Counter()
+        self.ended = 0
+        """Trials that count: complete, failed, truncated."""
+        self.barren: list[TrialRecord] = []
+        """Infeasible and duplicate proposals since the last trial that counts."""
+        self.same_bug = 0
+        """Trials in a row that ended with one and the same traceback."""
+        self.stale = 0
+        """Counted trials since the hypervolume last grew by more than `GROWTH`."""
+        self.last: TrialRecord | None = None
+        """The trial added last."""
+        self.front: list[TrialRecord] = []
+        """Non-dominated complete trials, in the order in which they ended; equal ones stand beside each other."""
+        self._costs = np.empty((0, len(objectives)))
+        self._error: str | None = None
+        self._volume: float | None = 0.0
+        self._joined: list[tuple[np.ndarray, np.ndarray]] = []
+        self._progress = 0.0
+
+    @property
+    def hypervolume(self) -> float:
+        """Volume in costs between the front and the reference point, brought up to date when it is asked for.
+
+        What one member adds takes milliseconds where the whole takes a fifth of a second (200 members, 4 objectives).
+        """
+        if self._volume is None:
+            self._volume = hypervolume(self._costs, self.reference)
+        for front, row in self._joined:
+            if (row < self.reference).all():
+                covered = hypervolume(np.maximum(front, row), self.reference)
+                self._volume += max(0.0, float(np.prod(self.reference - row)) - covered)
+        self._joined.clear()
+        return self._volume
+
+    def add(self, record: TrialRecord) -> None:
+        """Counts one more ended trial."""
+        self.counts[record.status] += 1
+        self.last = record
+        if record.status not in COUNTED:
+            self.barren.append(record)
+            return
+        self.ended += 1
+        self.barren.clear()
+        bug = record.error if record.failure == "bug" else None
+        self.same_bug = 0 if bug is None else self.same_bug + 1 if bug == self._error else 1
+        self._error = bug
+        self.stale += 1
+        if record.status == "complete":
+            self._join(record)
+
+    def note_progress(self) -> None:
+        """Starts `stale` anew if the hypervolume has grown; call it after every `add`, or never."""
+        if self.hypervolume > self._progress * (1 + GROWTH):
+            self._progress, self.stale = self.hypervolume, 0
+
+    def _join(self, record: TrialRecord) -> None:
+        """Takes the record into the front, unless a member dominates it, and drops those that it dominates."""
+        row = np.array([to_minimise(o, record.measured[name]) for name, o in self.objectives.items()])
+        no_worse = (self._costs <= row).all(1)
+        if (no_worse & (self._costs < row).any(1)).any():
+            return
+        if self._volume is not None:
+            self._joined.append((self._costs, row))
+        if len(self._joined) > AT_ONCE:
+            self._volume = None
+            self._joined.clear()
+        beaten = np.atleast_1d((row <= self._costs).all(1) & (row < self._costs).any(1))
+        self.front = [member for member, out in zip(self.front, beaten.tolist(), strict=True) if not out] + [record]
+        self._costs = np.vstack([self._costs[~beaten], row])

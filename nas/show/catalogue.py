@@ -1,0 +1,119 @@
+"""What there is to search and to start from: search spaces with their choices, published networks, data sets."""
+
+import os
+import random
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from rich.table import Table
+
+from nas.errors import user_input
+from nas.pricing import price
+from nas.show.architecture import parse_shape
+from searchspaces import SEARCH_SPACES, Architecture
+from searchspaces.known import KNOWN
+from searchspaces.registry import lookup
+from searchspaces.space import describe
+from trainers import DATASETS
+
+
+def space_figures(name: str | None, shape: str, classes: int) -> dict[str, dict[str, Any]]:
+    """Size, number of different architectures, choices and an example of one search space, or of all.
+
+    Raises:
+        WrongInputError: if there is none of that name.
+    """
+    found = {}
+    with user_input(""):
+        names = [name] if name else sorted(SEARCH_SPACES)
+        for each in names:
+            space = lookup(SEARCH_SPACES, "search space", each)(parse_shape(shape), classes)
+            distinct = space.distinct()
+            example = space.decode(space.draw(random.Random(0)))
+            found[each] = {
+                "size": str(space.size),
+                "distinct": str(distinct.count),
+                "distinct_is_exact": distinct.exact,
+                "choices": {
+                    c.name: {"options": list(c.options), "allowed": describe(c.allowed), "help": c.help}
+                    for c in space.choices
+                },
+                "example": example.to_json(),
+            }
+    return found
+
+
+def spaces_table(found: Mapping[str, Mapping[str, Any]]) -> Table:
+    """Search spaces, one a row."""
+    table = Table()
+    table.add_column("space")
+    for column in ("assignments", "different networks", "choices"):
+        table.add_column(column, justify="right")
+    for name, space in found.items():
+        table.add_row(name, f"{int(space['size']):.3g}", _distinct(space), str(len(space["choices"])))
+    return table
+
+
+def space_table(name: str, space: Mapping[str, Any]) -> Table:
+    """The choices of one search space, one a row."""
+    size = f"{int(space['size']):,} assignments, {_distinct(space)} different networks"
+    example = Architecture.from_json(space["example"]).label()
+    table = Table(title=f"{name}: {size}", title_justify="left", caption=f"example: {example}", caption_justify="left")
+    for column in ("choice", "options", "allowed", "meaning"):
+        table.add_column(column, overflow="fold")
+    for choice, values in space["choices"].items():
+        table.add_row(choice, ", ".join(map(str, values["options"])), values["allowed"], values["help"])
+    return table
+
+
+def _distinct(space: Mapping[str, Any]) -> str:
+    return ("" if space["distinct_is_exact"] else "about ") + f"{int(space['distinct']):.3g}"
+
+
+def known_figures() -> dict[str, dict[str, Any]]:
+    """Input, classes and counts of every published network."""
+    found = {}
+    for name, make in KNOWN.items():
+        architecture = make()
+        total = price(architecture).total
+        found[name] = {
+            "input": list(architecture.input),
+            "classes": architecture.classes,
+            "parameters": total.parameters,
+            "macs": total.macs,
+        }
+    return found
+
+
+def known_table(found: Mapping[str, Mapping[str, Any]]) -> Table:
+    """Published networks, one a row."""
+    table = Table()
+    table.add_column("known:NAME")
+    for column in ("input", "classes", "parameters", "MACs"):
+        table.add_column(column, justify="right")
+    for name, row in found.items():
+        size = "x".join(map(str, row["input"]))
+        table.add_row(name, size, f"{row['classes']:,}", f"{row['parameters']:,}", f"{row['macs']:,}")
+    return table
+
+
+def data_figures() -> list[dict[str, Any]]:
+    """Every data set: whether and where it is on this machine, and where to get it."""
+    rows = []
+    for name, kind in DATASETS.items():
+        where, origin = kind().found(), kind.origin
+        origin += f" Or: nas data --download {name}" if kind.files else ""
+        rows.append({"name": name, "here": where is not None, "where": where, "takes": kind.takes, "origin": origin})
+    return rows
+
+
+def data_table(rows: Iterable[Mapping[str, Any]]) -> Table:
+    """Data sets, one a row."""
+    table = Table(caption=f"NAS_DATA is {os.environ.get('NAS_DATA') or 'not set'}", caption_justify="left")
+    for column in ("name", "on this machine", "where it is, or comes from"):
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        takes = row["takes"]
+        here = "yes" if row["here"] else "yours" if takes else "no"
+        table.add_row(f"{row['name']}:{takes}" if takes else row["name"], here, row["where"] or row["origin"])
+    return table

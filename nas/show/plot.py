@@ -1,0 +1,49 @@
+"""The front of a study as a picture."""
+
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+from nas.errors import WrongInputError
+from nas.results.study import Study
+
+
+def plot(study: Study, path: Path) -> None:
+    """Writes a picture of all complete trials, those of the front filled, numbered and coloured by the third objective.
+
+    A cost is on the x axis if there is one, on a logarithmic scale.
+
+    Raises:
+        WrongInputError: if there is nothing to draw, or the file cannot be written.
+    """
+    if not study.front:
+        raise WrongInputError(f"{study.directory} has no complete trial to draw. Run nas search first.")
+    names = sorted(study.objectives, key=lambda name: study.objectives[name].scale != "count")
+    x, y, *others = names if len(names) > 1 else names * 2
+    figure = Figure(figsize=(7.5, 4.5), layout="constrained")
+    axes = figure.subplots()
+    dominated = [record for record in study.complete if record not in study.front]
+    rest = [[record.measured[name] for record in dominated] for name in (x, y)]
+    axes.scatter(rest[0], rest[1], s=18, facecolors="none", edgecolors="0.6", label="dominated")
+    front = sorted(study.front, key=lambda record: record.measured[x])
+    colours = [record.measured[others[0]] for record in front] if others else "C0"
+    dots = axes.scatter(
+        [r.measured[x] for r in front], [r.measured[y] for r in front], s=46, c=colours, cmap="viridis", label="front"
+    )
+    for record in front:
+        axes.annotate(
+            str(record.number), (record.measured[x], record.measured[y]), (4, 4), textcoords="offset points", fontsize=8
+        )
+    if others:
+        figure.colorbar(dots, label=others[0])
+    for name, set_label, set_scale in ((x, axes.set_xlabel, axes.set_xscale), (y, axes.set_ylabel, axes.set_yscale)):
+        set_label(name)
+        if study.objectives[name].scale == "count":
+            set_scale("log")
+    axes.set_title(f"{study.settings.name}: {len(front)} of {len(study.complete)} trials on the front", fontsize=10)
+    axes.grid(alpha=0.3)
+    axes.legend(loc="lower right", fontsize=8)
+    try:
+        figure.savefig(path, dpi=130)
+    except (OSError, ValueError) as error:
+        raise WrongInputError(f"the picture cannot be written to {path}: {error}.") from None

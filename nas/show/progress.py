@@ -1,0 +1,138 @@
+"""Live progress of searches and trainings in a terminal, or line by line elsewhere."""
+
+import time
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Self
+
+from rich.console import Console
+from rich.live import Live as Screen
+from rich.progress import BarColumn, MofNCompleteColumn, TimeRemainingColumn
+from rich.progress import Progress as Bars
+from rich.text import Text
+
+from nas.export.train import Trained
+from nas.problem import Problem
+from nas.search.standing import Standing
+from nas.show.trials import in_one_line, running_line
+from nas.store.live import Live
+from trainers import Epoch
+
+SHOWN = 16
+"""Running trials listed below the changing line."""
+
+
+class Progress:
+    """Live state of a search: one line that changes on a terminal, a line for every ended trial elsewhere."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self.screen: Screen | None = None
+        self.shown = 0
+        self.before: int | None = None
+        self.started = self.updated = 0.0
+
+    def begin(self, problem: Problem, directory: Path) -> None:
+        """Prints what is searched and starts the clock."""
+        settings = problem.settings
+        self.problem, self.objectives = problem, {n: problem.objectives[n] for n in settings.objectives}
+        self.console.print(
+            f"[bold]{settings.name}[/bold]: {settings.trials} trials of {problem.space.name} "
+            f"({problem.space.size:,} assignments) on {settings.data.label} "
+            f"({len(problem.data.train):,} training, {len(problem.data.validation):,} validation images), "
+            f"{settings.search.sampler}, seed {settings.seed}, {settings.execution.workers} worker(s) -> {directory}",
+            highlight=False,
+            soft_wrap=True,
+        )
+        self.started = time.monotonic()
+        if self.console.is_terminal:
+            self.screen = Screen(console=self.console, refresh_per_second=4, transient=True)
+            self.screen.start()
+
+    def update(self, standing: Standing, live: Live, artifact_bytes: int) -> None:
+        """Shows the state after a change; on a terminal at most four times a second."""
+        ended = standing.counts.total()
+        if self.before is None:
+            self.before, self.shown = standing.ended, ended
+        now = time.monotonic()
+        if self.screen:
+            if now - self.updated > 0.25 or not live.running:
+                running = [f"\n  {running_line(row)}" for row in live.table()[:SHOWN]]
+                more = len(live.running) - SHOWN
+                text = self._line(standing, live, artifact_bytes) + "".join(running)
+                self.screen.update(Text(text + (f"\n  and {more} more" if more > 0 else "")))
+                self.updated = now
+        elif ended > self.shown and standing.last:
+            line = f"{in_one_line(standing.last, self.objectives)}  |  {self._line(standing, live, artifact_bytes)}"
+            print(line, file=self.console.file, flush=True)  # rich needs half a millisecond for the same
+        self.shown = ended
+
+    def say(self, message: str) -> None:
+        """Prints a note."""
+        self.console.print(message, style="yellow", highlight=False, markup=False, soft_wrap=True)
+
+    def close(self) -> None:
+        """Removes the changing line."""
+        if self.screen:
+            self.screen.stop()
+
+    def _line(self, standing: Standing, live: Live, artifact_bytes: int) -> str:
+        ended, wanted = standing.ended, self.problem.settings.trials
+        pace = (ended - (self.before or 0)) / max(time.monotonic() - self.started, 1e-9)
+        left = str(timedelta(seconds=round((wanted - ended) / pace))) if pace > 0 else "-"
+        states = "".join(f", {count} {status}" for status, count in standing.counts.items() if status != "complete")
+        return (
+            f"{ended}/{wanted} trials, {len(live.running)} running{states} | {60 * pace:.1f}/min, {left} left | "
+            f"front {len(standing.front)}, hypervolume {standing.hypervolume:.4f} | {artifact_bytes / 1e6:.1f} MB"
+        )
+
+
+class Trainings:
+    """Progress of full trainings: a bar with loss, accuracy and time left on a terminal, a line an epoch elsewhere."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        columns = (
+            "{task.description}",
+            BarColumn(),
+            MofNCompleteColumn(),
+            "{task.fields[state]}",
+            TimeRemainingColumn(),
+        )
+        self.bar = Bars(*columns, console=console, disable=not console.is_terminal)
+
+    def __enter__(self) -> Self:
+        self.bar.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.bar.stop()
+
+    def say(self, message: str) -> None:
+        """Prints a note."""
+        self.console.print(message, style="yellow", highlight=False, soft_wrap=True)
+
+    def watch(self, seed: int) -> Callable[[Epoch, float], None]:
+        """Shows the epochs of the training of one seed."""
+        task = self.bar.add_task(f"seed {seed}", total=None, state="")
+
+        def show(epoch: Epoch, accuracy: float) -> None:
+            state = f"loss {epoch.loss:.4f}, accuracy {accuracy:.4f}"
+            self.bar.update(task, total=epoch.total, completed=epoch.number, state=state)
+            if self.bar.disable:
+                line = f"seed {seed}: epoch {epoch.number} of {epoch.total}, {state}, {epoch.seconds:.1f} s"
+                self.console.print(line, highlight=False, soft_wrap=True)
+
+        return show
+
+    def summary(self, done: Sequence[Trained]) -> None:
+        """Prints the values of every seed, and their mean and standard deviation."""
+        for split, measured in done[0].measured.items():
+            for name in measured:
+                values = [trained.measured[split][name] for trained in done]
+                spread = f", mean {mean(values):.4f}, standard deviation {stdev(values):.4f}" if len(values) > 1 else ""
+                shown = ", ".join(f"{value:.4f}" for value in values)
+                self.console.print(f"{split} {name} {shown}{spread}", highlight=False, soft_wrap=True)
+        self.console.print(f"written to {', '.join(str(trained.directory) for trained in done)}", soft_wrap=True)

@@ -1,0 +1,1 @@
+"""A study directory, file by file; knows neither torch nor samplers."""

@@ -1,0 +1,44 @@
+"""The samplers of the table keep the contract; options that are wrong are refused before a study starts."""
+
+from typing import Any
+
+import pytest
+
+from nas.errors import WrongInputError
+from nas.problem import Problem
+from nas.search.samplers import SAMPLERS, open_sampler
+from nas.settings import SearchSettings, settings_of
+from nas.testing.samplers import SamplerContract
+
+OPTIONS = {"tpe": {"n_startup_trials": 4}, "nsga2": {"population_size": 4}, "nsga3": {"population_size": 4}}
+"""With which samplers learn within the few trials of the contract."""
+
+
+@pytest.mark.parametrize("search", [SearchSettings(kind, OPTIONS.get(kind, {})) for kind in SAMPLERS], ids=SAMPLERS)
+class TestSamplers(SamplerContract):
+    pass
+
+
+def refusal(**search: Any) -> str:
+    """The message with which ``[search]`` is refused."""
+    table = {"name": "a", "objectives": ["accuracy", "macs"], "space": {"kind": "convmixer"}, "search": search}
+    with pytest.raises(WrongInputError) as error:
+        open_sampler(Problem.of(settings_of({**table, "data": {"name": "digits", "limit": 100}})))
+    return str(error.value)
+
+
+def test_a_misspelt_sampler_is_answered_with_the_nearest() -> None:
+    assert "search.sampler: unknown sampler 'tpee'. Did you mean 'tpe'?" in refusal(sampler="tpee")
+
+
+@pytest.mark.parametrize(
+    ("sampler", "option", "near"),
+    [("tpe", "n_startup_trial", "n_startup_trials"), ("nsga2", "mutation_probability", "mutation_prob")],
+)
+def test_a_misspelt_option_is_answered_with_the_nearest(sampler: str, option: str, near: str) -> None:
+    message = refusal(sampler=sampler, options={option: 3})
+    assert f"[search.options] has an unknown key '{option}'. Did you mean '{near}'?" in message
+
+
+def test_an_option_of_a_sampler_without_options_is_refused() -> None:
+    assert "[search.options] has an unknown key 'n'" in refusal(sampler="random", options={"n": 1})

@@ -1,0 +1,130 @@
+"""Whatever happens to a trial, it is recorded as what it was, and the others are as right as without it."""
+
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import nas
+from nas.plugins import load_plugins, loaded
+from nas.store.files import write_atomically
+from nas.store.history import read_events
+from nas.store.records import TrialRecord
+from trainers import TRAINERS, Trainer
+
+StudyFile = Callable[..., Path]
+PLUGIN = str(Path(__file__).with_name("trouble.py"))
+load_plugins([PLUGIN])
+trouble: Any = next(module for module in loaded() if "trouble" in module.__name__)
+KINDS, kind_of = trouble.KINDS, trouble.kind_of
+LABELS = {
+    "fine": ("complete", None),
+    "tight": ("complete", None),
+    "raise": ("failed", "bug"),
+    "exit": ("failed", "bug"),
+    "hang": ("failed", "timeout"),
+    "nan": ("failed", "diverged"),
+    "disk": ("failed", "disk_full"),
+    "memory": ("failed", "out_of_memory"),
+    "objects": ("failed", "out_of_memory"),
+    "kill": ("failed", "worker_lost"),
+}
+
+
+def troubled(study_file: StudyFile, kinds: int, **execution: Any) -> Path:
+    return study_file(
+        name=f"troubled-{kinds}",
+        seed=16325,  # one of those with which every kind of trouble occurs
+        trials=24,
+        search={"sampler": "random"},
+        plugins=[PLUGIN],
+        training={"kind": "troubled", "epochs": 1, "kinds": kinds},
+        execution={"timeout_seconds": 15.0, "memory_gb_per_trial": 1.5, "attempts": 2, **execution},
+        space={"kind": "convmixer", "choices": {"dim": [8, 16], "depth": [1, 2], "patch": [2]}},
+    )
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_failing_trials_are_labelled_and_the_others_are_right(
+    study_file: StudyFile, tmp_path: Path, workers: int
+) -> None:
+    kinds = len(KINDS) - (workers == 1)
+    study = nas.search(troubled(study_file, kinds, workers=workers), out=tmp_path / "troubled")
+    calm = nas.search(troubled(study_file, 0), out=tmp_path / "calm")
+    assert sorted(r.number for r in study.records if r.status != "duplicate") == list(range(24))
+    found = {record.number: (record.status, record.failure) for record in study.records}
+    wanted = {record.number: LABELS[kind_of(record.seed, kinds)] for record in study.records}
+    assert found == wanted, {r.number: r.error for r in study.records if found[r.number] != wanted[r.number]}
+    assert {kind_of(r.seed, kinds) for r in study.records} == set(KINDS[:kinds]), "every kind occurs"
+
+    def values(record: TrialRecord) -> TrialRecord:
+        return replace(record, seconds={})
+
+    for record in study.complete:
+        if kind_of(record.seed, kinds) != "tight":
+            assert values(record) == values(calm.trial(record.number))
+        else:
+            assert record.micro_batches == 2
+    assert {r.number for r in study.front} <= {n for n, (status, _) in found.items() if status == "complete"}
+    events = read_events(study.directory)
+    again = {e["number"]: e["failure"] for e in events if e["event"] == "attempt"}
+    assert again == {
+        record.number: "worker_lost" if kind == "kill" else "out_of_memory"
+        for record in study.records
+        if (kind := kind_of(record.seed, kinds)) in ("kill", "memory", "objects", "tight")
+    }
+
+
+def test_a_trial_that_takes_the_process_down_again_and_again_is_passed_over(
+    study_file: StudyFile, tmp_path: Path
+) -> None:
+    path = study_file(plugins=[PLUGIN], training={"kind": "troubled", "epochs": 1, "kinds": 0}, trials=2)
+    study = nas.search(path, out=tmp_path / "run", trials=1)
+    log = study.directory / "trials.jsonl"
+    log.write_text("")
+    events = study.directory / "events.jsonl"
+    started = next(line for line in events.read_text().splitlines() if '"started"' in line)
+    events.write_text(events.read_text() + 4 * (started + os.linesep))
+    study = nas.search(path, out=tmp_path / "run")
+    assert [(r.number, r.failure) for r in study.records] == [(0, "worker_lost"), (1, None)]
+    assert "started 5 times and the process ended each time" in (study.records[0].error or "")
+
+
+@dataclass(frozen=True)
+class Greedy(Trainer):
+    """A trainer that cannot divide its batches, and runs out of memory where others run at the same time."""
+
+    def train(self, model: Any, data: Any, *, seed: int, report: Any, checkpoints: Any = None) -> None:
+        RUNNING.append(seed)
+        if len(RUNNING) % 3 == 1:
+            raise MemoryError("too little is left")
+
+
+RUNNING: list[int] = []
+
+
+def test_a_trainer_that_cannot_divide_its_batches_is_tried_again_alone(
+    study_file: StudyFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(TRAINERS, "greedy", Greedy)
+    monkeypatch.setattr(sys.modules[__name__], "RUNNING", [])
+    study = nas.search(study_file(trials=4, training={"kind": "greedy"}), out=tmp_path / "run")
+    assert [record.status for record in study.records] == ["complete"] * 4
+    again = [event["number"] for event in read_events(study.directory) if event["event"] == "attempt"]
+    assert again == [0, 2]
+    assert [seed for seed, later in pairwise(RUNNING) if seed == later] == [study.trial(n).seed for n in again]
+
+
+def test_an_alarm_while_a_trial_saves_itself_is_no_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def ring(file: int) -> None:
+        raise TimeoutError("time is up")
+
+    monkeypatch.setattr("nas.store.files.os.fsync", ring)
+    with pytest.raises(TimeoutError, match="time is up"):
+        write_atomically(tmp_path / "file", b"content")
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,84 @@
+"""Twenty SIGKILLs of a search at random moments: nothing is lost, nothing is done again, nothing is another."""
+
+import random
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+import nas
+from nas.store.history import read_trials
+from nas.store.records import TrialRecord
+
+StudyFile = Callable[..., Path]
+PLUGIN = str(Path(__file__).with_name("slow_trainer.py"))
+KILLS, TRIALS = 20, 200
+
+
+def kill_at_a_random_moment(command: list[str], directory: Path, generator: random.Random, target: int) -> None:
+    """Starts the search and kills it: every fourth time while it starts, else around its ``target``-th trial."""
+    with open(directory.with_suffix(".log"), "w") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=log)
+    early = generator.random() < 0.25
+    deadline = time.monotonic() + (6 * generator.random() if early else 120)
+    while time.monotonic() < deadline and (early or len(read_trials(directory)) < target):
+        assert process.poll() is None, directory.with_suffix(".log").read_text()
+        time.sleep(0.02)
+    time.sleep(0.1 * generator.random())
+    process.kill()
+    process.wait()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [1, 2])
+def test_twenty_kills(study_file: StudyFile, tmp_path: Path, workers: int) -> None:
+    run, notes = tmp_path / "run", tmp_path / "notes"
+    choices = {"dim": [8, 16], "depth": [1, 2], "patch": [2]}
+
+    def study(notes: Path) -> Path:
+        return study_file(
+            plugins=[PLUGIN],
+            training={"kind": "slow", "epochs": 2, "epoch_seconds": 0.01, "notes": str(notes)},
+            space={"kind": "convmixer", "choices": choices},
+            bounds={"macs": 30_000},
+            search={"options": {"n_startup_trials": 20}},
+            trials=TRIALS,
+        )
+
+    path, generator = study(notes), random.Random(workers)
+    command = [sys.executable, "-m", "nas", "search", str(path), "--out", str(run), "--workers", str(workers)]
+    before: list[tuple[set[int], int]] = []
+    for kill in range(KILLS):
+        finished = {record.seed for record in read_trials(run) if record.status == "complete"}
+        before.append((finished, notes.stat().st_size if notes.exists() else 0))
+        kill_at_a_random_moment(command, run, generator, (kill + 1) * (TRIALS - 20) // KILLS)
+    assert len({len(finished) for finished, _ in before}) > KILLS // 2, "the kills were spread over the study"
+    found = nas.search(path, out=run, workers=workers)
+
+    complete = [record for record in found.records if record.status == "complete"]
+    assert len(complete) == TRIALS
+    assert len({record.number for record in found.records}) == len(found.records)
+    assert len({record.key for record in complete}) == TRIALS
+    starts = notes.read_bytes()
+    for finished, size in before:
+        assert finished.isdisjoint(map(int, starts[size:].split())), "a finished trial was started again"
+    assert {record.number for record in found.front} == front_of(complete)
+    if workers == 1:
+        again = study(tmp_path / "other notes")
+        path.write_text(again.read_text())
+        whole = nas.search(path, out=tmp_path / "whole")
+        assert [replace(r, seconds={}) for r in found.records] == [replace(r, seconds={}) for r in whole.records]
+
+
+def front_of(records: list[TrialRecord]) -> set[int]:
+    """Numbers of the records that no other is better than, by definition."""
+    values = {r.number: (r.measured["accuracy"], r.measured["robust_accuracy"], -r.measured["macs"]) for r in records}
+    return {
+        number
+        for number, mine in values.items()
+        if not any(all(a >= b for a, b in zip(o, mine, strict=True)) and o != mine for o in values.values())
+    }
