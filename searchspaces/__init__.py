@@ -5,8 +5,9 @@ Knows nothing of training, of objectives or of the search.
 
 from searchspaces import blocks, diagnostics, downsamples, heads, operators, resnet, spaces, stems
 from searchspaces.architecture import Architecture, Shape, Stage, Value
-from searchspaces.costs import Cost, NoFormulaError, Part, architecture_cost, parts
+from searchspaces.costs import Cost, NoFormulaError
 from searchspaces.network import Network, build
+from searchspaces.parts import Part, architecture_cost, parts
 from searchspaces.space import SEARCH_SPACES, Choice, Picks, SearchSpace
 
 __all__ = [
