@@ -16,12 +16,13 @@ from objectives.attacks import radius
 from objectives.counting import count
 from objectives.robust_accuracy import RobustAccuracy
 from searchspaces import Architecture, Stage
-from searchspaces.blocks import ConvMixerBlock, MetaFormerBlock
-from searchspaces.filters import parse_filters
+from searchspaces.blocks.convmixer import ConvMixerBlock
+from searchspaces.blocks.metaformer import MetaFormerBlock
 from searchspaces.heads import AverageHead
+from searchspaces.layers.filters import parse_filters
 from searchspaces.operators.depthwise import Depthwise
 from searchspaces.operators.pointwise import Pointwise
-from searchspaces.stems import PatchStem
+from searchspaces.stems.patch import PatchStem
 from trainers import Samples, Supervised, TrainingData
 from trainers.datasets.cifar10 import Cifar10
 from trainers.datasets.fashion_mnist import FashionMnist

@@ -2,14 +2,15 @@
 
 import pytest
 
-from nas.diagnosis import bank_figures, mixing_figures
 from searchspaces import Architecture, Stage, build
-from searchspaces.blocks import ConvMixerBlock, MetaFormerBlock
+from searchspaces.blocks.convmixer import ConvMixerBlock
+from searchspaces.blocks.metaformer import MetaFormerBlock
+from searchspaces.diagnostics import bank_figures, mixing_figures
 from searchspaces.heads import AverageHead
 from searchspaces.operators.channel_mlp import ChannelMLP
 from searchspaces.operators.depthwise import Depthwise
 from searchspaces.operators.token_mlp import TokenMLP
-from searchspaces.stems import PatchStem
+from searchspaces.stems.patch import PatchStem
 
 
 def test_a_mixer_block_has_the_width_omega_and_density_of_its_split() -> None:

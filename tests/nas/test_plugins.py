@@ -88,11 +88,11 @@ def test_an_operator_without_a_formula_is_counted_and_the_bill_says_so(tmp_path:
     from nas.bill import bill
     from searchspaces import Architecture, Stage
     from searchspaces.architecture import TOKEN_MIXERS
-    from searchspaces.blocks import MetaFormerBlock
+    from searchspaces.blocks.metaformer import MetaFormerBlock
     from searchspaces.heads import AverageHead
     from searchspaces.operators.pointwise import Pointwise
     from searchspaces.operators.spatial_fc import SpatialFC
-    from searchspaces.stems import PatchStem
+    from searchspaces.stems.patch import PatchStem
 
     def network(token: Any) -> Architecture:
         return Architecture(

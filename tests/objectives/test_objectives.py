@@ -15,10 +15,10 @@ from objectives.costs import Macs, Parameters, TrainableParameters
 from objectives.objective import Direction, Needs, Scale, objective
 from objectives.robust_accuracy import RobustAccuracy
 from searchspaces import Architecture, Stage, build
-from searchspaces.blocks import ConvMixerBlock
+from searchspaces.blocks.convmixer import ConvMixerBlock
 from searchspaces.heads import AverageHead
 from searchspaces.operators.depthwise import Depthwise
-from searchspaces.stems import PatchStem
+from searchspaces.stems.patch import PatchStem
 
 every_objective = pytest.mark.parametrize("kind", OBJECTIVES.values(), ids=OBJECTIVES.keys())
 

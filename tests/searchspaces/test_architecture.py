@@ -12,12 +12,13 @@ import torch
 
 from searchspaces import Architecture, Stage, build
 from searchspaces.architecture import BLOCKS, TOKEN_MIXERS, TokenMixer, spec
-from searchspaces.blocks import ConvMixerBlock, MetaFormerBlock
+from searchspaces.blocks.convmixer import ConvMixerBlock
+from searchspaces.blocks.metaformer import MetaFormerBlock
 from searchspaces.downsamples import ConvDownsample
 from searchspaces.heads import AverageHead
 from searchspaces.operators.depthwise import Depthwise
 from searchspaces.operators.pointwise import Pointwise
-from searchspaces.stems import PatchStem
+from searchspaces.stems.patch import PatchStem
 
 
 def network(*stages: Stage, dim: int = 8) -> Architecture:

@@ -12,11 +12,11 @@ from torch import Tensor, nn
 from objectives.counting import count
 from searchspaces import Architecture, SearchSpace, Value, architecture_cost, build
 from searchspaces.architecture import Shape
-from searchspaces.asm_rh import asm_rh
+from searchspaces.known import asm_rh
+from searchspaces.layers.transforms import cosine_analysis, cosine_synthesis
 from searchspaces.operators.hermit import Axis, Hermit, HermitMixing
 from searchspaces.spaces.asm_rh import asm_rh as space_of
 from searchspaces.spaces.asm_rh import grid
-from searchspaces.transforms import cosine_analysis, cosine_synthesis
 from trainers.datasets.spectrograms import Spectrograms
 
 LENGTHS = (2, 3, 12, 49, 144, 600, 601)

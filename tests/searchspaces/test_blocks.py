@@ -14,12 +14,13 @@ from torch import Tensor, nn
 
 from searchspaces import Architecture, Network, Stage, build
 from searchspaces.architecture import BLOCKS, DOWNSAMPLES, HEADS, STEMS, Shape, decode, encode
-from searchspaces.blocks import ConvMixerBlock, MetaFormerBlock
+from searchspaces.blocks.convmixer import ConvMixerBlock
+from searchspaces.blocks.metaformer import MetaFormerBlock
 from searchspaces.freezing import FREEZE_PATTERNS, Freeze, Mixer, freeze
 from searchspaces.heads import AverageHead
 from searchspaces.operators.depthwise import Depthwise
 from searchspaces.operators.pointwise import Pointwise
-from searchspaces.stems import PatchStem
+from searchspaces.stems.patch import PatchStem
 
 FROZEN: dict[str, set[str]] = {
     "full": set(),

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from searchspaces.diagnostics import coverage, effective_rank, flatness, high_frequency_ratio
-from searchspaces.filters import filter_bank
+from searchspaces.layers.filters import filter_bank
 
 DIAGNOSTICS: tuple[Callable[[Tensor], float], ...] = (coverage, flatness, high_frequency_ratio, effective_rank)
 

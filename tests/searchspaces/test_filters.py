@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from searchspaces.filters import FILTER_MODES, filter_bank, parse_filters
+from searchspaces.layers.filters import FILTER_MODES, filter_bank, parse_filters
 from searchspaces.operators.depthwise import Depthwise
 
 NUMBERS = {"smooth": 1.0, "heads": 4.0, "taps": 3.0, "gauss": 1.0}

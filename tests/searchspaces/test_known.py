@@ -51,6 +51,6 @@ def test_a_known_network_survives_its_file(name: str) -> None:
 
 
 def test_spartan_t_at_224_pixels() -> None:
-    from searchspaces.spartan import spartan_t
+    from searchspaces.known import spartan_t
 
     assert architecture_cost(spartan_t((3, 224, 224))).macs == 799_589_888

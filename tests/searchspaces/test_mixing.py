@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from searchspaces import SEARCH_SPACES, Architecture, SearchSpace
-from searchspaces.blocks import MetaFormerBlock
+from searchspaces.blocks.metaformer import MetaFormerBlock
 from searchspaces.costs import Cost
 from searchspaces.operators.channel_mlp import ChannelMLP
 from searchspaces.operators.convolution import Convolution

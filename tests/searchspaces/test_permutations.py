@@ -7,14 +7,14 @@ import torch
 from torch import Tensor
 
 from searchspaces import Architecture, Stage, build
-from searchspaces.blocks import MetaFormerBlock
+from searchspaces.blocks.metaformer import MetaFormerBlock
 from searchspaces.freezing import Mixer
 from searchspaces.heads import AverageHead
+from searchspaces.layers.permutations import PERMUTATIONS, Permutation, PermutedMLP, commutation, draw, vec
 from searchspaces.operators.channel_mlp import ChannelMLP
 from searchspaces.operators.raft import Raft, RaftMixing
 from searchspaces.operators.token_mlp import TokenMLP
-from searchspaces.permutations import PERMUTATIONS, Permutation, PermutedMLP, commutation, draw, vec
-from searchspaces.stems import EmbeddingStem
+from searchspaces.stems.embedding import EmbeddingStem
 
 TABLES = [(3, 2), (5, 7), (4, 4), (6, 1), (1, 5)]
 GRIDS = [(2, 3, 1), (6, 2, 5), (4, 2, 2), (5, 3, 4)]

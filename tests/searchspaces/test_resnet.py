@@ -11,10 +11,12 @@ from torch import Tensor, nn
 
 from objectives.counting import count
 from searchspaces import Architecture, Network, Value, architecture_cost, build
+from searchspaces.blocks.separable_basic import BasicBlock
 from searchspaces.freezing import FREEZE_PATTERNS, Freeze
-from searchspaces.resnet import BasicBlock, ConvStem, resnet, resnet18, resnet20
-from searchspaces.separable import SeparableConvolution
-from searchspaces.spaces.resnet import separable_resnet
+from searchspaces.known import resnet18, resnet20
+from searchspaces.layers.separable import SeparableConvolution
+from searchspaces.spaces.resnet import resnet, separable_resnet
+from searchspaces.stems.conv import ConvStem
 
 every_pattern = pytest.mark.parametrize("pattern", FREEZE_PATTERNS)
 

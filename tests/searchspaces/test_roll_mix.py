@@ -10,7 +10,8 @@ import torch.nn.functional as F
 from objectives.counting import count
 from searchspaces import build
 from searchspaces.architecture import Shape, TokenMixer, decode, encode
-from searchspaces.asm_rh import RolledBlock, asm_rh
+from searchspaces.blocks.rolled_metaformer import RolledBlock
+from searchspaces.known import asm_rh
 from searchspaces.operators.identity import NoTokenMixing
 from searchspaces.operators.pointwise import Pointwise
 from searchspaces.operators.roll_mix import Fill, RollMix, shift

@@ -8,9 +8,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from objectives.counting import count
-from searchspaces.filters import filter_bank
 from searchspaces.freezing import FREEZE_PATTERNS, Freeze, freeze
-from searchspaces.separable import Separable, SeparableConvolution, canonical_filters
+from searchspaces.layers.filters import filter_bank
+from searchspaces.layers.separable import Separable, SeparableConvolution, canonical_filters
 
 SHAPE = (4, 7, 10)
 

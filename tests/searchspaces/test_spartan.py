@@ -12,15 +12,18 @@ from torch import Tensor, nn
 
 from objectives.counting import count
 from searchspaces import Architecture, Shape, Value, architecture_cost, build
-from searchspaces.blocks import MetaFormerBlock
+from searchspaces.blocks.metaformer import MetaFormerBlock
+from searchspaces.downsamples import SpartanDownsample
 from searchspaces.freezing import freeze
-from searchspaces.layers import LayerScale
+from searchspaces.known import spartan, spartan_small, spartan_t, spartan_tiny
+from searchspaces.layers.norms import LayerScale
 from searchspaces.operators.channel_mlp import ChannelMLP
-from searchspaces.operators.mlp_variants import MlpDepthwise, MlpSE
-from searchspaces.operators.smixer import SMixer, SpatialMixer
-from searchspaces.operators.wave import Conv, Wave, WaveMixer, multiply_pairs
+from searchspaces.operators.mlp_depthwise import MlpDepthwise
+from searchspaces.operators.mlp_se import MlpSE
+from searchspaces.operators.spartan_mixer import SpartanMixer, SpatialMixer
+from searchspaces.operators.spartan_wave import SpartanWave, WaveConv, WaveMixer, multiply_pairs
 from searchspaces.spaces.spartan import spartan as space_of
-from searchspaces.spartan import SpartanDownsample, SpartanStem, spartan, spartan_small, spartan_t, spartan_tiny
+from searchspaces.stems.spartan import SpartanStem
 
 
 def enlarged(module: nn.Module) -> Any:
@@ -34,7 +37,7 @@ def enlarged(module: nn.Module) -> Any:
 
 # Counts
 
-STAGES: list[tuple[int, int, Any, Conv, int, int, int]] = [
+STAGES: list[tuple[int, int, Any, WaveConv, int, int, int]] = [
     (32, 4, "full", "depthwise", 8_872, 16_296, 25_360),
     (64, 4, "full", "depthwise", 35_152, 61_264, 96_800),
     (128, 2, "depthwise", "grouped", 31_072, 120_992, 152_832),
@@ -44,9 +47,9 @@ STAGES: list[tuple[int, int, Any, Conv, int, int, int]] = [
 
 @pytest.mark.parametrize(("width", "expansion", "conv", "channel_conv", "token", "channel", "block"), STAGES)
 def test_parameters_of_a_block_are_those_of_the_released_code(
-    width: int, expansion: int, conv: Any, channel_conv: Conv, token: int, channel: int, block: int
+    width: int, expansion: int, conv: Any, channel_conv: WaveConv, token: int, channel: int, block: int
 ) -> None:
-    shape, mixers = (width, 4, 4), (SMixer(conv=conv), Wave(expansion, conv=channel_conv))
+    shape, mixers = (width, 4, 4), (SpartanMixer(conv=conv), SpartanWave(expansion, conv=channel_conv))
     whole = MetaFormerBlock(*mixers, norm="group", layer_scale=1e-5)
     for spec, expected in zip((*mixers, whole), (token, channel, block), strict=True):
         assert spec.cost(shape).parameters == expected
@@ -66,8 +69,8 @@ def at(side: int, **settings: Any) -> Architecture:
     return spartan((3, side, side), 1000, **settings)
 
 
-DW: tuple[Conv, ...] = ("depthwise",) * 4
-FULL: tuple[Conv, ...] = ("full",) * 4
+DW: tuple[WaveConv, ...] = ("depthwise",) * 4
+FULL: tuple[WaveConv, ...] = ("full",) * 4
 READINGS = {
     "A": ({}, 3_820_296, 799_589_888, 1_044_147_968),
     "B": ({"channel_convs": (*FULL[:2], *DW[:2])}, 5_984_904, 3_551_994_368, 4_639_125_248),
@@ -122,13 +125,14 @@ def test_the_controls_cost_what_they_cost_in_the_pilot() -> None:
     """Differences between networks of two blocks at C = 16: only the channel mixers differ."""
     shape: Shape = (16, 8, 8)
     mlp, gated, depthwise, wave2, wave4 = (
-        2 * spec.cost(shape).parameters for spec in (ChannelMLP(4.0), MlpSE(4), MlpDepthwise(2), Wave(2), Wave(4))
+        2 * spec.cost(shape).parameters
+        for spec in (ChannelMLP(4.0), MlpSE(4), MlpDepthwise(2), SpartanWave(2), SpartanWave(4))
     )
     assert gated - mlp == 11_570 - 10_410
     assert wave2 - mlp == 10_738 - 10_410
     assert wave2 - depthwise == 10_738 - 8_938
     assert wave4 - wave2 == 15_282 - 10_738
-    assert wave2 - 2 * Wave(2, wc="off").cost(shape).parameters == 10_738 - 10_674
+    assert wave2 - 2 * SpartanWave(2, wc="off").cost(shape).parameters == 10_738 - 10_674
 
 
 # The equations
@@ -159,7 +163,7 @@ def gated(gate: Any, x: Tensor) -> Tensor:
     return x * torch.sigmoid(hidden @ gate.expand.weight.T + gate.expand.bias)[:, :, None, None]
 
 
-def reference_wave(m: WaveMixer, x: Tensor, spec: Wave) -> Tensor:
+def reference_wave(m: WaveMixer, x: Tensor, spec: SpartanWave) -> Tensor:
     """``Y`` from the equations of the paper, in complex arithmetic."""
     a, t = F.conv2d(x, m.amplitude.weight, m.amplitude.bias), F.conv2d(x, m.phase.weight, m.phase.bias)
     if spec.phase == "gelu":
@@ -183,32 +187,32 @@ def reference_wave(m: WaveMixer, x: Tensor, spec: Wave) -> Tensor:
 
 
 SMIXERS = {
-    "released early": (SMixer(conv="full"), [{"padding": 1}, {"padding": 2, "dilation": 2}]),
-    "released late": (SMixer(), [{"padding": 1, "groups": 8}, {"padding": 2, "dilation": 2, "groups": 8}]),
-    "h": (SMixer("h", kernel=5, conv="full", fd=False), [{"padding": 2}]),
-    "l": (SMixer("l", 3, 3, 3, "full", se=0), [{"padding": 3, "dilation": 3}]),
+    "released early": (SpartanMixer(conv="full"), [{"padding": 1}, {"padding": 2, "dilation": 2}]),
+    "released late": (SpartanMixer(), [{"padding": 1, "groups": 8}, {"padding": 2, "dilation": 2, "groups": 8}]),
+    "h": (SpartanMixer("h", kernel=5, conv="full", fd=False), [{"padding": 2}]),
+    "l": (SpartanMixer("l", 3, 3, 3, "full", se=0), [{"padding": 3, "dilation": 3}]),
 }
 
 
 @pytest.mark.parametrize(("spec", "layers"), SMIXERS.values(), ids=SMIXERS)
 @torch.no_grad()
-def test_the_spatial_mixer_computes_its_equations(spec: SMixer, layers: list[dict[str, int]]) -> None:
+def test_the_spatial_mixer_computes_its_equations(spec: SpartanMixer, layers: list[dict[str, int]]) -> None:
     mixer, x = enlarged(spec.build((16, 7, 5))), torch.randn(2, 16, 7, 5, dtype=torch.float64)
     torch.testing.assert_close(mixer(x), reference_smixer(mixer, x, layers), atol=1e-10, rtol=1e-10)
 
 
 WAVES = [
-    *(Wave(4, phase, conv="depthwise") for phase in ("gelu", "identity", "sincos", "wave_mlp")),
-    Wave(2, conv="grouped"),
-    Wave(3, conv="full", fmax=False),
-    Wave(3, wc="off"),
-    Wave(2, fmax=False, wc="unit"),
+    *(SpartanWave(4, phase, conv="depthwise") for phase in ("gelu", "identity", "sincos", "wave_mlp")),
+    SpartanWave(2, conv="grouped"),
+    SpartanWave(3, conv="full", fmax=False),
+    SpartanWave(3, wc="off"),
+    SpartanWave(2, fmax=False, wc="unit"),
 ]
 
 
 @pytest.mark.parametrize("spec", WAVES, ids=lambda spec: spec.label())
 @torch.no_grad()
-def test_the_wave_mixer_computes_its_equations(spec: Wave) -> None:
+def test_the_wave_mixer_computes_its_equations(spec: SpartanWave) -> None:
     mixer, x = enlarged(spec.build((8, 5, 3))), torch.randn(2, 8, 5, 3, dtype=torch.float64)
     torch.testing.assert_close(mixer(x), reference_wave(mixer, x, spec), atol=1e-10, rtol=1e-10)
 
@@ -229,7 +233,7 @@ def test_a_complex_weight_acts_on_two_neighbouring_channels() -> None:
 
 
 def test_the_greatest_of_the_inputs_picks_one_of_the_hidden_channels() -> None:
-    mixer = enlarged(Wave(2, "identity", wc="off").build((4, 1, 1)))
+    mixer = enlarged(SpartanWave(2, "identity", wc="off").build((4, 1, 1)))
     with torch.no_grad():
         for layer in (mixer.amplitude, mixer.phase):
             layer.weight.zero_()
@@ -303,17 +307,17 @@ def test_weights_start_as_in_the_released_code() -> None:
 
 def test_complex_weights_start_at_one_or_on_the_unit_circle() -> None:
     torch.manual_seed(0)
-    one, unit = (Wave(4, wc=start).build((64, 2, 2)).pairs.detach() for start in ("one", "unit"))
+    one, unit = (SpartanWave(4, wc=start).build((64, 2, 2)).pairs.detach() for start in ("one", "unit"))
     assert (one == torch.tensor([1.0, 0.0])).all()
     torch.testing.assert_close(unit.norm(dim=1), torch.ones(128))
     assert unit.mean(0).abs().max() < 0.3
-    assert Wave(wc="off").build((8, 2, 2)).pairs is None
+    assert SpartanWave(wc="off").build((8, 2, 2)).pairs is None
 
 
 # Gradient footprint: which positions one spatial mixer hears, by Chebyshev distance from the centre
 
 
-def footprint(spec: SMixer, seeds: int = 200, side: int = 17) -> Tensor:
+def footprint(spec: SpartanMixer, seeds: int = 200, side: int = 17) -> Tensor:
     """Share of the energy of d|y(centre)|^2 / dx at distances 0 to 8, mean over seeds, without training."""
     apart = (torch.arange(side) - side // 2).abs()
     distance, total = torch.maximum(apart[:, None], apart).flatten(), torch.zeros(side // 2 + 1)
@@ -329,21 +333,23 @@ def footprint(spec: SMixer, seeds: int = 200, side: int = 17) -> Tensor:
 @pytest.mark.parametrize(
     ("spec", "expected"),
     [
-        (SMixer("h", conv="full"), (0.10, 0.90, 0, 0, 0)),
-        (SMixer("l", conv="full"), (0.12, 0, 0.47, 0, 0.41)),
-        (SMixer("hl", dilation=1, conv="full"), (0.09, 0.62, 0.29, 0, 0)),
-        (SMixer("hl", conv="full"), (0.11, 0.26, 0.36, 0, 0.27)),
+        (SpartanMixer("h", conv="full"), (0.10, 0.90, 0, 0, 0)),
+        (SpartanMixer("l", conv="full"), (0.12, 0, 0.47, 0, 0.41)),
+        (SpartanMixer("hl", dilation=1, conv="full"), (0.09, 0.62, 0.29, 0, 0)),
+        (SpartanMixer("hl", conv="full"), (0.11, 0.26, 0.36, 0, 0.27)),
     ],
-    ids=lambda value: value.label() if isinstance(value, SMixer) else "",
+    ids=lambda value: value.label() if isinstance(value, SpartanMixer) else "",
 )
-def test_the_gradient_footprint_is_that_of_the_pilot(spec: SMixer, expected: tuple[float, ...]) -> None:
+def test_the_gradient_footprint_is_that_of_the_pilot(spec: SpartanMixer, expected: tuple[float, ...]) -> None:
     assert footprint(spec)[:5].tolist() == pytest.approx(expected, abs=0.03)
 
 
 def test_the_dilated_branch_alone_hears_even_offsets_only() -> None:
-    shares = footprint(SMixer("l", conv="full", se=0), seeds=2)  # without the gate, which hears everything a little
+    shares = footprint(
+        SpartanMixer("l", conv="full", se=0), seeds=2
+    )  # without the gate, which hears everything a little
     assert shares[1::2].max() < 1e-9
-    assert footprint(SMixer(conv="full", se=0), seeds=2)[1] > 0.1
+    assert footprint(SpartanMixer(conv="full", se=0), seeds=2)[1] > 0.1
 
 
 # Freezing
@@ -356,12 +362,12 @@ def names(mixer: nn.Module, pattern: Any) -> set[str]:
 
 def test_filters_and_gain_are_spatial_and_the_rest_but_norms_mixes_channels() -> None:
     filters = {"branches.0.0.weight", "branches.1.0.weight", "branches.1.1.weight", "gain"}
-    assert names(SMixer(conv="full").build((16, 4, 4)), "chans") == filters
-    assert not {n for n in names(SMixer().build((16, 4, 4)), "space") if n in filters}
-    assert names(Wave(conv="full").build((8, 4, 4)), "chans") == {"conv.weight"}
+    assert names(SpartanMixer(conv="full").build((16, 4, 4)), "chans") == filters
+    assert not {n for n in names(SpartanMixer().build((16, 4, 4)), "space") if n in filters}
+    assert names(SpartanWave(conv="full").build((8, 4, 4)), "chans") == {"conv.weight"}
     layers = {f"{layer}.{p}" for layer in ("phase", "amplitude", "reduce") for p in ("weight", "bias")}
     gate = {f"gate.{layer}.{p}" for layer in ("reduce", "expand") for p in ("weight", "bias")}
-    assert names(Wave().build((8, 4, 4)), "space") == layers | gate | {"pairs"}
+    assert names(SpartanWave().build((8, 4, 4)), "space") == layers | gate | {"pairs"}
     assert names(MlpDepthwise().build((8, 4, 4)), "chans") == {"depthwise.weight", "depthwise.bias"}
     assert names(MlpSE().build((8, 4, 4)), "chans") == set()
 
@@ -372,13 +378,16 @@ def test_filters_and_gain_are_spatial_and_the_rest_but_norms_mixes_channels() ->
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: SMixer(branches="lh"), r"branches must be one of h, l, hl, got 'lh'\."),  # type: ignore[arg-type]
-        (lambda: SMixer(kernel=4), r"kernel must be odd and at least 3, got 4\. Usual: 3, 5, 7\."),
-        (lambda: SMixer(l_stack=0), r"at least 1 and se at least 0, got dilation=2, l_stack=0, se=4\."),
-        (lambda: SMixer(se=8).build((8, 4, 4)), r"at least 16 channels for se=8, got input \(8, 4, 4\)\. .* 0 to 4\."),
-        (lambda: Wave(1), r"expansion must be at least 2, got 1\. Usual: 2, 3, 4\."),
-        (lambda: Wave(phase="cos"), r"phase must be one of gelu, identity, sincos, wave_mlp, got"),  # type: ignore[arg-type]
-        (lambda: Wave(3).build((7, 4, 4)), r"even for wc and sincos, got expansion=3 for input \(7, 4, 4\)\."),
+        (lambda: SpartanMixer(branches="lh"), r"branches must be one of h, l, hl, got 'lh'\."),  # type: ignore[arg-type]
+        (lambda: SpartanMixer(kernel=4), r"kernel must be odd and at least 3, got 4\. Usual: 3, 5, 7\."),
+        (lambda: SpartanMixer(l_stack=0), r"at least 1 and se at least 0, got dilation=2, l_stack=0, se=4\."),
+        (
+            lambda: SpartanMixer(se=8).build((8, 4, 4)),
+            r"at least 16 channels for se=8, got input \(8, 4, 4\)\. .* 0 to 4\.",
+        ),
+        (lambda: SpartanWave(1), r"expansion must be at least 2, got 1\. Usual: 2, 3, 4\."),
+        (lambda: SpartanWave(phase="cos"), r"phase must be one of gelu, identity, sincos, wave_mlp, got"),  # type: ignore[arg-type]
+        (lambda: SpartanWave(3).build((7, 4, 4)), r"even for wc and sincos, got expansion=3 for input \(7, 4, 4\)\."),
         (lambda: MlpSE(0), r"expansion must be at least 1, got 0\."),
         (lambda: MlpSE().build((3, 4, 4)), r"mlp_se needs at least 4 channels.* got input \(3, 4, 4\)\."),
         (lambda: SpartanStem(16, 3), r"stride one of 1, 2, 4, got dim=16, stride=3\."),
@@ -391,8 +400,8 @@ def test_what_cannot_be_is_answered_with_what_can(make: Any, message: str) -> No
 
 
 def test_a_dilated_branch_that_is_not_there_has_no_settings() -> None:
-    assert SMixer("h", dilation=3, l_stack=1).canonical() == SMixer("h")
-    assert SMixer("l", dilation=3, l_stack=1).canonical() != SMixer("l")
+    assert SpartanMixer("h", dilation=3, l_stack=1).canonical() == SpartanMixer("h")
+    assert SpartanMixer("l", dilation=3, l_stack=1).canonical() != SpartanMixer("l")
 
 
 # The search space

@@ -12,28 +12,22 @@ from torch import Tensor
 
 from objectives.counting import count
 from searchspaces import Architecture, Stage, architecture_cost, build
-from searchspaces.blocks import MetaFormerBlock
+from searchspaces.blocks.metaformer import MetaFormerBlock
+from searchspaces.blocks.s_mixer import SMixerBlock
+from searchspaces.connections import connections, density, partner, width
+from searchspaces.diagnostics import sigma_max
 from searchspaces.heads import AverageHead
+from searchspaces.known import mixer_b16, mixer_s16
+from searchspaces.layers.permutations import commutation, draw, vec
 from searchspaces.operators.channel_mlp import ChannelMLP
 from searchspaces.operators.pointwise import Pointwise
 from searchspaces.operators.sparse_mlp import MaskedLinear, SparseChannelMLP, SparseMLP, draw_mask
 from searchspaces.operators.token_mlp import TokenMLP
-from searchspaces.permutations import commutation, draw, vec
 from searchspaces.space import SearchSpace
 from searchspaces.spaces.wide_sparse import KINDS, MIN_CHANNELS, SQUARES, wide_sparse
-from searchspaces.stems import EmbeddingStem
-from searchspaces.wide_sparse import (
-    ProjectedStem,
-    ResizedStem,
-    SMixerBlock,
-    connections,
-    density,
-    mixer_b16,
-    mixer_s16,
-    partner,
-    sigma_max,
-    width,
-)
+from searchspaces.stems.embedding import EmbeddingStem
+from searchspaces.stems.projected import ProjectedStem
+from searchspaces.stems.resized import ResizedStem
 
 TABLES = [(3, 2), (4, 7), (4, 4), (6, 1), (9, 5)]
 every_table = pytest.mark.parametrize(("tokens", "channels"), TABLES)

@@ -1,20 +1,11 @@
 """SpaRTAN's spatial mixer as a token mixer, ``(B, C, H, W) -> (B, C, H, W)``: two dilated branches at half width.
 
-Source: SpaRTAN, 2507.10999, spatial mixer; what the paper leaves open follows the released code. With h = C // 2::
-
-    P  = Conv1x1(X), C -> h                                              bias
-    Z  = P + g * (P - mean(P))                                           feature decomposition, g one factor a channel
-    Hf = SE(GELU(BN(Conv(Z))))                                           dilation 1
-    Lf = SE(GELU(BN(Conv(Conv(Z)))))                                     dilated; nothing between the convolutions
-    Y  = Conv1x1(concat[Hf, Lf]), -> C                                   bias
-
-Both branches read all of Z. Two 3x3 convolutions of dilation 2 see 9x9 positions, but only those at even offsets: the
-odd ones come through the other branch. The k x k convolutions and g are the spatial parameters (g weighs what differs
-from the mean over positions, channel by channel); a full k x k convolution mixes channels too, but counts as spatial
-because it is what the paper varies to mix positions. The 1x1 convolutions and the channel gate are the channel ones.
+Source: SpaRTAN, 2507.10999, spatial mixer; what the paper leaves open follows the released code. Spatial parameters are
+the k x k convolutions and g, which weighs the difference from the mean over positions, channel by channel. A full k x k
+convolution mixes channels too, but counts as spatial because it is what the paper varies to mix positions. The 1x1
+convolutions and the channel gate are the channel parameters.
 """
 
-import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
@@ -23,25 +14,38 @@ import torch
 from torch import Tensor, nn
 
 from searchspaces.architecture import Shape, TokenMixer, Weights, spec
-from searchspaces.costs import Cost, batch_norm, convolution, elementwise, linear
+from searchspaces.costs import Cost, batch_norm, convolution, elementwise
 from searchspaces.freezing import Freeze, Mixer
-from searchspaces.layers import SqueezeExcitation
+from searchspaces.layers.gates import SqueezeExcitation, squeeze_excitation_cost
+from searchspaces.layers.initialization import fan_out_normal
+from searchspaces.registry import check_one_of
 
 Branches = Literal["h", "l", "hl"]
-Conv = Literal["full", "depthwise"]
 
 
-@spec("smixer")
+MixerConv = Literal["full", "depthwise"]
+
+
+@spec("spartan_mixer")
 @dataclass(frozen=True)
-class SMixer(TokenMixer):
-    """SpaRTAN's spatial mixer; its input is normalised by the block.
+class SpartanMixer(TokenMixer):
+    """SpaRTAN's spatial mixer; its input is normalised by the block. With h = C // 2::
+
+        P  = Conv1x1(X), C -> h                              bias
+        Z  = P + g * (P - mean(P))                           feature decomposition, g one factor a channel
+        Hf = SE(GELU(BN(Conv(Z))))                           dilation 1
+        Lf = SE(GELU(BN(Conv(Conv(Z)))))                     dilated; nothing between the convolutions
+        Y  = Conv1x1(concat[Hf, Lf]), -> C                   bias
+
+    Both branches read all of Z. Two 3x3 convolutions of dilation 2 see 9x9 positions, but only those at even offsets:
+    the odd ones come through the other branch.
 
     Args:
         branches: ``h`` (high frequencies, one convolution), ``l`` (low frequencies, dilated stack), or both.
         kernel: side of all k x k convolutions, odd, in positions.
         dilation, l_stack: distance between taps and number of convolutions in the ``l`` branch.
         conv: ``full`` in the early stages of the paper, ``depthwise`` in the late ones.
-        fd: feature decomposition, Z for P.
+        fd: feature decomposition, Z instead of P.
         se: width of each branch over the hidden width of its channel gate; 0 for no gate.
     """
 
@@ -49,13 +53,13 @@ class SMixer(TokenMixer):
     kernel: int = 3
     dilation: int = 2
     l_stack: int = 2
-    conv: Conv = "depthwise"
+    conv: MixerConv = "depthwise"
     fd: bool = True
     se: int = 4
 
     def __post_init__(self) -> None:
-        check_word("branches", self.branches, get_args(Branches))
-        check_word("conv", self.conv, get_args(Conv))
+        check_one_of("branches", self.branches, get_args(Branches))
+        check_one_of("conv", self.conv, get_args(MixerConv))
         if self.kernel < 3 or self.kernel % 2 == 0:
             raise ValueError(f"kernel must be odd and at least 3, got {self.kernel}. Usual: 3, 5, 7.")
         if min(self.dilation, self.l_stack) < 1 or self.se < 0:
@@ -67,15 +71,16 @@ class SMixer(TokenMixer):
     def weights(self) -> frozenset[Weights]:
         return frozenset({"spatial", "channel"})
 
-    def canonical(self) -> "SMixer":
+    def canonical(self) -> "SpartanMixer":
         # One plain convolution is the same branch by either name.
         single = self.branches == "h" or (self.branches == "l" and self.l_stack == self.dilation == 1)
         return replace(self, branches="h", dilation=2, l_stack=2) if single else self
 
     def label(self) -> str:
         stack = "" if self.branches == "h" else f" {self.l_stack}xd{self.dilation}"
-        off = ("" if self.fd else " no fd") + ("" if self.se == 4 else f" se{self.se}" if self.se else " no se")
-        return f"smixer {self.branches} {self.conv}{self.kernel}{stack}{off}"
+        fd = "" if self.fd else " no fd"
+        se = {4: "", 0: " no se"}.get(self.se, f" se{self.se}")
+        return f"spartan_mixer {self.branches} {self.conv}{self.kernel}{stack}{fd}{se}"
 
     @classmethod
     def options(cls, shape: Shape) -> dict[str, tuple[Any, ...]]:
@@ -84,7 +89,7 @@ class SMixer(TokenMixer):
             "kernel": (3, 5, 7),
             "dilation": (1, 2, 3),
             "l_stack": (1, 2, 3),
-            "conv": get_args(Conv),
+            "conv": get_args(MixerConv),
             "fd": (True, False),
             "se": tuple(se for se in (4, 8, 0) if se <= shape[0] // 2),
         }
@@ -108,7 +113,7 @@ class SMixer(TokenMixer):
             total += convolution(positions * filters * stack, filters * stack, inputs, trained=spatial)
             total += batch_norm(half, positions) + elementwise(size, kept=size)
             if self.se:
-                total += squeeze_excitation(half, half // self.se, positions, trained=mixing)
+                total += squeeze_excitation_cost(half, half // self.se, positions, trained=mixing)
         inputs = width * positions
         return total + convolution(inputs * channels, width * channels + channels, inputs, trained=mixing)
 
@@ -116,21 +121,21 @@ class SMixer(TokenMixer):
         half = shape[0] // 2
         if half < max(self.se, 1):
             raise ValueError(
-                f"smixer needs at least {2 * max(self.se, 1)} channels for se={self.se}, got input {shape}. "
+                f"spartan_mixer needs at least {2 * max(self.se, 1)} channels for se={self.se}, got input {shape}. "
                 f"se can be 0{f' to {half}' if half else ', with 2 channels or more'}."
             )
         return SpatialMixer(shape[0], self)
 
 
 class SpatialMixer(Mixer):
-    """Module of `SMixer`."""
+    """Module of `SpartanMixer`."""
 
-    def __init__(self, channels: int, spec: SMixer) -> None:
+    def __init__(self, channels: int, config: SpartanMixer) -> None:
         super().__init__()
         half = channels // 2
         self.reduce = nn.Conv2d(channels, half, 1)
-        self.gain = nn.Parameter(torch.full((half, 1, 1), 1e-5)) if spec.fd else None
-        self.branches = nn.ModuleList(_branch(half, spec, stack, dilation) for stack, dilation in spec.stacks())
+        self.gain = nn.Parameter(torch.full((half, 1, 1), 1e-5)) if config.fd else None
+        self.branches = nn.ModuleList(_branch(half, config, stack, dilation) for stack, dilation in config.stacks())
         self.mix = nn.Conv2d(half * len(self.branches), channels, 1)
         fan_out_normal(self)
 
@@ -151,38 +156,11 @@ class SpatialMixer(Mixer):
         return [p for m in (self.reduce, *gates, self.mix) for p in m.parameters()]
 
 
-def _branch(width: int, spec: SMixer, stack: int, dilation: int) -> nn.Sequential:
-    groups, padding = 1 if spec.conv == "full" else width, dilation * (spec.kernel // 2)
+def _branch(width: int, config: SpartanMixer, stack: int, dilation: int) -> nn.Sequential:
+    groups, padding = 1 if config.conv == "full" else width, dilation * (config.kernel // 2)
     layers: list[nn.Module] = [
-        nn.Conv2d(width, width, spec.kernel, padding=padding, dilation=dilation, groups=groups, bias=False)
+        nn.Conv2d(width, width, config.kernel, padding=padding, dilation=dilation, groups=groups, bias=False)
         for _ in range(stack)
     ]
     layers += [nn.BatchNorm2d(width, eps=1e-6), nn.GELU()]
-    return nn.Sequential(*layers, *([SqueezeExcitation(width, width // spec.se)] if spec.se else []))
-
-
-# What the family shares
-
-
-def check_word(field: str, value: str, words: tuple[str, ...]) -> None:
-    """Raises a ValueError if the field of a spec is none of the words that it can be."""
-    if value not in words:
-        raise ValueError(f"{field} must be one of {', '.join(words)}, got {value!r}.")
-
-
-def fan_out_normal(module: nn.Module) -> None:
-    """Starts every convolution and linear map at N(0, 2 / (k^2 outputs / groups)), biases at 0, as SpaRTAN does."""
-    for layer in module.modules():
-        if isinstance(layer, nn.Conv2d | nn.Linear):
-            taps, groups = layer.weight[0, 0].numel(), layer.groups if isinstance(layer, nn.Conv2d) else 1
-            nn.init.normal_(layer.weight, std=math.sqrt(2 * groups / (taps * len(layer.weight))))
-            if layer.bias is not None:
-                nn.init.zeros_(layer.bias)
-
-
-def squeeze_excitation(channels: int, hidden: int, positions: int, *, trained: bool) -> Cost:
-    """Cost of `SqueezeExcitation`: mean, two linear maps with bias, gate; keeps its input, hidden layer and gate."""
-    maps = linear(channels * hidden, channels * hidden + hidden, channels, trained=trained)
-    maps += linear(hidden * channels, hidden * channels + channels, 0, trained=trained)
-    size = channels * positions
-    return maps + elementwise(2 * size + hidden + channels, kept=size + hidden + channels)
+    return nn.Sequential(*layers, *([SqueezeExcitation(width, width // config.se)] if config.se else []))

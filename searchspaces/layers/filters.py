@@ -1,4 +1,4 @@
-"""Filter banks of depthwise convolutions: what a frozen bank holds, or a trained one starts from.
+"""Filter banks of depthwise convolutions: the filters of a frozen bank, or the start of a trained one.
 
 Source: Cazenavette, Julin, Lucey, "Rethinking the Role of Spatial Mixing" (2503.16760): random, same, identity, box
 and smoothed filters; the others are controls. Every filter is scaled to the L2 norm sqrt(1/3), the expected norm of a
@@ -33,8 +33,9 @@ FILTER_MODES = {
 
 NUMBERED = ("smooth", "heads", "taps", "gauss")
 """Modes that take a number, as in ``smooth(1.5)``."""
+
 WHOLE = ("heads", "taps")
-"""Those whose number is a whole one."""
+"""Modes whose number is an integer."""
 
 FILTER_NORM = math.sqrt(1 / 3)
 
@@ -60,7 +61,7 @@ def parse_filters(mode: str) -> tuple[str, float | None]:
 
 
 def canonical_filters(mode: str, kernel: int, multiplier: int = 1) -> str:
-    """The simplest writing of the mode that gives the same bank for this kernel and multiplier.
+    """The simplest mode with the same bank for this kernel and multiplier; ``taps(9)`` of 3x3 filters is ``box``.
 
     Raises:
         ValueError: if there is no such bank.
@@ -105,20 +106,21 @@ def filter_bank(mode: str, channels: int, kernel: int, generator: torch.Generato
     elif name == "box":
         bank = torch.ones(n, k, k)
     elif name == "taps":
-        ranks = torch.rand(n, k * k, generator=generator).argsort(1).argsort(1)
+        ranks = torch.rand(n, k * k, generator=generator).argsort(1).argsort(1)  # a random permutation for each filter
         bank = (ranks < int(number or 1)).float().view(n, k, k)
     elif name == "gauss":
         centres = torch.randint(k, (2, n, 1), generator=generator)
         rows, columns = torch.exp(-0.5 * ((torch.arange(k) - centres) / float(number or 1.0)) ** 2)
         bank = rows[:, :, None] * columns[:, None, :]
     elif name in ("identity", "impulse"):
-        centre = (k - 1) // 2 * (k + 1)
+        centre = (k - 1) // 2 * (k + 1)  # flat index of the tap ((k-1)//2, (k-1)//2)
         taps = torch.randint(k * k, (n,), generator=generator) if name == "impulse" else torch.full((n,), centre)
         bank = F.one_hot(taps, k * k).float().view(n, k, k)
     else:
         if multiplier != k * k:
             raise ValueError(f"orthogonal filters need multiplier = kernel^2 = {k * k}, got {multiplier}.")
         q, r = torch.linalg.qr(torch.randn(channels, k * k, k * k, generator=generator))
+        # With the signs of R's diagonal, Q is uniform over the orthogonal matrices (Mezzadri 2007).
         bank = (q * torch.sign(torch.diagonal(r, dim1=-2, dim2=-1)).unsqueeze(-2)).mT.reshape(n, k, k)
     bank = bank * (FILTER_NORM / bank.flatten(1).norm(dim=1).clamp_min(1e-12)).view(n, 1, 1)
     filters: Tensor = bank.unsqueeze(1).contiguous()

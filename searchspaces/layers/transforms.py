@@ -18,7 +18,7 @@ SHRINK = 0.01
 
 
 def cosine_analysis(length: int, bins: int) -> Tensor:
-    """Matrix (bins, length), float64, of ``hfft(x, norm="ortho")[:bins]`` for real x of so many elements.
+    """Matrix (bins, length), float64, of ``hfft(x, norm="ortho")[:bins]`` for real x of ``length`` elements.
 
     ``y[k] = sum_n c_n x[n] cos(2 pi k n / M) / sqrt(M)`` with M = 2 (length - 1); c is 1 at both ends, else 2. With
     bins = length it is its own inverse.
@@ -40,6 +40,8 @@ def cosine_synthesis(length: int) -> Tensor:
 
 
 def _cosines(rows: int, columns: int, period: int) -> Tensor:
+    """(rows, columns), float64: ``cos(2 pi i j / period)``."""
+    # The remainder of integers is exact; cosines of large angles are not.
     turns = torch.outer(torch.arange(rows), torch.arange(columns)) % period
     return torch.cos(turns.double() * (2 * math.pi / period))
 
@@ -50,7 +52,7 @@ def full_precision(x: Tensor) -> Tensor:
 
 
 class Along(nn.Module):
-    """Product with a fixed matrix along one dimension; the matrix is computed anew, not stored, in a checkpoint."""
+    """Product with a fixed matrix along one dimension; the matrix is computed anew and not stored in checkpoints."""
 
     matrix: Tensor
 
@@ -75,10 +77,10 @@ class Gain(nn.Module):
 
 
 class FourierFilter(nn.Module):
-    """``irfft(w * rfft(x))`` along one dimension with trained complex w, kept as pairs; starts at 0.02 N(0, 1) (GFNet).
+    """``irfft(w * rfft(x))`` along one dimension with trained complex w, stored as pairs; start 0.02 N(0, 1) (GFNet).
 
     Args:
-        shape: of w, to be multiplied with the spectrum.
+        shape: of w; must broadcast with the spectrum.
     """
 
     def __init__(self, shape: Sequence[int], dim: int) -> None:
@@ -87,7 +89,7 @@ class FourierFilter(nn.Module):
         self.pairs = nn.Parameter(0.02 * torch.randn(*shape, 2))
 
     def forward(self, x: Tensor) -> Tensor:
-        spectrum = torch.fft.rfft(full_precision(x), dim=self.dim, norm="ortho")
+        spectrum = torch.fft.rfft(full_precision(x), dim=self.dim, norm="ortho")  # n // 2 + 1 bins along dim
         filtered = spectrum * torch.view_as_complex(full_precision(self.pairs))
         back: Tensor = torch.fft.irfft(filtered, n=x.shape[self.dim], dim=self.dim, norm="ortho")
         return back.to(x.dtype)
@@ -113,11 +115,13 @@ class FrequencyMask(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         batch, channels, height, width = x.shape
-        spectrum = torch.fft.rfft2(full_precision(x), norm="ortho")
+        spectrum = torch.fft.rfft2(full_precision(x), norm="ortho")  # (B, C, H, W // 2 + 1)
         bins, blocks = height * (width // 2 + 1), self.biases[0].shape[0]
         pairs = torch.view_as_real(spectrum).reshape(batch, blocks, channels // blocks, bins, 2)
+        # (blocks, B * bins, 2 * C // blocks): in each row the real parts of a block's channels, then the imaginary ones
         rows = pairs.permute(1, 0, 3, 4, 2).reshape(blocks, batch * bins, 2 * channels // blocks)
         mask = nn.functional.softshrink(self._layer(torch.relu(self._layer(rows, 0)), 1), SHRINK)
+        # (B, blocks, C // blocks, bins, 2)
         mask = mask.view(blocks, batch, bins, 2, channels // blocks).permute(1, 0, 4, 2, 3).contiguous()
         masked = torch.view_as_complex(mask).view(spectrum.shape) * spectrum
         filtered: Tensor = torch.fft.irfft2(masked, s=(height, width), norm="ortho")
@@ -125,7 +129,7 @@ class FrequencyMask(nn.Module):
 
 
 def product_cost(size: int, length: int, rows: int) -> Cost:
-    """Cost of `Along` on ``size`` elements: executed, but no multiply-accumulate of the network as defined."""
+    """Cost of `Along` on ``size`` elements: in ``macs_executed``, not in ``macs``."""
     macs = size // length * length * rows
     return Cost(macs_executed=macs, transform_macs=macs)
 
@@ -137,7 +141,7 @@ def gain_cost(size: int, factors: int, *, trained: bool) -> Cost:
 
 
 def fourier_filter_cost(size: int, length: int, factors: int, *, trained: bool) -> Cost:
-    """Cost of `FourierFilter` on ``size`` elements with so many complex factors; rfft keeps its input."""
+    """Cost of `FourierFilter` on ``size`` elements with ``factors`` complex factors; rfft keeps its input."""
     products = size // length * (length // 2 + 1)
     return Cost(
         transform_flops=2 * int(2.5 * size * math.log2(length)),

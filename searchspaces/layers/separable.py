@@ -3,10 +3,6 @@
 Source: 2503.16760. With nothing between the parts they equal one dense convolution of kernel
 ``K[o, i] = sum_q P[o, i, q] D[i, q]``. Where D is frozen and multiplier d > 1, K is made from P in every forward pass
 and only the dense convolution runs; P learns through it. The other form, D then P, is the definition and the oracle.
-
-Fused by default for every d > 1 although for d < k^2 that takes more multiply-accumulates: measured on one CPU thread,
-k = 3, batch 32, forward and backward, it is 9 to 2 times faster at d = 9, 5 to 1.3 at d = 4, 2.7 to 0.8 at d = 2 (16 to
-128 channels), because nothing of d channels is written or kept; at d = 1 it is up to 4 times slower.
 """
 
 from collections.abc import Iterable
@@ -19,23 +15,24 @@ from torch import Tensor, nn
 
 from searchspaces.architecture import Shape
 from searchspaces.costs import Cost, batch_norm, convolution
-from searchspaces.filters import canonical_filters, filter_bank
 from searchspaces.freezing import Freeze, Mixer
+from searchspaces.layers.filters import canonical_filters, filter_bank
+from searchspaces.registry import check_one_of
 
 Variant = Literal["plain", "mobilenet"]
-"""What stands between depthwise and 1x1 convolution: nothing, or a batch norm, with which they cannot be fused."""
+"""Between depthwise and 1x1 convolution: nothing, or a batch norm, with which they cannot be fused."""
 
 
 @dataclass(frozen=True)
 class Separable:
-    """What a separable convolution is made of; part of the spec of a block.
+    """Fields of a separable convolution; part of the spec of a block.
 
     Args:
-        dim: channels that come out.
+        dim: output channels.
         kernel: side of the filters in pixels, odd; ``kernel // 2`` zeros on every side.
         stride: of the depthwise part, in pixels.
-        multiplier: filters for each channel that comes in; kernel^2 random ones span every dense convolution.
-        filters: mode of the bank (`searchspaces.filters.FILTER_MODES`): what it holds if frozen, else its start.
+        multiplier: filters for each input channel; kernel^2 random ones span every dense convolution.
+        filters: mode of the bank (`searchspaces.layers.filters.FILTER_MODES`): its filters if frozen, else its start.
     """
 
     dim: int
@@ -53,17 +50,19 @@ class Separable:
             )
         if self.kernel < 1 or self.kernel % 2 == 0:
             raise ValueError(f"kernel must be odd (1, 3, 5, ...), got {self.kernel}.")
-        if self.variant not in get_args(Variant):
-            raise ValueError(f"variant must be one of {', '.join(get_args(Variant))}, got {self.variant!r}.")
+        check_one_of("variant", self.variant, get_args(Variant))
         canonical_filters(self.filters, self.kernel, self.multiplier)
 
     def output(self, shape: Shape) -> Shape:
-        """(C, H, W) that comes out for ``shape``."""
+        """Output (C, H, W) for ``shape``."""
         _, height, width = shape
         return self.dim, (height - 1) // self.stride + 1, (width - 1) // self.stride + 1
 
     def fused(self, freeze: Freeze) -> bool:
         """Whether the parts run as one dense convolution under ``freeze``."""
+        # For every d > 1, although for d < k^2 that takes more multiply-accumulates: measured on one CPU thread, k = 3,
+        # batch 32, forward and backward, it is 9 to 2 times faster at d = 9, 5 to 1.3 at d = 4, 2.7 to 0.8 at d = 2
+        # (16 to 128 channels), because nothing of d channels is written or kept; at d = 1 it is up to 4 times slower.
         return freeze == "chans" and self.multiplier > 1 and self.variant == "plain"
 
     def cost(self, shape: Shape, freeze: Freeze) -> Cost:
@@ -96,20 +95,20 @@ class SeparableConvolution(Mixer):
     """Module of `Separable`, ``(B, C, H, W) -> (B, dim, H', W')``; both convolutions without bias.
 
     Args:
-        fused: run one dense convolution; may be set at any time, of no effect with a norm between the parts.
+        fused: run one dense convolution; may be set at any time, has no effect with a norm between the parts.
     """
 
-    def __init__(self, channels: int, spec: Separable, *, fused: bool = False) -> None:
+    def __init__(self, channels: int, config: Separable, *, fused: bool = False) -> None:
         super().__init__()
-        expanded, k = channels * spec.multiplier, spec.kernel
+        expanded, k = channels * config.multiplier, config.kernel
         self.fused, self.channels = fused, channels
-        self.depthwise = nn.Conv2d(channels, expanded, k, spec.stride, k // 2, groups=channels, bias=False)
-        self.norm = nn.BatchNorm2d(expanded) if spec.variant == "mobilenet" else None
-        self.pointwise = nn.Conv2d(expanded, spec.dim, 1, bias=False)
+        self.depthwise = nn.Conv2d(channels, expanded, k, config.stride, k // 2, groups=channels, bias=False)
+        self.norm = nn.BatchNorm2d(expanded) if config.variant == "mobilenet" else None
+        self.pointwise = nn.Conv2d(expanded, config.dim, 1, bias=False)
         if not self.depthwise.weight.is_meta:
             generator = torch.Generator().manual_seed(int(torch.randint(2**31, ())))
             with torch.no_grad():
-                bank = filter_bank(spec.filters, channels, k, generator, multiplier=spec.multiplier)
+                bank = filter_bank(config.filters, channels, k, generator, multiplier=config.multiplier)
                 self.depthwise.weight.copy_(bank)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -120,8 +119,8 @@ class SeparableConvolution(Mixer):
 
     def kernel(self) -> Tensor:
         """The dense kernel ``(dim, C, k, k)`` that equals both parts if nothing stands between them."""
-        spatial = self.depthwise.weight.view(self.channels, -1, *self.depthwise.kernel_size)
-        mixing = self.pointwise.weight.view(-1, self.channels, spatial.shape[1])
+        spatial = self.depthwise.weight.view(self.channels, -1, *self.depthwise.kernel_size)  # (C, d, k, k)
+        mixing = self.pointwise.weight.view(-1, self.channels, spatial.shape[1])  # (dim, C, d)
         return torch.einsum("oiq,iqhw->oihw", mixing, spatial)
 
     def spatial_parameters(self) -> Iterable[nn.Parameter]:
