@@ -5,7 +5,7 @@ non-zeros), ``macs_executed`` of the form that is run. Element-wise: one operati
 sums one for each element read, batch norm 2 an element, layer and group norm 5, softmax 5; biases and moving data are
 free. A complex Fourier transform of length N takes 5 N log2 N operations, a real one half. ``activations`` are the
 elements that autograd keeps for the backward pass: the inputs of convolutions, of matrix products with trained weights,
-of activations and of norms. Tests hold every formula to what counting and autograd give.
+of activations and of norms. Tests compare every formula with counting and autograd.
 """
 
 from collections.abc import Callable
@@ -18,10 +18,10 @@ class Cost:
 
     Args:
         macs, macs_executed: multiply-accumulates of convolutions and matrix products, as defined and as run.
-        transform_flops, elementwise_flops: operations besides.
+        transform_flops, elementwise_flops: operations that are not in ``macs``.
         transform_macs: of transforms that are run as matrix products: part of ``macs_executed``, not of ``macs``.
         parameters, trainable_parameters: numbers of scalars.
-        buffer_bytes: of the tensors that a checkpoint holds besides parameters.
+        buffer_bytes: of the tensors of a checkpoint that are not parameters.
         activations: elements kept for the backward pass in training for each image, in float32.
         kept_once: elements kept for the backward pass once a step, whatever the batch: composed or masked weights.
     """

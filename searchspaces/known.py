@@ -1,4 +1,4 @@
-"""Published networks by name; tests hold them to their published counts."""
+"""Published networks by name; tests compare them with their published counts."""
 
 from collections.abc import Callable
 from functools import partial

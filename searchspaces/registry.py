@@ -50,4 +50,9 @@ def check_one_of(name: str, value: object, allowed: Iterable[object]) -> None:
     """
     values = tuple(allowed)
     if value not in values:
-        raise ValueError(f"{name} must be one of {', '.join(map(str, values))}, got {value!r}.")
+        raise ValueError(not_one_of(name, value, values))
+
+
+def not_one_of(name: str, value: object, allowed: Iterable[object]) -> str:
+    """The message for a field or choice whose value is not allowed."""
+    return f"{name} must be one of {', '.join(map(str, allowed))}, got {value!r}."

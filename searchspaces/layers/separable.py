@@ -118,7 +118,7 @@ class SeparableConvolution(Mixer):
         return F.conv2d(y if self.norm is None else self.norm(y), self.pointwise.weight)
 
     def kernel(self) -> Tensor:
-        """The dense kernel ``(dim, C, k, k)`` that equals both parts if nothing stands between them."""
+        """The dense kernel ``(dim, C, k, k)`` that equals both parts if nothing is between them."""
         spatial = self.depthwise.weight.view(self.channels, -1, *self.depthwise.kernel_size)  # (C, d, k, k)
         mixing = self.pointwise.weight.view(-1, self.channels, spatial.shape[1])  # (dim, C, d)
         return torch.einsum("oiq,iqhw->oihw", mixing, spatial)

@@ -6,7 +6,7 @@ channels are rolled in one direction each, the others stay; no parameters and no
 one branch and along the height in the other, filtered by a depthwise convolution, and the branches are added.
 
 Groups have explicit sizes, the remainder spread over the first ones: chunks of equal size, as in the published code,
-are fewer than the groups asked for where there are few channels.
+are fewer than the groups asked for if there are few channels.
 """
 
 import math

@@ -29,7 +29,7 @@ MAX_TOKENS = 1212
 
 
 def grid(patch: Value, input: Shape) -> tuple[int, int]:
-    """Rows and columns of tokens for a patch such as ``"16/10"``; (0, 0) for other text or a patch that does not fit."""
+    """Rows and columns of tokens for a patch such as ``"16/10"``; (0, 0) for other text or if it does not fit."""
     match = re.fullmatch(r"([1-9]\d*)/([1-9]\d*)", str(patch))
     if match is None or int(match[1]) > min(input[1:]):
         return 0, 0
