@@ -1,6 +1,7 @@
 """A user's own operator in one file: searched, priced, exported and loaded like ours."""
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -54,6 +55,24 @@ def test_the_closed_form_of_the_example_is_what_counting_gives(example: Path) ->
     shape = (8, 5, 7)
     cost, counts = spec.cost(shape), count(spec.build(shape), shape)
     assert (cost.macs, cost.elementwise_flops, cost.parameters) == (0, counts.elementwise_flops, counts.parameters)
+
+
+def test_the_example_fulfils_the_contract_of_operators(example: Path, tmp_path: Path) -> None:
+    (tmp_path / "test_gated_shift.py").write_text(
+        "import pytest\n"
+        "from gated_shift import GatedShift\n"
+        "from nas.testing.operators import OperatorContract\n"
+        "@pytest.mark.parametrize('kind', [GatedShift])\n"
+        "class TestGatedShift(OperatorContract):\n"
+        "    pass\n"
+    )
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_gated_shift.py"]
+    path = os.pathsep.join([str(example), *sys.path])
+    result = subprocess.run(
+        command, cwd=tmp_path, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True
+    )
+    assert result.returncode == 0, result.stdout
+    assert "28 passed" in result.stdout
 
 
 def test_an_export_is_loaded_again_and_never_runs_its_copy_unasked(example: Path, tmp_path: Path) -> None:

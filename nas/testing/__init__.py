@@ -1,0 +1,1 @@
+"""Contract tests for operators; authors of plugins run them over their own. Needs pytest."""
