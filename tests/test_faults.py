@@ -2,7 +2,6 @@
 
 import pickle
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -15,14 +14,6 @@ from objectives import Candidate
 from objectives.attacks import radius
 from objectives.counting import count
 from objectives.robust_accuracy import RobustAccuracy
-from searchspaces import Architecture, Stage
-from searchspaces.blocks.convmixer import ConvMixerBlock
-from searchspaces.blocks.metaformer import MetaFormerBlock
-from searchspaces.heads import AverageHead
-from searchspaces.layers.filters import parse_filters
-from searchspaces.operators.depthwise import Depthwise
-from searchspaces.operators.pointwise import Pointwise
-from searchspaces.stems.patch import PatchStem
 from trainers import Samples, Supervised, TrainingData
 from trainers.datasets.cifar10 import Cifar10
 from trainers.datasets.fashion_mnist import FashionMnist
@@ -49,56 +40,6 @@ def test_a_network_with_nothing_to_train_is_told() -> None:
     model = nn.Sequential(nn.Flatten(), nn.Linear(16, 2)).requires_grad_(False)
     with pytest.raises(ValueError, match="no parameter to train"):
         Supervised(epochs=1).train(model, data(4), seed=0, report=lambda epoch: None)
-
-
-# tests/searchspaces/test_filters.py
-
-
-@pytest.mark.parametrize("mode", ["heads(0.5)", "heads(1.5)"])
-def test_heads_are_counted_in_whole_numbers(mode: str) -> None:
-    with pytest.raises(ValueError, match="whole"):
-        parse_filters(mode)
-
-
-@pytest.mark.parametrize("mode", ["smooth(1.2.3)", "smooth(.)"])
-def test_a_number_that_is_none_is_told(mode: str) -> None:
-    with pytest.raises(ValueError, match="filter mode"):
-        parse_filters(mode)
-
-
-@pytest.mark.parametrize("mode", ["smooth(0.00001)", "heads(1000000)", "smooth(1.23456789)"])
-def test_the_canonical_form_of_a_filter_mode_keeps_its_number(mode: str) -> None:
-    canonical = Depthwise(filters=mode).canonical()
-    assert parse_filters(canonical.filters) == parse_filters(mode)
-
-
-@pytest.mark.parametrize("mode", ["orthogonal"])
-def test_filters_that_a_bank_with_one_filter_per_channel_cannot_hold_are_refused_at_once(mode: str) -> None:
-    with pytest.raises(ValueError, match="orthogonal"):
-        Depthwise(filters=mode)
-
-
-# tests/searchspaces/test_architecture.py
-
-
-def network(block: Any) -> Architecture:
-    return Architecture((3, 8, 8), 10, PatchStem(8, 2), (Stage(block),), AverageHead())
-
-
-@pytest.mark.parametrize("mode", ["heads(1)", "same_per_multiplier"])
-def test_one_filter_for_all_channels_has_one_name(mode: str) -> None:
-    one, same = (network(ConvMixerBlock(Depthwise(filters=m), freeze="chans")) for m in (mode, "same"))
-    assert one.key == same.key
-
-
-def test_a_frozen_identity_in_a_metaformer_ignores_dilation_too() -> None:
-    one, other = (network(MetaFormerBlock(Depthwise(3, d, "identity"), Pointwise(), freeze="chans")) for d in (1, 2))
-    assert one.key == other.key
-
-
-def test_a_kind_that_is_no_word_is_told() -> None:
-    with pytest.raises(ValueError, match="unknown head"):
-        Architecture.from_json({**network(ConvMixerBlock()).to_json(), "head": {"kind": ["average"]}})
 
 
 # tests/objectives/test_counting.py

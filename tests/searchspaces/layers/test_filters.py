@@ -1,4 +1,4 @@
-"""Filter banks: what each mode holds, and how it acts in a depthwise convolution."""
+"""Filter banks: the filters of each mode, and how they act in a depthwise convolution."""
 
 import math
 
@@ -205,3 +205,27 @@ def test_a_gauss_has_its_peak_anywhere_and_falls_off_by_its_sigma() -> None:
     centred = next(f for f in bank if f.flatten().argmax() == 12)
     assert (centred[2, 3] / centred[2, 2]).item() == pytest.approx(math.exp(-0.5), rel=1e-5)
     assert (centred[2, 4] / centred[2, 2]).item() == pytest.approx(math.exp(-2.0), rel=1e-5)
+
+
+@pytest.mark.parametrize("mode", ["heads(0.5)", "heads(1.5)"])
+def test_heads_are_counted_in_whole_numbers(mode: str) -> None:
+    with pytest.raises(ValueError, match="whole"):
+        parse_filters(mode)
+
+
+@pytest.mark.parametrize("mode", ["smooth(1.2.3)", "smooth(.)"])
+def test_a_number_that_is_none_is_told(mode: str) -> None:
+    with pytest.raises(ValueError, match="filter mode"):
+        parse_filters(mode)
+
+
+@pytest.mark.parametrize("mode", ["smooth(0.00001)", "heads(1000000)", "smooth(1.23456789)"])
+def test_the_canonical_form_of_a_filter_mode_keeps_its_number(mode: str) -> None:
+    canonical = Depthwise(filters=mode).canonical()
+    assert parse_filters(canonical.filters) == parse_filters(mode)
+
+
+@pytest.mark.parametrize("mode", ["orthogonal"])
+def test_filters_that_a_bank_with_one_filter_per_channel_cannot_hold_are_refused_at_once(mode: str) -> None:
+    with pytest.raises(ValueError, match="orthogonal"):
+        Depthwise(filters=mode)

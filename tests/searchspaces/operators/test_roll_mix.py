@@ -1,4 +1,4 @@
-"""Rolled groups of channels: RollBlock (2402.18007), mix-shift (2202.06510), and the roll before a token MLP."""
+"""Rolled groups of channels: rolls, fills, schedules of kernels, mix-shift, published counts."""
 
 import random
 from typing import Any
@@ -9,13 +9,9 @@ import torch.nn.functional as F
 
 from objectives.counting import count
 from searchspaces import build
-from searchspaces.architecture import Shape, TokenMixer, decode, encode
-from searchspaces.blocks.rolled_metaformer import RolledBlock
+from searchspaces.architecture import Shape
 from searchspaces.known import asm_rh
-from searchspaces.operators.identity import NoTokenMixing
-from searchspaces.operators.pointwise import Pointwise
 from searchspaces.operators.roll_mix import Fill, RollMix, shift
-from searchspaces.operators.roll_token_mlp import RollTokenMLP
 
 SHIPPED = "1,1,3,5,7"
 """Kernels of MS-MLP's first stage."""
@@ -23,9 +19,6 @@ SHIPPED = "1,1,3,5,7"
 
 def image(shape: Shape, batch: int = 2) -> torch.Tensor:
     return torch.randn(batch, *shape, generator=torch.Generator().manual_seed(0))
-
-
-# RollBlock
 
 
 def test_four_groups_go_left_right_up_and_down_and_the_others_stay() -> None:
@@ -134,9 +127,6 @@ def test_no_step_along_the_height_is_two_directions() -> None:
     assert RollMix(8, 2, 1).canonical() != RollMix(8, 2, directions="lr").canonical()
 
 
-# Mix-shift
-
-
 def mixshift(groups: int, step: int, kernels: str = "none", **fields: Any) -> RollMix:
     return RollMix(groups, step, step, combine="sum", kernels=kernels, **fields)
 
@@ -235,43 +225,6 @@ def test_filters_are_what_a_freeze_pattern_acts_on() -> None:
     assert len(list(mixer.spatial_parameters())) == len(list(mixer.parameters())) == 20
     assert mixshift(5, 2, SHIPPED).weights() == {"spatial"}
     assert RollMix(16).weights() == frozenset()
-
-
-# Roll, then token MLP
-
-
-def test_the_token_mlp_reads_rolled_tokens_row_by_row() -> None:
-    shape = (16, 3, 5)
-    mixer, x = RollTokenMLP(7, RollMix(16)).build(shape), image(shape)
-    first, _, second = mixer.mlp
-    rolled = RollMix(16).build(shape)(x).flatten(2)
-    expected = F.gelu(rolled @ first.weight.T + first.bias) @ second.weight.T + second.bias
-    torch.testing.assert_close(mixer(x), expected.view_as(x))
-
-
-def test_a_token_mlp_has_the_published_count() -> None:
-    cost = RollTokenMLP(384).cost((768, 12, 50))
-    assert cost.parameters == 2 * 600 * 384 + 384 + 600
-    assert cost.macs == 2 * 600 * 384 * 768
-
-
-def test_a_roll_inside_a_token_mlp_keeps_itself_through_json_and_is_checked() -> None:
-    spec = RollTokenMLP(8, RollMix(4, 2, fill="zero"))
-    assert decode(TokenMixer, encode(spec), "mixer") == spec
-    with pytest.raises(ValueError, match="roll must be a roll_mix, got NoTokenMixing"):
-        decode(TokenMixer, {"kind": "roll_token_mlp", "hidden": 8, "roll": {"kind": "identity"}}, "mixer")
-    with pytest.raises(ValueError, match="hidden must be at least 1, got 0"):
-        RollTokenMLP(0)
-
-
-def test_a_rolled_block_rolls_the_residual_stream() -> None:
-    spec = RolledBlock(NoTokenMixing(), Pointwise(), norm="none", roll=RollMix(4))
-    block, x = spec.build((8, 4, 6)), image((8, 4, 6))
-    conv = next(module for module in block.modules() if isinstance(module, torch.nn.Conv2d))
-    rolled = RollMix(4).build((8, 4, 6))(x)
-    torch.testing.assert_close(block(x), rolled + conv(rolled))
-    with pytest.raises(ValueError, match="roll must be a roll_mix without kernels"):
-        RolledBlock(NoTokenMixing(), Pointwise(), roll=RollMix(4, kernels="constant(3)"))
 
 
 def test_float64_and_odd_grids_work_for_random_rolls() -> None:

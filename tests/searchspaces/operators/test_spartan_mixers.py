@@ -1,8 +1,5 @@
-"""SpaRTAN (2507.10999): published counts, the equations of its mixers, its gradient footprint, its search space."""
+"""SpaRTAN's mixers (2507.10999): their equations, parameters, gradient footprint, starts and freezing."""
 
-import json
-import random
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,19 +7,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from objectives.counting import count
-from searchspaces import Architecture, Shape, Value, architecture_cost, build
+from searchspaces import Shape, build
 from searchspaces.blocks.metaformer import MetaFormerBlock
 from searchspaces.downsamples import SpartanDownsample
 from searchspaces.freezing import freeze
-from searchspaces.known import spartan, spartan_small, spartan_t, spartan_tiny
+from searchspaces.known import spartan, spartan_t
 from searchspaces.layers.norms import LayerScale
 from searchspaces.operators.channel_mlp import ChannelMLP
 from searchspaces.operators.mlp_depthwise import MlpDepthwise
 from searchspaces.operators.mlp_se import MlpSE
 from searchspaces.operators.spartan_mixer import SpartanMixer, SpatialMixer
 from searchspaces.operators.spartan_wave import SpartanWave, WaveConv, WaveMixer, multiply_pairs
-from searchspaces.spaces.spartan import spartan as space_of
 from searchspaces.stems.spartan import SpartanStem
 
 
@@ -34,8 +29,6 @@ def enlarged(module: nn.Module) -> Any:
         tensor.data.add_(0.3 * torch.rand_like(tensor))
     return module
 
-
-# Counts
 
 STAGES: list[tuple[int, int, Any, WaveConv, int, int, int]] = [
     (32, 4, "full", "depthwise", 8_872, 16_296, 25_360),
@@ -57,70 +50,6 @@ def test_parameters_of_a_block_are_those_of_the_released_code(
             assert sum(p.numel() for p in spec.build(shape).parameters()) == expected
 
 
-def test_parameters_between_the_blocks_are_those_of_the_released_code() -> None:
-    assert SpartanStem(32).cost((3, 256, 256)).parameters == 5_136
-    steps = [((32, 64, 64), 64, 8_320), ((64, 32, 32), 128, 33_024), ((128, 16, 16), 256, 131_584)]
-    for shape, width, parameters in steps:
-        assert SpartanDownsample(width).output(shape) == (width, shape[1] // 2, shape[2] // 2)
-        assert SpartanDownsample(width).cost(shape).parameters == parameters
-
-
-def at(side: int, **settings: Any) -> Architecture:
-    return spartan((3, side, side), 1000, **settings)
-
-
-DW: tuple[WaveConv, ...] = ("depthwise",) * 4
-FULL: tuple[WaveConv, ...] = ("full",) * 4
-READINGS = {
-    "A": ({}, 3_820_296, 799_589_888, 1_044_147_968),
-    "B": ({"channel_convs": (*FULL[:2], *DW[:2])}, 5_984_904, 3_551_994_368, 4_639_125_248),
-    "C": ({"hybrid": 0, "channel_convs": DW}, 3_683_640, 669_759_488, 874_573_568),
-    "D": ({"hybrid": 4, "channel_convs": FULL}, 19_928_712, 5_463_662_336, 7_135_997_696),
-    "E": ({"hybrid": 4, "channel_convs": DW}, 5_967_624, 1_092_780_800, 1_427_091_200),
-    "F": ({"channel_convs": DW}, 3_783_432, 793_719_296, 1_036_480_256),
-    "r 2": ({"expansions": (2, 2, 2, 2)}, 3_704_136, 675_840_512, 882_520_832),
-    "narrow": ({"widths": (32, 64, 96, 192), "depths": (3, 3, 10, 2)}, 2_222_792, 614_396_864, 802_344_704),
-}
-
-
-@pytest.mark.parametrize(("settings", "parameters", "at_224", "at_256"), READINGS.values(), ids=READINGS)
-def test_counts_of_every_reading(settings: Any, parameters: int, at_224: int, at_256: int) -> None:
-    costs = [architecture_cost(at(side, **settings)) for side in (224, 256)]
-    assert [(cost.parameters, cost.macs) for cost in costs] == [(parameters, at_224), (parameters, at_256)]
-
-
-KNOWN = {
-    "T": (spartan_t(), 3_820_296, 1_044_147_968),
-    "T at 224": (spartan_t((3, 224, 224)), 3_820_296, 799_589_888),
-    "small": (spartan_small(), 312_426, 5_420_864),
-    "tiny": (spartan_tiny(), 143_114, 1_123_040),
-}
-
-
-@pytest.mark.parametrize(("architecture", "parameters", "macs"), KNOWN.values(), ids=KNOWN)
-def test_closed_form_and_counting_agree_on_the_known_networks(
-    architecture: Architecture, parameters: int, macs: int
-) -> None:
-    cost = architecture_cost(architecture)
-    with torch.device("meta"):
-        counts = count(build(architecture), architecture.input)
-    assert (counts.parameters, counts.macs, counts.uncounted) == (parameters, macs, ())
-    assert (cost.parameters, cost.macs, cost.macs_executed) == (parameters, macs, macs)
-    assert cost.elementwise_flops == counts.elementwise_flops
-
-
-def test_stacked_small_kernels_cost_what_the_paper_page_says() -> None:
-    def macs(**changes: Any) -> float:
-        stages = tuple(
-            replace(stage, block=replace(stage.block, token=replace(stage.block.token, **changes)))
-            for stage in spartan_t().stages
-        )
-        return architecture_cost(replace(spartan_t(), stages=stages)).macs / 1e9
-
-    assert macs(l_stack=3) == pytest.approx(1.103, abs=5e-4)
-    assert macs(l_stack=1) == pytest.approx(0.986, abs=5e-4)
-
-
 def test_the_controls_cost_what_they_cost_in_the_pilot() -> None:
     """Differences between networks of two blocks at C = 16: only the channel mixers differ."""
     shape: Shape = (16, 8, 8)
@@ -135,10 +64,7 @@ def test_the_controls_cost_what_they_cost_in_the_pilot() -> None:
     assert wave2 - 2 * SpartanWave(2, wc="off").cost(shape).parameters == 10_738 - 10_674
 
 
-# The equations
-
-
-def reference_smixer(m: SpatialMixer, x: Tensor, layers: list[dict[str, int]]) -> Tensor:
+def reference_spartan_mixer(m: SpatialMixer, x: Tensor, layers: list[dict[str, int]]) -> Tensor:
     """``Y`` from the equations of the paper; ``layers`` are the settings of each branch's convolutions."""
     p = F.conv2d(x, m.reduce.weight, m.reduce.bias)
     z = p if m.gain is None else p + m.gain * (p - p.mean((2, 3), keepdim=True))
@@ -186,7 +112,7 @@ def reference_wave(m: WaveMixer, x: Tensor, spec: SpartanWave) -> Tensor:
     return F.conv2d(gated(m.gate, g), m.reduce.weight, m.reduce.bias)
 
 
-SMIXERS = {
+SPARTAN_MIXERS = {
     "released early": (SpartanMixer(conv="full"), [{"padding": 1}, {"padding": 2, "dilation": 2}]),
     "released late": (SpartanMixer(), [{"padding": 1, "groups": 8}, {"padding": 2, "dilation": 2, "groups": 8}]),
     "h": (SpartanMixer("h", kernel=5, conv="full", fd=False), [{"padding": 2}]),
@@ -194,11 +120,11 @@ SMIXERS = {
 }
 
 
-@pytest.mark.parametrize(("spec", "layers"), SMIXERS.values(), ids=SMIXERS)
+@pytest.mark.parametrize(("spec", "layers"), SPARTAN_MIXERS.values(), ids=SPARTAN_MIXERS)
 @torch.no_grad()
 def test_the_spatial_mixer_computes_its_equations(spec: SpartanMixer, layers: list[dict[str, int]]) -> None:
     mixer, x = enlarged(spec.build((16, 7, 5))), torch.randn(2, 16, 7, 5, dtype=torch.float64)
-    torch.testing.assert_close(mixer(x), reference_smixer(mixer, x, layers), atol=1e-10, rtol=1e-10)
+    torch.testing.assert_close(mixer(x), reference_spartan_mixer(mixer, x, layers), atol=1e-10, rtol=1e-10)
 
 
 WAVES = [
@@ -243,30 +169,6 @@ def test_the_greatest_of_the_inputs_picks_one_of_the_hidden_channels() -> None:
         assert mixer.waves(x).flatten().tolist() == [4, 5, 6, 7, 53, 63, 73, 83]
 
 
-def test_the_downsampling_is_activated_by_silu() -> None:
-    torch.manual_seed(0)
-    downsample, x = SpartanDownsample(6).build((4, 5, 8)).eval(), torch.randn(2, 4, 5, 8)
-    conv, norm, _ = downsample
-    torch.testing.assert_close(downsample(x), F.silu(normalised(norm, F.conv2d(x, conv.weight, stride=2))))
-
-
-@pytest.mark.parametrize("stride", [1, 2, 4])
-def test_the_stem_takes_odd_sides(stride: int) -> None:
-    stem = SpartanStem(8, stride)
-    assert stem.output((3, 33, 30)) == {1: (8, 33, 30), 2: (8, 17, 15), 4: (8, 9, 8)}[stride]
-    assert stem.build((3, 33, 30))(torch.randn(1, 3, 33, 30)).shape[1:] == stem.output((3, 33, 30))
-
-
-def test_the_norms_of_the_blocks_are_over_all_channels_and_positions() -> None:
-    torch.manual_seed(0)
-    norms = [m for m in build(spartan_tiny()).modules() if isinstance(m, nn.GroupNorm)]
-    assert len(norms) == 2 * 5
-    for norm in norms:
-        x = 3 * torch.randn(2, norm.num_channels, 4, 3) + 1
-        mean, var = x.mean((1, 2, 3), keepdim=True), x.var((1, 2, 3), unbiased=False, keepdim=True)
-        torch.testing.assert_close(norm(x), (x - mean) / (var + 1e-6).sqrt())
-
-
 def test_complex_weights_fold_into_the_grouped_convolutions() -> None:
     architecture = spartan((3, 32, 32), 10, widths=(8, 16, 24, 32), depths=(1, 1, 2, 1), layer_scale=1.0)
     network, x = enlarged(build(architecture)), torch.rand(2, 3, 32, 32, dtype=torch.float64)
@@ -281,9 +183,6 @@ def test_complex_weights_fold_into_the_grouped_convolutions() -> None:
             folded += 1
         assert folded == 3
         assert (network(x) - before).abs().max() < 1e-10
-
-
-# How it starts
 
 
 def test_weights_start_as_in_the_released_code() -> None:
@@ -312,9 +211,6 @@ def test_complex_weights_start_at_one_or_on_the_unit_circle() -> None:
     torch.testing.assert_close(unit.norm(dim=1), torch.ones(128))
     assert unit.mean(0).abs().max() < 0.3
     assert SpartanWave(wc="off").build((8, 2, 2)).pairs is None
-
-
-# Gradient footprint: which positions one spatial mixer hears, by Chebyshev distance from the centre
 
 
 def footprint(spec: SpartanMixer, seeds: int = 200, side: int = 17) -> Tensor:
@@ -352,9 +248,6 @@ def test_the_dilated_branch_alone_hears_even_offsets_only() -> None:
     assert footprint(SpartanMixer(conv="full", se=0), seeds=2)[1] > 0.1
 
 
-# Freezing
-
-
 def names(mixer: nn.Module, pattern: Any) -> set[str]:
     freeze(pattern, [mixer])  # type: ignore[list-item]
     return {name for name, p in mixer.named_parameters() if not p.requires_grad}
@@ -370,9 +263,6 @@ def test_filters_and_gain_are_spatial_and_the_rest_but_norms_mixes_channels() ->
     assert names(SpartanWave().build((8, 4, 4)), "space") == layers | gate | {"pairs"}
     assert names(MlpDepthwise().build((8, 4, 4)), "chans") == {"depthwise.weight", "depthwise.bias"}
     assert names(MlpSE().build((8, 4, 4)), "chans") == set()
-
-
-# What cannot be
 
 
 @pytest.mark.parametrize(
@@ -402,85 +292,3 @@ def test_what_cannot_be_is_answered_with_what_can(make: Any, message: str) -> No
 def test_a_dilated_branch_that_is_not_there_has_no_settings() -> None:
     assert SpartanMixer("h", dilation=3, l_stack=1).canonical() == SpartanMixer("h")
     assert SpartanMixer("l", dilation=3, l_stack=1).canonical() != SpartanMixer("l")
-
-
-# The search space
-
-SPACE = space_of((3, 32, 32), 10)
-
-
-def draws(number: int, seed: int = 0) -> list[dict[str, Value]]:
-    generator = random.Random(seed)
-    return [SPACE.draw(generator) for _ in range(number)]
-
-
-def released(input: Shape, **changes: Value) -> Architecture:
-    """SpaRTAN-T as picks of the space."""
-    picks: dict[str, Value] = {"stem_stride": 4, "stages": 4, "hybrid": 2, "layer_scale": 1e-5}
-    picks |= {"branches": "hl", "kernel": 3, "dilation": 2, "l_stack": 2, "fd": "on", "se": 4}
-    picks |= {"channel": "wave", "phase": "gelu", "fmax": "on", "wc": "normal", "s1.conv": "depthwise"}
-    picks |= {"s2.conv": "depthwise", "s3.conv": "grouped", "s4.conv": "grouped"}
-    for stage, (width, depth, expansion) in enumerate(((32, 3, 4), (64, 3, 4), (128, 12, 2), (256, 2, 2)), start=1):
-        picks |= {f"s{stage}.width": width, f"s{stage}.depth": depth, f"s{stage}.expansion": expansion}
-    space = space_of(input, 1000).narrow({**picks, **changes})
-    assert space.size == 1
-    return space.decode(next(space.assignments()))
-
-
-def test_the_released_network_is_in_the_space() -> None:
-    assert released((3, 256, 256)).key == spartan_t().key
-
-
-def test_picks_that_are_not_used_make_no_difference() -> None:
-    for picks in draws(200):
-        architecture = SPACE.decode(picks)
-        assert Architecture.from_json(json.loads(json.dumps(architecture.to_json()))).key == architecture.key
-        unused: dict[str, Value] = {}
-        for s in range(1, 5):
-            group = {c.name: c.options[0] for c in SPACE.choices if c.name.startswith(f"s{s}.")}
-            if s > len(architecture.stages):
-                unused |= group
-            if picks[f"s{s}.channel"] != "wave":
-                unused |= {f"s{s}.{name}": group[f"s{s}.{name}"] for name in ("phase", "fmax", "wc", "conv")}
-            if picks[f"s{s}.branches"] == "h":
-                unused |= {f"s{s}.{name}": group[f"s{s}.{name}"] for name in ("dilation", "l_stack")}
-        assert SPACE.decode({**picks, **unused}).key == architecture.key
-
-
-def test_full_convolutions_stand_before_depthwise_ones() -> None:
-    for picks in draws(50):
-        tokens = [stage.block.token for stage in SPACE.decode(picks).stages]  # type: ignore[attr-defined]
-        full = [token.conv == "full" for token in tokens]
-        assert full == sorted(full, reverse=True)
-        assert sum(full) == min(int(picks["hybrid"]), len(full))
-
-
-@pytest.mark.parametrize(
-    ("input", "strides", "stages"),
-    [((3, 256, 256), (1, 2, 4), 4), ((3, 32, 32), (1, 2, 4), 3), ((1, 8, 12), (1, 2), 2), ((1, 5, 5), (1,), 2)],
-)
-def test_small_images_get_strides_and_stages_that_fit(input: Shape, strides: tuple[int, ...], stages: int) -> None:
-    space = space_of(input, 10)
-    choices = {choice.name: choice for choice in space.choices}
-    assert choices["stem_stride"].options == strides
-    picks = {choice.name: choice.options[-1] for choice in space.choices}
-    assert len(space.decode(picks).stages) == stages
-
-
-def test_the_published_start_of_layer_scales_is_allowed_but_not_the_default() -> None:
-    (choice,) = (choice for choice in SPACE.choices if choice.name == "layer_scale")
-    assert choice.options == (1e-2, 1.0)
-    assert choice.narrow([1e-5]).options == (1e-5,)
-    with pytest.raises(ValueError, match=r"'layer_scale' cannot be -1\.0 .*Allowed: 0\.0 \(no factors\) to 10\.0"):
-        choice.narrow([-1.0])
-
-
-def light(number: int) -> list[Architecture]:
-    """Networks of random draws with at most 20 M multiply-accumulates."""
-    generator, found = random.Random(5), []
-    space = SPACE.narrow({"s1.width": [16, 24, 32], "s2.width": [32, 48], "s3.width": [64, 96], "depth": [1, 2]})
-    while len(found) < number:
-        architecture = space.decode(space.draw(generator))
-        if architecture_cost(architecture).macs <= 20_000_000:
-            found.append(architecture)
-    return found

@@ -1,6 +1,4 @@
-"""Permuted-Kronecker layers: the identities of vectorised mixing in float64, and what a drawn permutation promises."""
-
-import itertools
+"""Permuted-Kronecker layers: the identities of vectorised mixing in float64, and promises of drawn permutations."""
 
 import pytest
 import torch
@@ -12,15 +10,18 @@ from searchspaces.freezing import Mixer
 from searchspaces.heads import AverageHead
 from searchspaces.layers.permutations import PERMUTATIONS, Permutation, PermutedMLP, commutation, draw, vec
 from searchspaces.operators.channel_mlp import ChannelMLP
-from searchspaces.operators.raft import Raft, RaftMixing
+from searchspaces.operators.raft import Raft
 from searchspaces.operators.token_mlp import TokenMLP
 from searchspaces.stems.embedding import EmbeddingStem
 
 TABLES = [(3, 2), (5, 7), (4, 4), (6, 1), (1, 5)]
+
 GRIDS = [(2, 3, 1), (6, 2, 5), (4, 2, 2), (5, 3, 4)]
 
 every_table = pytest.mark.parametrize(("tokens", "channels"), TABLES)
+
 every_grid = pytest.mark.parametrize("shape", GRIDS, ids=str)
+
 every_permutation = pytest.mark.parametrize("permutation", PERMUTATIONS)
 
 
@@ -60,9 +61,6 @@ def effective(layer: PermutedMLP, x: Tensor) -> Tensor:
     up, down = (torch.kron(eye(blocks), w) for w in layer.factors())
     hidden = x @ j1.T @ up.T + layer.up.bias.repeat(blocks)
     return (layer.activation(hidden) @ down.T + layer.down.bias.repeat(blocks)) @ j2.T
-
-
-# I1 to I4 and I7: matrices
 
 
 def test_vec_stacks_columns() -> None:
@@ -117,9 +115,6 @@ def test_i7_densities_of_the_effective_matrices(tokens: int, channels: int) -> N
     w, v = random(tokens, tokens), random(channels, channels)
     assert (torch.kron(eye(channels), w) != 0).double().mean().item() == pytest.approx(1 / channels)
     assert (torch.kron(v.T.contiguous(), eye(tokens)) != 0).double().mean().item() == pytest.approx(1 / tokens)
-
-
-# The modules against their definition
 
 
 @every_grid
@@ -179,62 +174,11 @@ def test_the_ordinary_channel_mlp_is_a_pair_of_pointwise_convolutions() -> None:
     close(mixer(x), torch.nn.functional.conv2d(hidden, *down))
 
 
-@pytest.mark.parametrize("r", [1, 2, 4])
-@every_permutation
-def test_each_raft_axis_is_a_permuted_kronecker_layer(r: int, permutation: Permutation) -> None:
-    shape = (8, 3, 5)
-    mixer, x = lively(Raft(r, permutation=permutation).build(shape)), random(2, *shape)
-    assert isinstance(mixer, RaftMixing)
-    assert (mixer.vertical.length, mixer.horizontal.length) == (3 * r, 5 * r)
-    for axis in (mixer.vertical, mixer.horizontal):
-        close(axis(x).flatten(1), effective(axis, x.flatten(1)))
-
-
-def test_a_raft_joins_channels_a_c_over_r_apart_along_one_axis() -> None:
-    mixer = Raft(r=2).build((6, 3, 4))
-    index = torch.arange(6 * 3 * 4).view(1, 6, 3, 4)
-    vertical, horizontal = (axis.arrange(index) for axis in (mixer.vertical, mixer.horizontal))
-    assert vertical[0, 0].tolist() == [*index[0, 0, :, 0].tolist(), *index[0, 3, :, 0].tolist()]
-    assert horizontal[0, 0].tolist() == [*index[0, 0, 0].tolist(), *index[0, 3, 0].tolist()]
-
-
-def test_raft_orders_its_axes() -> None:
-    x, results = random(2, 6, 3, 4), {}
-    for order in ("vh", "hv", "sum"):
-        torch.manual_seed(0)
-        mixer = lively(Raft(order=order).build((6, 3, 4)))  # type: ignore[arg-type]
-        first, second = (mixer.horizontal, mixer.vertical) if order == "hv" else (mixer.vertical, mixer.horizontal)
-        y = first(x)
-        close(mixer(x), y + second(x if order == "sum" else mixer.norm(x + y)))
-        results[order] = mixer(x)
-    for one, other in itertools.combinations(results.values(), 2):
-        assert not torch.allclose(one, other)
-
-
-def test_raft_says_which_rafts_divide_the_channels() -> None:
-    with pytest.raises(ValueError, match=r"r must divide the channels, got r=4 for input \(6, 3, 4\).*1, 2, 3, 6\."):
-        Raft(r=4).build((6, 3, 4))
-
-
-@pytest.mark.parametrize(
-    ("shape", "parameters", "macs"),
-    [((64, 16, 16), 8384, 4_194_304), ((96, 14, 14), 6440, 4_214_784), ((256, 8, 8), 2144, 2_097_152)],
-    ids=str,
-)
-def test_raft_counts_of_the_reference_table(shape: tuple[int, int, int], parameters: int, macs: int) -> None:
-    cost = Raft(r=2, expansion=2.0, order="sum").cost(shape)
-    assert (cost.parameters, cost.macs) == (parameters, macs)
-    assert Raft(r=2, expansion=2.0).cost(shape).parameters == parameters + 2 * shape[0]  # the norm between the axes
-
-
 @pytest.mark.parametrize(
     ("shape", "parameters"), [((64, 16, 16), 65_920), ((96, 14, 14), 38_710), ((256, 8, 8), 4_192)]
 )
 def test_token_mlp_counts_of_the_reference_table(shape: tuple[int, int, int], parameters: int) -> None:
     assert TokenMLP(0.5).cost(shape).parameters == parameters
-
-
-# What is drawn
 
 
 @pytest.mark.parametrize("permutation", ["random", "random_inverse"])
