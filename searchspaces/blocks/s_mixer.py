@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from searchspaces.architecture import Block, Shape, spec
 from searchspaces.costs import Cost, elementwise, linear
 from searchspaces.freezing import FREEZE_PATTERNS, Freeze, Mixer, freeze
-from searchspaces.layers.activations import ACTIVATIONS, Activation
-from searchspaces.layers.permutations import MLP_ACTIVATIONS
+from searchspaces.layers.activations import ACTIVATIONS
+from searchspaces.layers.permutations import MLP_ACTIVATIONS, MlpActivation
 from searchspaces.registry import check_one_of
 
 
@@ -23,7 +23,7 @@ class SMixerBlock(Block):
         freeze: ``chans`` freezes W, which mixes tokens, ``space`` V, which mixes channels.
     """
 
-    activation: Activation = "gelu"
+    activation: MlpActivation = "gelu"
     freeze: Freeze = "full"
 
     def __post_init__(self) -> None:

@@ -1,9 +1,5 @@
-"""Activations by name; an operator that takes only some of them says so with a constant of its own."""
-
-from typing import Literal
+"""Activations by name; an operator names those that it takes in a type and a tuple of its own."""
 
 from torch import nn
 
-Activation = Literal["gelu", "relu", "silu", "mish"]
-
-ACTIVATIONS: dict[Activation, type[nn.Module]] = {"gelu": nn.GELU, "relu": nn.ReLU, "silu": nn.SiLU, "mish": nn.Mish}
+ACTIVATIONS: dict[str, type[nn.Module]] = {"gelu": nn.GELU, "relu": nn.ReLU, "silu": nn.SiLU, "mish": nn.Mish}

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from searchspaces.architecture import Shape
 from searchspaces.costs import Cost, elementwise, linear
-from searchspaces.layers.activations import ACTIVATIONS, Activation
+from searchspaces.layers.activations import ACTIVATIONS
 from searchspaces.registry import check_one_of
 
 Permutation = Literal["commutation", "random", "random_inverse", "identity"]
@@ -24,8 +24,9 @@ Permutation = Literal["commutation", "random", "random_inverse", "identity"]
 its inverse; none."""
 PERMUTATIONS: tuple[Permutation, ...] = get_args(Permutation)
 
-MLP_ACTIVATIONS: tuple[Activation, ...] = ("gelu", "relu")
-"""Those that layers of this family take."""
+MlpActivation = Literal["gelu", "relu"]
+"""Activations of the layers of this family."""
+MLP_ACTIVATIONS: tuple[MlpActivation, ...] = get_args(MlpActivation)
 
 
 def vec(table: Tensor) -> Tensor:
@@ -72,7 +73,7 @@ def mlp_label(name: str, expansion: float, hidden: int, activation: str, permuta
 
 
 def mlp_cost(
-    size: int, length: int, hidden: int, activation: Activation, permutation: Permutation, *, trained: bool
+    size: int, length: int, hidden: int, activation: MlpActivation, permutation: Permutation, *, trained: bool
 ) -> Cost:
     """Cost of a `PermutedMLP` over ``size`` elements in blocks of ``length``."""
     units = size // length * hidden
@@ -122,7 +123,7 @@ class PermutedMLP(nn.Module):
         length: int,
         hidden: int,
         *,
-        activation: Activation = "gelu",
+        activation: MlpActivation = "gelu",
         permutation: Permutation = "commutation",
         sizes: Sequence[int],
         order: Sequence[int],

@@ -13,10 +13,10 @@ from torch import Tensor, nn
 from searchspaces.architecture import ChannelMixer, Shape, spec
 from searchspaces.costs import Cost
 from searchspaces.freezing import Freeze, Mixer
-from searchspaces.layers.activations import Activation
 from searchspaces.layers.permutations import (
     MLP_ACTIVATIONS,
     PERMUTATIONS,
+    MlpActivation,
     Permutation,
     PermutedMLP,
     check_mlp,
@@ -40,7 +40,7 @@ class ChannelMLP(ChannelMixer):
 
     expansion: float = 4.0
     hidden: int = 0
-    activation: Activation = "gelu"
+    activation: MlpActivation = "gelu"
     permutation: Permutation = "commutation"
 
     def __post_init__(self) -> None:

@@ -17,8 +17,8 @@ from searchspaces.architecture import ChannelMixer, Shape, Weights, spec
 from searchspaces.costs import Cost, convolution, elementwise
 from searchspaces.freezing import Freeze, Mixer
 from searchspaces.layers import transforms
-from searchspaces.layers.activations import ACTIVATIONS, Activation
-from searchspaces.operators.roll_token_mlp import ROLL_ACTIVATIONS
+from searchspaces.layers.activations import ACTIVATIONS
+from searchspaces.operators.roll_token_mlp import ROLL_ACTIVATIONS, RollActivation
 from searchspaces.registry import check_one_of
 
 Reading = Literal["literal", "dct", "dct_filter", "rfft_filter", "aff", "none"]
@@ -48,7 +48,7 @@ class Hermit(ChannelMixer):
     axis: Axis = "token"
     position: Position = "around"
     expansion: float = 4.0
-    activation: Activation = "gelu"
+    activation: RollActivation = "gelu"
 
     def __post_init__(self) -> None:
         if self.expansion <= 0:

@@ -15,11 +15,11 @@ from torch import Tensor, nn
 from searchspaces.architecture import Shape, TokenMixer, spec
 from searchspaces.costs import Cost, elementwise, layer_norm
 from searchspaces.freezing import Freeze, Mixer
-from searchspaces.layers.activations import Activation
 from searchspaces.layers.norms import LayerNorm
 from searchspaces.layers.permutations import (
     MLP_ACTIVATIONS,
     PERMUTATIONS,
+    MlpActivation,
     Permutation,
     PermutedMLP,
     check_mlp,
@@ -47,7 +47,7 @@ class Raft(TokenMixer):
     r: int = 2
     expansion: float = 2.0
     order: Order = "vh"
-    activation: Activation = "gelu"
+    activation: MlpActivation = "gelu"
     permutation: Permutation = "commutation"
 
     def __post_init__(self) -> None:

@@ -7,19 +7,20 @@ it is the token MLP of MLP-Mixer. Bound to the resolution it was built for.
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal, get_args
 
 from torch import Tensor, nn
 
 from searchspaces.architecture import Shape, TokenMixer, spec
 from searchspaces.costs import Cost, elementwise, linear
 from searchspaces.freezing import Freeze, Mixer
-from searchspaces.layers.activations import ACTIVATIONS, Activation
+from searchspaces.layers.activations import ACTIVATIONS
 from searchspaces.operators.roll_mix import RollMix
 from searchspaces.registry import check_one_of
 
-ROLL_ACTIVATIONS: tuple[Activation, ...] = ("gelu", "silu", "mish")
+RollActivation = Literal["gelu", "silu", "mish"]
 """Activations of the two MLPs of ASM-RH."""
+ROLL_ACTIVATIONS: tuple[RollActivation, ...] = get_args(RollActivation)
 
 
 @spec("roll_token_mlp")
@@ -35,7 +36,7 @@ class RollTokenMLP(TokenMixer):
 
     hidden: int
     roll: RollMix = RollMix(16)  # noqa: RUF009 (frozen)
-    activation: Activation = "gelu"
+    activation: RollActivation = "gelu"
 
     def __post_init__(self) -> None:
         if self.hidden < 1:

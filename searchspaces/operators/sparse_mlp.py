@@ -17,8 +17,8 @@ from torch.nn import functional as F
 from searchspaces.architecture import ChannelMixer, Shape, TokenMixer, spec
 from searchspaces.costs import Cost, elementwise, linear
 from searchspaces.freezing import Freeze, Mixer
-from searchspaces.layers.activations import ACTIVATIONS, Activation
-from searchspaces.layers.permutations import MLP_ACTIVATIONS, check_mlp, hidden_units, mlp_label
+from searchspaces.layers.activations import ACTIVATIONS
+from searchspaces.layers.permutations import MLP_ACTIVATIONS, MlpActivation, check_mlp, hidden_units, mlp_label
 from searchspaces.registry import check_one_of
 
 Mask = Literal["exact", "bernoulli"]
@@ -37,7 +37,7 @@ class _Sparse:
 
     density: float = 0.0
     expansion: float = 1.0
-    activation: Activation = "gelu"
+    activation: MlpActivation = "gelu"
     mask: Mask = "exact"
 
     def __post_init__(self) -> None:

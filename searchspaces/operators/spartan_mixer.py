@@ -21,8 +21,6 @@ from searchspaces.layers.initialization import fan_out_normal
 from searchspaces.registry import check_one_of
 
 Branches = Literal["h", "l", "hl"]
-
-
 MixerConv = Literal["full", "depthwise"]
 
 

@@ -23,11 +23,7 @@ from searchspaces.layers.initialization import fan_out_normal
 from searchspaces.registry import check_one_of
 
 Phase = Literal["gelu", "identity", "sincos", "wave_mlp"]
-
-
 Pairs = Literal["normal", "one", "unit", "off"]
-
-
 WaveConv = Literal["depthwise", "grouped", "full"]
 
 

@@ -12,10 +12,10 @@ from torch import Tensor, nn
 from searchspaces.architecture import Shape, TokenMixer, spec
 from searchspaces.costs import Cost
 from searchspaces.freezing import Freeze, Mixer
-from searchspaces.layers.activations import Activation
 from searchspaces.layers.permutations import (
     MLP_ACTIVATIONS,
     PERMUTATIONS,
+    MlpActivation,
     Permutation,
     PermutedMLP,
     check_mlp,
@@ -39,7 +39,7 @@ class TokenMLP(TokenMixer):
 
     expansion: float = 0.5
     hidden: int = 0
-    activation: Activation = "gelu"
+    activation: MlpActivation = "gelu"
     permutation: Permutation = "commutation"
 
     def __post_init__(self) -> None:

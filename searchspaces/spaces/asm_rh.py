@@ -14,10 +14,9 @@ from searchspaces.blocks.metaformer import MetaFormerBlock
 from searchspaces.blocks.rolled_metaformer import RolledBlock
 from searchspaces.freezing import FREEZE_PATTERNS, Freeze
 from searchspaces.heads import AverageHead
-from searchspaces.layers.activations import Activation
 from searchspaces.operators.hermit import Axis, Hermit, Position, Reading
 from searchspaces.operators.roll_mix import Fill, RollMix
-from searchspaces.operators.roll_token_mlp import ROLL_ACTIVATIONS, RollTokenMLP
+from searchspaces.operators.roll_token_mlp import ROLL_ACTIVATIONS, RollActivation, RollTokenMLP
 from searchspaces.space import Choice, Picks, SearchSpace, search_space
 from searchspaces.stems.embedding import EmbeddingStem
 
@@ -115,7 +114,7 @@ def asm_rh(input: Shape, classes: int, *, allow_wrap: bool = False) -> SearchSpa
         stem = EmbeddingStem(int(picks["dim"]), side, stride, position=picks["embedding"] == "on")
         rows, columns = grid(picks["patch"], input)
         hidden = rows * columns // 2 if picks["token_hidden"] == "half" else int(picks["token_hidden"])
-        activation = cast(Activation, picks["activation"])
+        activation = cast(RollActivation, picks["activation"])
         channel = Hermit(
             cast(Reading, picks["hf.reading"]),
             cast(Axis, picks["hf.axis"]),

@@ -16,8 +16,7 @@ from searchspaces.blocks.metaformer import MetaFormerBlock
 from searchspaces.blocks.s_mixer import SMixerBlock
 from searchspaces.connections import partner
 from searchspaces.heads import AverageHead
-from searchspaces.layers.activations import Activation
-from searchspaces.layers.permutations import MLP_ACTIVATIONS, Permutation
+from searchspaces.layers.permutations import MLP_ACTIVATIONS, MlpActivation, Permutation
 from searchspaces.operators.channel_mlp import ChannelMLP
 from searchspaces.operators.sparse_mlp import SparseChannelMLP, SparseMLP
 from searchspaces.operators.token_mlp import TokenMLP
@@ -79,7 +78,7 @@ def wide_sparse(input: Shape, classes: int) -> SearchSpace:
 
 def _block(picks: Picks) -> Block:
     """The block of the kind that is picked; picks that it does not use make no difference."""
-    gamma, activation = float(picks["gamma"]), cast(Activation, picks["activation"])
+    gamma, activation = float(picks["gamma"]), cast(MlpActivation, picks["activation"])
     if picks["kind"] == "s_mixer":
         return SMixerBlock(activation)
     if picks["kind"] == "sw_mlp":

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from searchspaces.architecture import Shape
 from searchspaces.operators.hermit import Axis, Hermit, HermitMixing
+from searchspaces.operators.roll_token_mlp import RollTokenMLP
 
 
 def literal(x: Tensor, norm: str = "ortho") -> Tensor:
@@ -157,3 +158,9 @@ def test_transforms_are_executed_but_are_no_macs_of_the_network_as_defined() -> 
     assert rfft.transform_flops == 2 * 2.5 * 96 * 64 * 6
     extra = [Hermit(reading).cost(shape).parameters - around.parameters for reading in ("dct_filter", "rfft_filter")]
     assert extra == [64 * 96, 2 * 33 * 96]
+
+
+@pytest.mark.parametrize("make", [lambda: Hermit(activation="relu"), lambda: RollTokenMLP(4, activation="relu")])  # type: ignore[arg-type]
+def test_an_activation_that_the_paper_does_not_use_is_refused(make: Any) -> None:
+    with pytest.raises(ValueError, match=r"activation must be one of gelu, silu, mish, got 'relu'\."):
+        make()

@@ -11,8 +11,7 @@ from searchspaces import Architecture, Stage
 from searchspaces.blocks.metaformer import MetaFormerBlock
 from searchspaces.freezing import Mixer
 from searchspaces.heads import AverageHead
-from searchspaces.layers.activations import Activation
-from searchspaces.layers.permutations import PERMUTATIONS, Permutation, PermutedMLP
+from searchspaces.layers.permutations import PERMUTATIONS, MlpActivation, Permutation, PermutedMLP
 from searchspaces.operators.channel_mlp import ChannelMLP
 from searchspaces.operators.raft import Raft, RaftMixing
 from searchspaces.operators.token_mlp import TokenMLP
@@ -114,6 +113,6 @@ def mixer(permutation: Permutation) -> Architecture:
 
 @pytest.mark.xfail(strict=True, reason="the closed form counts x once for each axis, but autograd keeps one x for both")
 @pytest.mark.parametrize("activation", ["gelu", "relu"])
-def test_two_axes_that_are_added_without_permutations_keep_their_input_once(activation: Activation) -> None:
+def test_two_axes_that_are_added_without_permutations_keep_their_input_once(activation: MlpActivation) -> None:
     raft, shape = Raft(order="sum", permutation="identity", activation=activation), (8, 6, 4)
     check_cost(raft.cost(shape), lambda: raft.build(shape), shape)
