@@ -6,13 +6,7 @@ from typing import Any, Self, get_args
 
 from torch import Tensor, nn
 
-from searchspaces.architecture import (
-    Block,
-    ChannelMixer,
-    Shape,
-    TokenMixer,
-    spec,
-)
+from searchspaces.architecture import Block, ChannelMixer, Shape, TokenMixer, spec
 from searchspaces.blocks.canonical import canonical_mixing
 from searchspaces.costs import NORM_COSTS, Cost, elementwise
 from searchspaces.freezing import FREEZE_PATTERNS, Freeze, freeze

@@ -1,4 +1,4 @@
-"""S-Mixer, the smallest MLP-Mixer of 2306.01470, ``(B, C, H, W) -> (B, C, H, W)``."""
+"""S-Mixer of 2306.01470, one matrix for each mixing, ``(B, C, H, W) -> (B, C, H, W)``."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
