@@ -34,7 +34,7 @@ class SpartanWave(ChannelMixer):
 
         i*(b, y, x) = argmax_c X[b, c, y, x]                     over the C inputs; no gradient through the index
         T = phase(Conv1x1(X)),  A = Conv1x1(X)                   C -> N, bias; phase is GELU, the linear approximation
-        F = A T + A[i*] T[i*]                                    (B, 1, H, W), added to all N channels
+        F = A T + A[i*] T[i*]                                    the gathered map, one channel, is added to all N
         F'[2k] + j F'[2k+1] = W_c[k] (F[2k] + j F[2k+1])         neighbouring channels are real and imaginary part
         Y = Conv1x1(SE(GELU(BN(Conv3x3(F')))))                   N -> C; the gate's hidden width is C // 4
 
