@@ -3,10 +3,11 @@
 Knows nothing of training, of objectives or of the search.
 """
 
-from searchspaces import blocks, diagnostics, downsamples, heads, operators, resnet, spaces, stems
+from searchspaces import blocks, diagnostics, downsamples, heads, operators, spaces, stems
 from searchspaces.architecture import Architecture, Shape, Stage, Value
-from searchspaces.costs import Cost, NoFormulaError, Part, architecture_cost, parts
+from searchspaces.costs import Cost, NoFormulaError
 from searchspaces.network import Network, build
+from searchspaces.parts import Part, architecture_cost, parts
 from searchspaces.space import SEARCH_SPACES, Choice, Picks, SearchSpace
 
 __all__ = [
@@ -30,7 +31,6 @@ __all__ = [
     "heads",
     "operators",
     "parts",
-    "resnet",
     "spaces",
     "stems",
 ]

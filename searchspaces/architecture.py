@@ -1,6 +1,6 @@
 """An architecture is plain data: a tree of frozen dataclasses <-> canonical JSON <-> key.
 
-Every node is a spec that says what to build; ``spec.build(shape)`` derives the ``nn.Module``. A spec is written as
+Every node is a spec, the description of a module; ``build(shape)`` makes the ``nn.Module``. A spec is written as
 ``{"kind": NAME, field: value, ...}`` where fields at their default are left out, so that a field added later changes
 no old key. Specs that build the same network have one canonical form (``canonical``), hence one key.
 
@@ -22,7 +22,7 @@ from torch import nn
 
 from searchspaces.costs import Cost, NoFormulaError
 from searchspaces.freezing import Freeze, Mixer
-from searchspaces.registry import lookup, register, unknown
+from searchspaces.registry import check_one_of, lookup, register, unknown
 
 Shape = tuple[int, int, int]
 """(C, H, W) of one sample."""
@@ -31,7 +31,7 @@ Weights = Literal["spatial", "channel"]
 """Kind of a mixer's parameters: those that mix positions, those that mix channels."""
 
 Value = str | int | float
-"""What a field of a spec, or an option of a choice, can be."""
+"""Type of a field of a spec, or of an option of a choice."""
 
 TOKEN_MIXERS: dict[str, type[Spec]] = {}
 CHANNEL_MIXERS: dict[str, type[Spec]] = {}
@@ -58,11 +58,11 @@ class Spec:
         raise NotImplementedError(f"{type(self).__name__} must define build(shape).")
 
     def output(self, shape: Shape) -> Shape:
-        """(C, H, W) that comes out for ``shape``; the same unless overridden."""
+        """Output (C, H, W) for ``shape``; the same unless overridden."""
         return shape
 
     def cost(self, shape: Shape) -> Cost:
-        """What the module takes for inputs ``(1, *shape)``, in closed form.
+        """Cost of the module for inputs ``(1, *shape)``, in closed form.
 
         Raises:
             NoFormulaError: if the node has none; it is then counted on the meta device.
@@ -71,7 +71,7 @@ class Spec:
 
     @classmethod
     def options(cls, shape: Shape) -> dict[str, tuple[Any, ...]]:
-        """Values that a field can take for inputs ``(B, *shape)``; fields not named keep their default."""
+        """Values of each field that tests try for inputs ``(B, *shape)``; fields not named keep their default."""
         return {}
 
     def canonical(self) -> Self:
@@ -79,7 +79,7 @@ class Spec:
         return self
 
     def label(self) -> str:
-        """A few letters for tables: the kind and what differs from the defaults."""
+        """A short text for tables: the kind and the fields that differ from their defaults."""
         written = [f"{k}={v}" for k, v in encode(self).items() if k != "kind"]
         return f"{self.kind}({', '.join(written)})" if written else self.kind
 
@@ -94,7 +94,7 @@ class TokenMixer(Spec):
     noun = "token mixer"
 
     def weights(self) -> frozenset[Weights]:
-        """Kinds of parameters that the module has; a freeze pattern that finds none of its kind freezes nothing."""
+        """Kinds of parameters that the module has; a pattern that freezes a kind it lacks freezes nothing."""
         return frozenset({"spatial"})
 
     def cost(self, shape: Shape, freeze: Freeze = "full") -> Cost:
@@ -112,7 +112,7 @@ class ChannelMixer(Spec):
     noun = "channel mixer"
 
     def weights(self) -> frozenset[Weights]:
-        """Kinds of parameters that the module has; a freeze pattern that finds none of its kind freezes nothing."""
+        """Kinds of parameters that the module has; a pattern that freezes a kind it lacks freezes nothing."""
         return frozenset({"channel"})
 
     def cost(self, shape: Shape, freeze: Freeze = "full") -> Cost:
@@ -124,7 +124,7 @@ class ChannelMixer(Spec):
 
 
 class Block(Spec):
-    """Spec of a block: how mixers, norms, activations and residuals are put together."""
+    """Spec of a block: mixers, norms, activations and residuals put together."""
 
     table = BLOCKS
     noun = "block"
@@ -138,7 +138,7 @@ class Stem(Spec):
 
 
 class Downsample(Spec):
-    """Spec of what stands between two stages: ``(B, C, H, W)`` to fewer positions and more channels."""
+    """Spec of the layers between two stages: ``(B, C, H, W)`` to fewer positions and more channels."""
 
     table = DOWNSAMPLES
     noun = "downsampling"
@@ -156,6 +156,8 @@ def spec(name: str) -> Callable[[type[S]], type[S]]:
 
     Raises:
         ValueError: if the name is taken.
+
+    Example: ``@spec("gated_shift")`` above ``@dataclass(frozen=True)``.
     """
 
     def add(cls: type[S]) -> type[S]:
@@ -168,7 +170,7 @@ def spec(name: str) -> Callable[[type[S]], type[S]]:
 
 @dataclass(frozen=True)
 class Stage:
-    """``depth`` equal blocks in a row, after a downsampling if there is one."""
+    """``depth`` equal blocks in a row, after ``downsample`` unless it is None."""
 
     block: Block
     depth: int = 1
@@ -195,7 +197,7 @@ class Architecture:
     head: Head
 
     def canonical(self) -> Architecture:
-        """The same network in its simplest writing: canonical nodes, equal neighbouring stages merged."""
+        """The same network in its simplest form: canonical nodes, equal neighbouring stages merged."""
         stages: list[Stage] = []
         for stage in self.stages:
             block = _canonical(stage.block)
@@ -215,7 +217,7 @@ class Architecture:
         return " | ".join([self.stem.label(), *stages])
 
     def to_json(self) -> dict[str, Any]:
-        """Canonical JSON object; `from_json` gives an architecture with the same key back."""
+        """Canonical JSON object; `from_json` returns an architecture with the same key."""
         encoded: dict[str, Any] = encode(self.canonical())
         return encoded
 
@@ -231,7 +233,7 @@ class Architecture:
 
     @property
     def key(self) -> str:
-        """Stable 16-digit name of the network: equal networks have equal keys, in every process."""
+        """Stable name of the network, 16 hexadecimal digits: equal networks have equal keys, in every process."""
         return key_of(self.to_json())
 
 
@@ -250,12 +252,12 @@ def encode(value: Any) -> Any:
     """JSON form of a node: its kind and the fields that differ from their defaults."""
     if isinstance(value, tuple):
         return [encode(item) for item in value]
-    if value is None or isinstance(value, (str, int, float)):  # a union takes four times as long
+    if value is None or isinstance(value, (str, int, float)):  # isinstance with a union takes four times as long
         return value
     fields: dict[str, Any] = {"kind": value.kind} if isinstance(value, Spec) else {}
     for name, default in _defaults(value.__class__):
-        if (given := getattr(value, name)) != default:
-            fields[name] = encode(given)
+        if (current := getattr(value, name)) != default:
+            fields[name] = encode(current)
     return fields
 
 
@@ -285,8 +287,7 @@ def decode(hint: Any, data: Any, where: str) -> Any:
         hints = [items[0]] * len(data) if items[-1] is ... else items
         return tuple(decode(h, item, f"{where}[{i}]") for i, (h, item) in enumerate(zip(hints, data, strict=True)))
     if get_origin(hint) is Literal:
-        if data not in get_args(hint):
-            raise ValueError(f"{where} must be one of {', '.join(map(str, get_args(hint)))}, got {data!r}.")
+        check_one_of(where, data, get_args(hint))
         return data
     if hint is float and type(data) is int:
         return float(data)

@@ -5,18 +5,11 @@ non-zeros), ``macs_executed`` of the form that is run. Element-wise: one operati
 sums one for each element read, batch norm 2 an element, layer and group norm 5, softmax 5; biases and moving data are
 free. A complex Fourier transform of length N takes 5 N log2 N operations, a real one half. ``activations`` are the
 elements that autograd keeps for the backward pass: the inputs of convolutions, of matrix products with trained weights,
-of activations and of norms. Tests hold every formula to what counting and autograd give.
+of activations and of norms. Tests compare every formula with counting and autograd.
 """
 
-from __future__ import annotations
-
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from searchspaces.architecture import Architecture
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,10 +18,10 @@ class Cost:
 
     Args:
         macs, macs_executed: multiply-accumulates of convolutions and matrix products, as defined and as run.
-        transform_flops, elementwise_flops: operations besides.
+        transform_flops, elementwise_flops: operations that are not in ``macs``.
         transform_macs: of transforms that are run as matrix products: part of ``macs_executed``, not of ``macs``.
         parameters, trainable_parameters: numbers of scalars.
-        buffer_bytes: of the tensors that a checkpoint holds besides parameters.
+        buffer_bytes: of the tensors of a checkpoint that are not parameters.
         activations: elements kept for the backward pass in training for each image, in float32.
         kept_once: elements kept for the backward pass once a step, whatever the batch: composed or masked weights.
     """
@@ -44,7 +37,7 @@ class Cost:
     kept_once: int = 0
     transform_macs: int = 0
 
-    def __add__(self, other: Cost) -> Cost:
+    def __add__(self, other: "Cost") -> "Cost":
         return Cost(
             self.macs + other.macs,
             self.macs_executed + other.macs_executed,
@@ -58,7 +51,7 @@ class Cost:
             self.transform_macs + other.transform_macs,
         )
 
-    def __mul__(self, times: int) -> Cost:
+    def __mul__(self, times: int) -> "Cost":
         return Cost(
             self.macs * times,
             self.macs_executed * times,
@@ -160,86 +153,3 @@ NORM_COSTS: dict[str, Callable[[int, int], Cost]] = {
     "group": group_norm,
     "none": lambda channels, positions: Cost(),
 }
-
-
-def architecture_cost(architecture: Architecture, count: Callable[[Spec, Shape], Cost] | None = None) -> Cost:
-    """Cost of a whole network, normalisation and classifier included.
-
-    Args:
-        count: gives the cost of a node that has no closed form; without it such a node is an error.
-
-    Raises:
-        NoFormulaError: naming the node that has no closed form.
-    """
-    return sum((part.cost for part in parts(architecture, count)), Cost())
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """One part of a network in order of execution: its name, its spec in words, what comes out, what it takes.
-
-    Args:
-        repeat: how many of these follow each other; ``cost`` is that of all of them.
-    """
-
-    name: str
-    node: Spec | None
-    output: Shape
-    cost: Cost
-    repeat: int = 1
-
-
-def parts(architecture: Architecture, count: Callable[[Spec, Shape], Cost] | None = None) -> Iterator[Part]:
-    """The parts of a network: normalisation, stem, the blocks stage by stage, head, classifier."""
-    shape = architecture.input
-    yield Part("normalization", None, shape, _entrance(shape))
-
-    def step(name: str, node: Spec, repeat: int = 1) -> Part:
-        nonlocal shape
-        cost = Cost()
-        if repeat > 1 and _node_output(node, shape) == shape:
-            cost = _node_cost(node, shape, count) * repeat
-        else:
-            for _ in range(repeat):
-                cost += _node_cost(node, shape, count)
-                shape = _node_output(node, shape)
-        return Part(name, node, shape, cost, repeat)
-
-    yield step("stem", architecture.stem)
-    for number, stage in enumerate(architecture.stages, start=1):
-        if stage.downsample is not None:
-            yield step(f"downsample {number}", stage.downsample)
-        yield step(f"stage {number}", stage.block, stage.depth)
-    yield step("head", architecture.head)
-    features, classes = shape[0], architecture.classes
-    yield Part("classifier", None, (classes, 1, 1), linear(features * classes, features * classes + classes, features))
-
-
-def _node_cost(node: Spec, shape: Shape, count: Callable[[Spec, Shape], Cost] | None) -> Cost:
-    try:
-        return _closed_form(node, shape)
-    except NoFormulaError:
-        if count is None:
-            raise
-        return count(node, shape)
-
-
-@lru_cache(maxsize=100_000)
-def _closed_form(node: Spec, shape: Shape) -> Cost:
-    return node.cost(shape)
-
-
-@lru_cache(maxsize=100_000)
-def _node_output(node: Spec, shape: Shape) -> Shape:
-    return node.output(shape)
-
-
-@lru_cache(maxsize=1_000)
-def _entrance(shape: Shape) -> Cost:
-    """Normalisation of the pixels: subtract and divide; the divided image needs no gradient, so nothing is kept."""
-    channels, height, width = shape
-    return Cost(elementwise_flops=2 * channels * height * width, buffer_bytes=2 * 4 * channels)
-
-
-if TYPE_CHECKING:
-    from searchspaces.architecture import Shape, Spec

@@ -1,4 +1,4 @@
-"""What stands between two stages: ``(B, C, H, W)`` to fewer positions and more channels."""
+"""Downsamplings between two stages, ``(B, C, H, W) -> (B, dim, H', W')``: fewer positions and more channels."""
 
 from dataclasses import dataclass
 from typing import Any, get_args
@@ -6,17 +6,18 @@ from typing import Any, get_args
 from torch import nn
 
 from searchspaces.architecture import Downsample, Shape, spec
-from searchspaces.costs import NORM_COSTS, Cost, convolution
-from searchspaces.layers import Norm, make_norm
+from searchspaces.costs import NORM_COSTS, Cost, batch_norm, convolution, elementwise
+from searchspaces.layers.initialization import fan_out_normal
+from searchspaces.layers.norms import Norm, make_norm
 
 
 @spec("conv_downsample")
 @dataclass(frozen=True)
 class ConvDownsample(Downsample):
-    """One strided convolution with bias, then a norm if there is one (PoolFormer: kernel 3, stride 2, no norm).
+    """One strided convolution with bias, then a norm unless it is ``none`` (PoolFormer: kernel 3, stride 2, no norm).
 
     Args:
-        dim: channels that come out.
+        dim: output channels.
         kernel, stride: in positions; ``kernel // 2`` zeros on every side.
     """
 
@@ -45,3 +46,40 @@ class ConvDownsample(Downsample):
     def build(self, shape: Shape) -> nn.Module:
         conv = nn.Conv2d(shape[0], self.dim, self.kernel, self.stride, self.kernel // 2)
         return nn.Sequential(conv, make_norm(self.norm, self.dim))
+
+
+@spec("spartan")
+@dataclass(frozen=True)
+class SpartanDownsample(Downsample):
+    """SpaRTAN's: 2x2 convolution of stride 2 without bias, BatchNorm, SiLU (not GELU); an odd last row is left out.
+
+    Args:
+        dim: output channels.
+    """
+
+    dim: int
+
+    def label(self) -> str:
+        return f"dim {self.dim} /2"
+
+    def output(self, shape: Shape) -> Shape:
+        _, height, width = shape
+        if min(height, width) < 2:
+            raise ValueError(f"downsampling needs at least 2 positions a side, got {shape}. Take fewer stages.")
+        return self.dim, height // 2, width // 2
+
+    def cost(self, shape: Shape) -> Cost:
+        dim, height, width = self.output(shape)
+        weights, positions = 4 * shape[0] * dim, height * width
+        conv = convolution(positions * weights, weights, shape[0] * shape[1] * shape[2])
+        return conv + batch_norm(dim, positions) + elementwise(dim * positions, kept=dim * positions)
+
+    @classmethod
+    def options(cls, shape: Shape) -> dict[str, tuple[Any, ...]]:
+        return {"dim": (16, 24)}
+
+    def build(self, shape: Shape) -> nn.Module:
+        self.output(shape)
+        conv = nn.Conv2d(shape[0], self.dim, 2, 2, bias=False)
+        fan_out_normal(conv)
+        return nn.Sequential(conv, nn.BatchNorm2d(self.dim, eps=1e-6), nn.SiLU())

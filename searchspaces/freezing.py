@@ -10,6 +10,8 @@ from typing import Literal, get_args
 
 from torch import nn
 
+from searchspaces.registry import check_one_of
+
 Freeze = Literal["full", "chans", "space"]
 FREEZE_PATTERNS: tuple[Freeze, ...] = get_args(Freeze)
 
@@ -32,8 +34,7 @@ def freeze(pattern: Freeze, mixers: Iterable[Mixer]) -> None:
     Raises:
         ValueError: if the pattern is not one of FREEZE_PATTERNS.
     """
-    if pattern not in FREEZE_PATTERNS:
-        raise ValueError(f"freeze must be one of {', '.join(FREEZE_PATTERNS)}, got {pattern!r}.")
+    check_one_of("freeze", pattern, FREEZE_PATTERNS)
     for mixer in mixers:
         frozen = {"full": (), "chans": mixer.spatial_parameters(), "space": mixer.channel_parameters()}[pattern]
         for parameter in frozen:

@@ -1,4 +1,4 @@
-"""Heads: tokens ``(B, C, H, W)`` to the features ``(B, F)`` on which the classifier sits."""
+"""Heads: tokens ``(B, C, H, W)`` to the features ``(B, F)`` of the classifier."""
 
 from dataclasses import dataclass
 from typing import Any, get_args
@@ -7,13 +7,13 @@ from torch import nn
 
 from searchspaces.architecture import Head, Shape, spec
 from searchspaces.costs import NORM_COSTS, Cost, elementwise
-from searchspaces.layers import Norm, make_norm
+from searchspaces.layers.norms import Norm, make_norm
 
 
 @spec("average")
 @dataclass(frozen=True)
 class AverageHead(Head):
-    """Mean over all positions, after a norm if there is one."""
+    """Mean over all positions, after a norm unless it is ``none``."""
 
     norm: Norm = "none"
 

@@ -62,10 +62,12 @@ def build(architecture: Architecture, *, seed: int = 0, fused: bool = True) -> N
     Under ``torch.device("meta")`` nothing is allocated. The caller's random state is left as it was.
 
     Args:
-        fused: as it is run; False for the reference form, whose multiply-accumulates are ``Cost.macs``.
+        fused: the form that is run; False for the reference form, whose multiply-accumulates are ``Cost.macs``.
 
     Raises:
         ValueError: if a node cannot take the shape that reaches it, with the values that it can take.
+
+    Example: ``build(space.decode(space.first), seed=1)``.
     """
     with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
         torch.manual_seed(seed)

@@ -1,4 +1,4 @@
-"""Tables of names: an entry registers where it is defined, and an unknown name is answered with the nearest ones."""
+"""Tables of names, and the errors for names that are not in them."""
 
 from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
@@ -8,7 +8,7 @@ T = TypeVar("T")
 
 
 def register(table: dict[str, T], noun: str, name: str) -> Callable[[T], T]:
-    """Decorator that enters what it decorates into ``table`` under ``name``.
+    """Decorator that enters the decorated object into ``table`` under ``name``.
 
     Raises:
         ValueError: if the name is taken; nothing is ever replaced silently.
@@ -35,8 +35,24 @@ def lookup(table: Mapping[str, T], noun: str, name: str) -> T:
 
 
 def unknown(noun: str, name: object, known: Iterable[str]) -> str:
-    """The message for a name that does not exist: what came, the nearest name, all names."""
+    """The message for a name that does not exist: the name, the nearest known one, all known ones."""
     names = sorted(known)
     near = get_close_matches(str(name), names, n=1)
     hint = f" Did you mean {near[0]!r}?" if near else ""
     return f"unknown {noun} {name!r}.{hint} Known: {', '.join(names) or 'none'}."
+
+
+def check_one_of(name: str, value: object, allowed: Iterable[object]) -> None:
+    """Makes sure that the field or choice ``name`` has one of the ``allowed`` values.
+
+    Raises:
+        ValueError: with all allowed values.
+    """
+    values = tuple(allowed)
+    if value not in values:
+        raise ValueError(not_one_of(name, value, values))
+
+
+def not_one_of(name: str, value: object, allowed: Iterable[object]) -> str:
+    """The message for a field or choice whose value is not allowed."""
+    return f"{name} must be one of {', '.join(map(str, allowed))}, got {value!r}."

@@ -14,7 +14,7 @@ from functools import cached_property
 from typing import TypeVar
 
 from searchspaces.architecture import Architecture, Value
-from searchspaces.registry import register, unknown
+from searchspaces.registry import not_one_of, register, unknown
 
 Picks = Mapping[str, Value]
 
@@ -25,7 +25,7 @@ SEARCH_SPACES: dict[str, Callable[..., "SearchSpace"]] = {}
 
 
 def search_space(name: str) -> Callable[[F], F]:
-    """Decorator that registers a function returning a `SearchSpace`; its keyword-only arguments are settings."""
+    """Decorator that registers a function that returns a `SearchSpace`; its keyword-only arguments are settings."""
 
     def add(function: F) -> F:
         register(SEARCH_SPACES, "search space", name)(function)
@@ -40,7 +40,7 @@ class Choice:
 
     Args:
         name: ``choice``, or ``group.choice`` where several groups make the same choice.
-        options: what is searched by default; all of one type, because Optuna cannot tell ``True`` from ``1``.
+        options: values that are searched by default; all of one type, because to Optuna ``True`` and ``1`` are equal.
         allowed: every value that a study may ask for.
         help: one sentence with the unit.
     """
@@ -70,7 +70,7 @@ class Choice:
 
 @dataclass(frozen=True)
 class Distinct:
-    """A number of different architectures, and whether it was counted rather than estimated."""
+    """A number of different architectures; ``exact`` if it was counted, False if it was estimated."""
 
     count: int
     exact: bool
@@ -83,7 +83,7 @@ class SearchSpace:
     Args:
         name: as registered.
         choices: in the order in which they are shown.
-        to_architecture: pure; gets a value for every choice.
+        to_architecture: pure function of a value for every choice.
     """
 
     name: str
@@ -105,13 +105,15 @@ class SearchSpace:
 
         Raises:
             ValueError: if a choice is missing or unknown, or a value is not among its options.
+
+        Example: ``space.decode(space.first)``.
         """
         known = self._options
         for name, value in picks.items():
             if name not in known:
                 raise ValueError(unknown("choice", name, known))
-            if value not in known[name]:
-                raise ValueError(f"choice {name!r} must be one of {describe(known[name])}, got {value!r}.")
+            if value not in known[name]:  # inline, because samplers decode many thousands of picks
+                raise ValueError(not_one_of(f"choice {name!r}", value, known[name]))
         if missing := known.keys() - picks.keys():
             raise ValueError(f"picks lack {', '.join(sorted(missing))}.")
         return self.to_architecture(picks).canonical()
@@ -123,7 +125,9 @@ class SearchSpace:
     def narrow(self, options: Mapping[str, Value | Sequence[Value]]) -> "SearchSpace":
         """The space with other options for the named choices; one value fixes a choice.
 
-        ``kernel`` names every choice ``<group>.kernel`` at once; the full name ``s1.kernel`` goes before it.
+        ``kernel`` names every choice ``<group>.kernel`` at once; the full name ``s1.kernel`` overrides it.
+
+        Example: ``space.narrow({"kernel": [3, 5], "depth": 4})``.
 
         Raises:
             ValueError: if a name is unknown or a value not allowed.
@@ -151,7 +155,11 @@ class SearchSpace:
         return self.narrow({full: first[full] for name in names for full in self._named(name)})
 
     def _named(self, name: str) -> list[str]:
-        """Full names of the choices that a full name or a name without its stage stands for."""
+        """Full names of the choices with this name, in full or without its group.
+
+        Raises:
+            ValueError: if there is none.
+        """
         full = [choice.name for choice in self.choices if name in (choice.name, choice.name.split(".")[-1])]
         if not full:
             raise ValueError(unknown("choice", name, {choice.name for choice in self.choices}))
@@ -173,7 +181,7 @@ class SearchSpace:
     def distinct(self, enumerable: int = 50_000) -> "Distinct":
         """Number of different architectures: counted in spaces of at most ``enumerable`` assignments, else estimated.
 
-        The estimate weighs random assignments by how many others give the same network, one choice changed at a time.
+        The estimate weights random assignments by how many others make the same network, one choice changed at a time.
         """
         if self.size <= enumerable:
             return Distinct(len({self.decode(picks).key for picks in self.assignments()}), exact=True)

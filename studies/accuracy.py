@@ -19,7 +19,7 @@ from pathlib import Path
 from statistics import mean
 
 from searchspaces import SEARCH_SPACES, Architecture, Shape, Value, architecture_cost
-from searchspaces.asm_rh import asm_rh
+from searchspaces.known import asm_rh
 
 GREY, COLOUR = (1, 28, 28), (3, 32, 32)
 SPEAKERS = ("george", "jackson", "lucas", "nicolas", "theo", "yweweler")

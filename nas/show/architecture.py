@@ -8,8 +8,8 @@ from rich.table import Table
 
 from nas.errors import WrongInputError, user_input
 from nas.pricing import price
-from nas.show.diagnosis import bank_figures, mixing_figures
 from searchspaces import Architecture, Network, Shape
+from searchspaces.diagnostics import bank_figures, mixing_figures
 
 
 def parse_shape(text: str) -> Shape:

@@ -12,10 +12,10 @@ from torch import Tensor, nn
 from objectives import Candidate, Objective, to_minimise
 from objectives.objective import Direction, Needs, Scale
 from searchspaces import Architecture, Stage, build
-from searchspaces.blocks import ConvMixerBlock
+from searchspaces.blocks.convmixer import ConvMixerBlock
 from searchspaces.heads import AverageHead
 from searchspaces.operators.depthwise import Depthwise
-from searchspaces.stems import PatchStem
+from searchspaces.stems.patch import PatchStem
 
 ARCHITECTURE = Architecture(
     (1, 8, 8), 4, PatchStem(8, 2), (Stage(ConvMixerBlock(token=Depthwise(3), freeze="chans"), 2),), AverageHead()

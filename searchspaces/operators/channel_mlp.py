@@ -13,10 +13,10 @@ from torch import Tensor, nn
 from searchspaces.architecture import ChannelMixer, Shape, spec
 from searchspaces.costs import Cost
 from searchspaces.freezing import Freeze, Mixer
-from searchspaces.permutations import (
-    ACTIVATIONS,
+from searchspaces.layers.permutations import (
+    MLP_ACTIVATIONS,
     PERMUTATIONS,
-    Activation,
+    MlpActivation,
     Permutation,
     PermutedMLP,
     check_mlp,
@@ -40,7 +40,7 @@ class ChannelMLP(ChannelMixer):
 
     expansion: float = 4.0
     hidden: int = 0
-    activation: Activation = "gelu"
+    activation: MlpActivation = "gelu"
     permutation: Permutation = "commutation"
 
     def __post_init__(self) -> None:
@@ -61,12 +61,12 @@ class ChannelMLP(ChannelMixer):
 
     @classmethod
     def options(cls, shape: Shape) -> dict[str, tuple[Any, ...]]:
-        # Where C divides H W, blocks under ``identity`` end with the channels: nothing would mix them.
+        # If C divides H W, a block under ``identity`` lies within one channel: nothing would mix channels.
         mixing = tuple(p for p in PERMUTATIONS if p != "identity" or shape[1] * shape[2] % shape[0])
         return {
             "expansion": (0.5, 2.0, 4.0),
             "hidden": (0, 24),
-            "activation": tuple(ACTIVATIONS),
+            "activation": MLP_ACTIVATIONS,
             "permutation": mixing,
         }
 
@@ -77,15 +77,15 @@ class ChannelMLP(ChannelMixer):
 class ChannelMixing(Mixer):
     """Module of `ChannelMLP`: blocks are the positions; a linear layer on the channels-last view."""
 
-    def __init__(self, shape: Shape, spec: ChannelMLP) -> None:
+    def __init__(self, shape: Shape, config: ChannelMLP) -> None:
         super().__init__()
         channels, tokens = shape[0], shape[1] * shape[2]
         self.mlp = PermutedMLP(
             shape,
             channels,
-            hidden_units(channels, spec.expansion, spec.hidden),
-            activation=spec.activation,
-            permutation=spec.permutation,
+            hidden_units(channels, config.expansion, config.hidden),
+            activation=config.activation,
+            permutation=config.permutation,
             sizes=(channels, tokens),
             order=(1, 0),
         )

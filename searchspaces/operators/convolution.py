@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from searchspaces.architecture import Shape, TokenMixer, spec
 from searchspaces.costs import Cost, convolution
 from searchspaces.freezing import Freeze, Mixer
-from searchspaces.layers import check_groups
+from searchspaces.layers.groups import check_groups
 
 
 @spec("convolution")
@@ -23,8 +23,9 @@ class Convolution(TokenMixer):
 
     Args:
         kernel: side of the filters in pixels, odd.
-        dilation: distance between taps in pixels; of no effect for kernel 1.
-        groups: groups of channels that do not see each other; must divide the channels. 1 is the full convolution.
+        dilation: distance between taps in pixels; no effect for kernel 1.
+        groups: groups of channels that are not mixed with each other; must divide the channels. 1 is the full
+            convolution.
     """
 
     kernel: int = 3
@@ -63,11 +64,11 @@ class Convolution(TokenMixer):
 class GroupedConvolution(Mixer):
     """Module of `Convolution`, "same" zero padding."""
 
-    def __init__(self, channels: int, spec: Convolution) -> None:
+    def __init__(self, channels: int, config: Convolution) -> None:
         super().__init__()
-        padding = spec.dilation * (spec.kernel // 2)
+        padding = config.dilation * (config.kernel // 2)
         self.conv = nn.Conv2d(
-            channels, channels, spec.kernel, padding=padding, dilation=spec.dilation, groups=spec.groups
+            channels, channels, config.kernel, padding=padding, dilation=config.dilation, groups=config.groups
         )
 
     def forward(self, x: Tensor) -> Tensor:

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from searchspaces.architecture import Shape, TokenMixer, spec
 from searchspaces.costs import Cost, convolution
-from searchspaces.filters import canonical_filters, filter_bank
 from searchspaces.freezing import Freeze, Mixer
+from searchspaces.layers.filters import canonical_filters, filter_bank
 
 
 @spec("depthwise")
@@ -25,9 +25,8 @@ class Depthwise(TokenMixer):
 
     Args:
         kernel: side of the filters, in pixels.
-        dilation: distance between taps, in pixels; of no effect for kernel 1.
-        filters: mode of the filter bank (`searchspaces.filters.FILTER_MODES`): what a frozen bank holds, or a trained
-            one starts from.
+        dilation: distance between taps, in pixels; no effect for kernel 1.
+        filters: mode of the bank (`searchspaces.layers.filters.FILTER_MODES`): its content if frozen, else its start.
     """
 
     kernel: int = 3
@@ -73,16 +72,18 @@ class Depthwise(TokenMixer):
 class DepthwiseConvolution(Mixer):
     """Depthwise convolution with bias and "same" zero padding."""
 
-    def __init__(self, channels: int, spec: Depthwise) -> None:
+    def __init__(self, channels: int, config: Depthwise) -> None:
         super().__init__()
-        before, after = spec.padding
+        before, after = config.padding
         inside = before if before == after else 0
         self.pad = nn.Identity() if before == after else nn.ZeroPad2d((before, after, before, after))
-        self.conv = nn.Conv2d(channels, channels, spec.kernel, padding=inside, dilation=spec.dilation, groups=channels)
+        self.conv = nn.Conv2d(
+            channels, channels, config.kernel, padding=inside, dilation=config.dilation, groups=channels
+        )
         if not self.conv.weight.is_meta:
             generator = torch.Generator().manual_seed(int(torch.randint(2**31, ())))
             with torch.no_grad():
-                self.conv.weight.copy_(filter_bank(spec.filters, channels, spec.kernel, generator))
+                self.conv.weight.copy_(filter_bank(config.filters, channels, config.kernel, generator))
 
     def forward(self, x: Tensor) -> Tensor:
         y: Tensor = self.conv(self.pad(x))

@@ -1,9 +1,6 @@
 """Hermit-Frequency-mixing of ASM-RH (2402.18007) as a channel mixer: a channel MLP in or beside a frequency domain.
 
 The paper says "hfft on the token dimension, then irfft" and leaves the rest open; each reading is one value of a field.
-hfft of n real values is a DCT-I of 2 (n - 1) values, extended evenly, and ``irfft(n=n)`` reads the first n // 2 + 1 of
-them: the chain ``literal`` is exact on so many bins, at half the cost of the MLP on all tokens, and has rank
-n // 2 + 1: half of what the tokens hold is lost (the block's residual keeps it). ``dct`` loses nothing.
 
 Cost: the cosine transforms are run as products with fixed matrices. They are in ``macs_executed`` and not in ``macs``,
 which leaves transforms out; there are no ``transform_flops`` because no FFT is run.
@@ -16,11 +13,13 @@ from typing import Any, Literal, get_args
 
 from torch import Tensor, nn
 
-from searchspaces import transforms
 from searchspaces.architecture import ChannelMixer, Shape, Weights, spec
 from searchspaces.costs import Cost, convolution, elementwise
 from searchspaces.freezing import Freeze, Mixer
-from searchspaces.operators.roll_token_mlp import ACTIVATIONS, Activation
+from searchspaces.layers import transforms
+from searchspaces.layers.activations import ACTIVATIONS
+from searchspaces.operators.roll_token_mlp import ROLL_ACTIVATIONS, RollActivation
+from searchspaces.registry import check_one_of
 
 Reading = Literal["literal", "dct", "dct_filter", "rfft_filter", "aff", "none"]
 Axis = Literal["token", "freq_rows", "time_cols", "embed"]
@@ -35,25 +34,26 @@ class Hermit(ChannelMixer):
     """Channel MLP ``W2 act(W1 x + b1) + b2`` with frequency mixing.
 
     Args:
-        reading: ``literal``: hfft, then irfft to the same length; ``dct``: hfft cut to the length, which is its own
-            inverse; ``dct_filter``, ``rfft_filter``: that or the real FFT with a trained gain for each frequency and
-            channel; ``aff``: adaptive mask of the 2-D spectrum; ``none``: the plain MLP.
+        reading: ``literal``: hfft, then irfft to the same length (see `mixing`); ``dct``: hfft cut to the length, which
+            is its own inverse; ``dct_filter``, ``rfft_filter``: that or the real FFT with a trained gain for each
+            frequency and channel; ``aff``: adaptive mask of the 2-D spectrum; ``none``: the plain MLP.
         axis: of the transform: all ``token``s in a row, ``freq_rows`` along H, ``time_cols`` along W, or the channels.
-        position: transform and inverse ``around`` the MLP, or both ``before`` or ``after`` it; filters stand before
-            the MLP unless ``after``.
+        position: transform and inverse ``around`` the MLP, or both ``before`` or ``after`` it; filters are before the
+            MLP unless ``after``.
         expansion: hidden units for each channel.
-        activation: between the two maps.
+        activation: between the two linear maps.
     """
 
     reading: Reading = "literal"
     axis: Axis = "token"
     position: Position = "around"
     expansion: float = 4.0
-    activation: Activation = "gelu"
+    activation: RollActivation = "gelu"
 
     def __post_init__(self) -> None:
         if self.expansion <= 0:
             raise ValueError(f"expansion must be above 0, got {self.expansion}. Published: 4.")
+        check_one_of("activation", self.activation, ROLL_ACTIVATIONS)
 
     def canonical(self) -> "Hermit":
         simple = self
@@ -70,7 +70,7 @@ class Hermit(ChannelMixer):
         return frozenset(("spatial", "channel") if over_positions else ("channel",))
 
     def label(self) -> str:
-        words = [] if self.reading == "none" else [self.position, self.axis] if self.reading != "aff" else []
+        words = [] if self.reading in ("none", "aff") else [self.position, self.axis]
         activation = [self.activation] if self.activation != "gelu" else []
         return " ".join([f"hermit {self.reading}", *words, f"x{self.expansion:g}", *activation])
 
@@ -78,12 +78,11 @@ class Hermit(ChannelMixer):
         """Elements along the axis of the transform.
 
         Raises:
-            ValueError: if there is only one, which no transform takes.
+            ValueError: if there is only one, too few for a transform.
         """
         channels, height, width = shape
         lengths = {"token": height * width, "freq_rows": height, "time_cols": width, "embed": channels}
-        if self.axis not in lengths:
-            raise ValueError(f"axis must be one of {', '.join(lengths)}, got {self.axis!r}.")
+        check_one_of("axis", self.axis, lengths)
         if lengths[self.axis] < 2 and self.reading not in ("none", "aff"):
             allowed = [axis for axis, length in lengths.items() if length > 1]
             raise ValueError(
@@ -93,7 +92,7 @@ class Hermit(ChannelMixer):
         return lengths[self.axis]
 
     def _mlp_shape(self, shape: Shape) -> tuple[int, int, int]:
-        """Channels, hidden units and positions of the MLP: fewer where only the bins that are read are computed."""
+        """Channels, hidden units and positions of the MLP: fewer if it works only on the bins that irfft reads."""
         channels, positions, length = shape[0], shape[1] * shape[2], self._length(shape)
         hidden = max(1, round(self.expansion * channels))
         if self.reading != "literal" or self.position != "around":
@@ -121,8 +120,9 @@ class Hermit(ChannelMixer):
             return total + transforms.fourier_filter_cost(size, length, factors, trained=trained)
         if self.reading == "dct_filter":
             total += transforms.gain_cost(size, channels * length, trained=trained)
-        twice = self.reading == "dct_filter" or (self.reading == "dct" and self.position == "around")
-        return total + transforms.product_cost(size, length, length) * (2 * twice)
+        if self.reading == "none" or (self.reading == "dct" and self.position != "around"):
+            return total  # twice the DCT is the identity
+        return total + transforms.product_cost(size, length, length) * 2
 
     @classmethod
     def options(cls, shape: Shape) -> dict[str, tuple[Any, ...]]:
@@ -132,7 +132,7 @@ class Hermit(ChannelMixer):
             "axis": tuple(axis for axis, length in sides.items() if length > 1),
             "position": get_args(Position),
             "expansion": (0.5, 4.0),
-            "activation": tuple(ACTIVATIONS),
+            "activation": ROLL_ACTIVATIONS,
         }
 
     def build(self, shape: Shape) -> "HermitMixing":
@@ -144,7 +144,13 @@ class Hermit(ChannelMixer):
         return nn.Sequential(nn.Conv2d(width, hidden, 1), ACTIVATIONS[self.activation](), nn.Conv2d(hidden, width, 1))
 
     def mixing(self, shape: Shape) -> tuple[nn.Module, nn.Module]:
-        """What stands before and after the MLP; works on dimension 1 for the channels, else on dimension 3."""
+        """The modules before and after the MLP; they work on dimension 1 for the channels, else on dimension 3.
+
+        hfft of n real values is a DCT-I of 2 (n - 1) values, extended evenly, and ``irfft(n=n)`` reads the first
+        n // 2 + 1 of them: the chain ``literal`` is exact on those bins, at half the cost of the MLP on all tokens, and
+        has rank n // 2 + 1: half of the information in the tokens is lost (the block's residual keeps it). ``dct``
+        loses nothing.
+        """
         length, embed = self._length(shape), self.axis == "embed"
         dim, bins = (1 if embed else 3), length // 2 + 1
         if self.reading == "literal":
@@ -168,17 +174,18 @@ class Hermit(ChannelMixer):
 
 
 class HermitMixing(Mixer):
-    """Module of `Hermit`; ``lines`` are the elements that a transform mixes, in the last dimension or the channels."""
+    """Module of `Hermit`."""
 
-    def __init__(self, shape: Shape, spec: Hermit) -> None:
+    def __init__(self, shape: Shape, config: Hermit) -> None:
         super().__init__()
-        self.axis = spec.axis if spec.reading not in ("none", "aff") else "grid"
-        self.before, self.after = spec.mixing(shape)
-        self.mlp = spec.mlp(shape)
+        self.axis = config.axis if config.reading not in ("none", "aff") else "grid"
+        self.before, self.after = config.mixing(shape)
+        self.mlp = config.mlp(shape)
 
     def forward(self, x: Tensor) -> Tensor:
-        lines = x.flatten(2).unsqueeze(2) if self.axis == "token" else x
-        lines = lines.transpose(2, 3) if self.axis == "freq_rows" else lines
+        # A transform mixes the last dimension of ``lines``, or the channels.
+        lines = x.flatten(2).unsqueeze(2) if self.axis == "token" else x  # (B, C, 1, H W)
+        lines = lines.transpose(2, 3) if self.axis == "freq_rows" else lines  # (B, C, W, H)
         y: Tensor = self.after(self.mlp(self.before(lines)))
         return (y.transpose(2, 3) if self.axis == "freq_rows" else y).reshape(x.shape)
 

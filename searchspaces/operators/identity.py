@@ -20,7 +20,7 @@ class Nothing(Mixer):
 @spec("identity")
 @dataclass(frozen=True)
 class NoTokenMixing(TokenMixer):
-    """Positions are not mixed; a block leaves out the norm before it too."""
+    """Positions are not mixed; a MetaFormer block leaves out its norm too."""
 
     def weights(self) -> frozenset[Weights]:
         return frozenset()
@@ -35,7 +35,7 @@ class NoTokenMixing(TokenMixer):
 @spec("identity")
 @dataclass(frozen=True)
 class NoChannelMixing(ChannelMixer):
-    """Channels are not mixed; a block leaves out the norm before it too."""
+    """Channels are not mixed; a MetaFormer block leaves out its norm too."""
 
     def weights(self) -> frozenset[Weights]:
         return frozenset()

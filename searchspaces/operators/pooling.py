@@ -14,12 +14,12 @@ from searchspaces.freezing import Freeze, Mixer
 @spec("pooling")
 @dataclass(frozen=True)
 class Pooling(TokenMixer):
-    """``y = pool(x) - x`` with stride 1: the subtraction takes back the identity that the block's residual adds.
+    """``y = pool(x) - x`` with stride 1: the subtraction undoes the identity that the block's residual adds.
 
     Args:
-        kernel: side of the window, odd; what stands outside the grid does not count.
+        kernel: side of the window, odd; positions outside the grid do not count.
         reduce: ``avg``, or ``max``, which is not low-pass.
-        subtract: whether x is subtracted.
+        subtract: subtract x; False for plain pooling.
     """
 
     kernel: int = 3
@@ -39,7 +39,7 @@ class Pooling(TokenMixer):
     def cost(self, shape: Shape, freeze: Freeze = "full") -> Cost:
         size = shape[0] * shape[1] * shape[2]
         kept = size if self.reduce == "avg" else 3 * size  # the maximum keeps 64-bit positions besides its input
-        return Cost(elementwise_flops=size * self.kernel**2 + size * self.subtract, activations=kept)
+        return Cost(elementwise_flops=size * (self.kernel**2 + (1 if self.subtract else 0)), activations=kept)
 
     @classmethod
     def options(cls, shape: Shape) -> dict[str, tuple[Any, ...]]:
@@ -52,14 +52,14 @@ class Pooling(TokenMixer):
 class Pool(Mixer):
     """Module of `Pooling`."""
 
-    def __init__(self, spec: Pooling) -> None:
+    def __init__(self, config: Pooling) -> None:
         super().__init__()
-        self.spec = spec
+        self.config = config
 
     def forward(self, x: Tensor) -> Tensor:
-        kernel, padding = self.spec.kernel, self.spec.kernel // 2
-        if self.spec.reduce == "avg":
+        kernel, padding = self.config.kernel, self.config.kernel // 2
+        if self.config.reduce == "avg":
             pooled = F.avg_pool2d(x, kernel, 1, padding, count_include_pad=False)
         else:
             pooled = F.max_pool2d(x, kernel, 1, padding)
-        return pooled - x if self.spec.subtract else pooled
+        return pooled - x if self.config.subtract else pooled

@@ -2,7 +2,7 @@
 
 Source: RaftMLP (2108.04384). The channels are viewed as (r, C/r), raft index outermost; the vertical MLP runs over the
 r H elements of a raft column, the horizontal one over the r W elements of a raft row. Each axis is a permuted-Kronecker
-layer (`searchspaces.permutations`) with blocks of r H or r W elements: r sweeps the block at fixed width m = C H W.
+layer (`searchspaces.layers.permutations`) with blocks of r H or r W elements; r sweeps the block at fixed m = C H W.
 The two residual steps of the paper become one mixer, ``y = v(x) + h(LN(x + v(x)))``; the outer residual is the block's.
 """
 
@@ -15,11 +15,11 @@ from torch import Tensor, nn
 from searchspaces.architecture import Shape, TokenMixer, spec
 from searchspaces.costs import Cost, elementwise, layer_norm
 from searchspaces.freezing import Freeze, Mixer
-from searchspaces.layers import LayerNorm
-from searchspaces.permutations import (
-    ACTIVATIONS,
+from searchspaces.layers.norms import LayerNorm
+from searchspaces.layers.permutations import (
+    MLP_ACTIVATIONS,
     PERMUTATIONS,
-    Activation,
+    MlpActivation,
     Permutation,
     PermutedMLP,
     check_mlp,
@@ -27,6 +27,7 @@ from searchspaces.permutations import (
     mlp_cost,
     mlp_label,
 )
+from searchspaces.registry import check_one_of
 
 Order = Literal["vh", "hv", "sum"]
 
@@ -46,13 +47,12 @@ class Raft(TokenMixer):
     r: int = 2
     expansion: float = 2.0
     order: Order = "vh"
-    activation: Activation = "gelu"
+    activation: MlpActivation = "gelu"
     permutation: Permutation = "commutation"
 
     def __post_init__(self) -> None:
         check_mlp(self.expansion, 0, self.activation, self.permutation)
-        if self.order not in get_args(Order):
-            raise ValueError(f"order must be one of {', '.join(get_args(Order))}, got {self.order!r}.")
+        check_one_of("order", self.order, get_args(Order))
         if self.r < 1:
             raise ValueError(f"r must be at least 1, got {self.r}.")
 
@@ -81,7 +81,7 @@ class Raft(TokenMixer):
             "r": tuple(r for r in (1, 2, 4, 8) if shape[0] % r == 0),
             "expansion": (0.5, 1.0, 2.0),
             "order": get_args(Order),
-            "activation": tuple(ACTIVATIONS),
+            "activation": MLP_ACTIVATIONS,
             "permutation": PERMUTATIONS,
         }
 
@@ -93,7 +93,7 @@ class Raft(TokenMixer):
 class RaftMixing(Mixer):
     """Module of `Raft`: two block MLPs, with a LayerNorm over the channels between them unless they are added."""
 
-    def __init__(self, shape: Shape, spec: Raft) -> None:
+    def __init__(self, shape: Shape, config: Raft) -> None:
         super().__init__()
         channels, height, width = shape
         # Axes of the table viewed as (r, C/r, H, W); the last two of each order are the block.
@@ -102,16 +102,16 @@ class RaftMixing(Mixer):
         for name, side in (("vertical", height), ("horizontal", width)):
             axes[name] = PermutedMLP(
                 shape,
-                spec.r * side,
-                hidden_units(spec.r * side, spec.expansion),
-                activation=spec.activation,
-                permutation=spec.permutation,
-                sizes=(spec.r, channels // spec.r, height, width),
+                config.r * side,
+                hidden_units(config.r * side, config.expansion),
+                activation=config.activation,
+                permutation=config.permutation,
+                sizes=(config.r, channels // config.r, height, width),
                 order=orders[name],
             )
         self.vertical, self.horizontal = axes["vertical"], axes["horizontal"]
-        self.order = spec.order
-        self.norm = nn.Identity() if spec.order == "sum" else LayerNorm(channels, eps=1e-6)
+        self.order = config.order
+        self.norm = nn.Identity() if config.order == "sum" else LayerNorm(channels, eps=1e-6)
 
     def forward(self, x: Tensor) -> Tensor:
         first, second = (self.vertical, self.horizontal) if self.order != "hv" else (self.horizontal, self.vertical)

@@ -6,7 +6,7 @@ channels are rolled in one direction each, the others stay; no parameters and no
 one branch and along the height in the other, filtered by a depthwise convolution, and the branches are added.
 
 Groups have explicit sizes, the remainder spread over the first ones: chunks of equal size, as in the published code,
-give fewer groups than asked for where there are few channels.
+are fewer than the groups asked for if there are few channels.
 """
 
 import math
@@ -23,13 +23,13 @@ from searchspaces.costs import Cost, convolution, elementwise
 from searchspaces.freezing import Freeze, Mixer
 
 Fill = Literal["circular", "zero", "replicate"]
-"""What vacated cells hold: the data rolled out at the other side, zeros, or copies of the last cell."""
+"""Content of vacated cells: the data rolled out at the other side, zeros, or copies of the last cell."""
 
 SCHEDULES = "none, constant(k), index(k), distance(k) or one odd number for each group as in 1,1,3,5,7"
 
 
 @dataclass(frozen=True)
-class Part:
+class Band:
     """Neighbouring channels that are treated alike: rolled by (down, right) positions, then filtered.
 
     Args:
@@ -49,10 +49,10 @@ class RollMix(TokenMixer):
 
     Args:
         groups: groups of channels.
-        step_w, step_h: how far a group is rolled at most along the width and the height, in positions; 0 for not.
+        step_w, step_h: longest roll of a group along the width and the height, in positions; 0 for no roll.
         directions: ``lrud`` along both axes, ``lr`` along the width only.
-        fill: what vacated cells hold.
-        combine: ``select``: the first groups go left, right, up and down by a whole step each, the rest stays; the
+        fill: content of vacated cells.
+        combine: ``select``: the first groups move left, right, up and down by a whole step each, the rest stays; the
             groups must divide the channels. ``sum``: the groups are rolled by distances spread evenly from -step to
             step, in one branch along the width and in one along the height.
         one_sided: distances of ``sum`` from 0 to 2 step instead.
@@ -114,15 +114,15 @@ class RollMix(TokenMixer):
     def _spread(self) -> list[float]:
         """Signed distance of each group's roll, in steps."""
         if self.combine == "select":
-            return [float(g < len(self.directions)) for g in range(self.groups)]
-        top = max(self.groups - 1, 1)
-        return [2 * g / top - (not self.one_sided) for g in range(self.groups)]
+            return [1.0 if g < len(self.directions) else 0.0 for g in range(self.groups)]
+        top, least = max(self.groups - 1, 1), 0 if self.one_sided else -1
+        return [2 * g / top + least for g in range(self.groups)]
 
     def sides(self) -> list[int]:
         """Side of the depthwise filters of each group, 0 for none.
 
         Raises:
-            ValueError: if ``kernels`` is not understood, or a side is even or missing.
+            ValueError: if ``kernels`` cannot be read, or a side is even or missing.
         """
         if self.kernels == "none":
             return [0] * self.groups
@@ -144,8 +144,8 @@ class RollMix(TokenMixer):
             raise ValueError(f"kernels must be {SCHEDULES}, for {self.groups} groups, got {self.kernels!r}.")
         return sides
 
-    def branches(self, shape: Shape) -> list[list[Part]]:
-        """The parts of each branch; neighbouring groups that are treated alike are one part.
+    def branches(self, shape: Shape) -> list[list[Band]]:
+        """The bands of each branch; neighbouring groups that are treated alike are one band.
 
         Raises:
             ValueError: if the groups do not fit the channels, or a roll is a full turn or more.
@@ -158,12 +158,12 @@ class RollMix(TokenMixer):
                 f"Allowed for {self.combine}: {', '.join(map(str, allowed))}."
             )
         small, more = divmod(channels, self.groups)
-        sizes = [small + (g < more) for g in range(self.groups)]
+        sizes = [small + 1 if g < more else small for g in range(self.groups)]
         if self.combine == "select":
             moves = [(0, -self.step_w), (0, self.step_w), (-self.step_h, 0), (self.step_h, 0)][: len(self.directions)]
             rolls = [(moves + [(0, 0)] * self.groups)[: self.groups]]
         else:
-            # Python rounds halves to even, hence the two sides alike.
+            # Python rounds halves to even, so that both directions get the same distances.
             rolls = [[(0, round(self.step_w * d)) for d in self._spread()]]
             rolls += [[(round(self.step_h * d), 0) for d in self._spread()]] if self.directions == "lrud" else []
         down, right = (max(abs(roll[axis]) for branch in rolls for roll in branch) for axis in (0, 1))
@@ -173,19 +173,19 @@ class RollMix(TokenMixer):
                 f"got {down} along the height, {right} along the width. Take smaller steps, or directions='lr'."
             )
         groups = [zip(sizes, branch, self.sides(), strict=True) for branch in rolls]
-        return [_merged(Part(size, *roll, kernel) for size, roll, kernel in branch) for branch in groups]
+        return [_merged(Band(size, *roll, kernel) for size, roll, kernel in branch) for branch in groups]
 
     def cost(self, shape: Shape, freeze: Freeze = "full") -> Cost:
         channels, positions = shape[0], shape[1] * shape[2]
         branches = self.branches(shape)
         total = elementwise(channels * positions * (len(branches) - 1))
-        filtered = [part for branch in branches for part in branch if part.kernel]
-        for part in filtered:
-            taps, size = part.kernel**2, part.channels * positions
-            kept = size if part.down or part.right else 0
-            total += convolution(size * taps, part.channels * (taps + 1), kept, trained=freeze != "chans")
-        # What stays where it is is a view of the whole input, kept once.
-        stays = any(not (part.down or part.right) for part in filtered)
+        filtered = [band for branch in branches for band in branch if band.kernel]
+        for band in filtered:
+            taps, size = band.kernel**2, band.channels * positions
+            kept = size if band.down or band.right else 0
+            total += convolution(size * taps, band.channels * (taps + 1), kept, trained=freeze != "chans")
+        # A band that does not move is a view of the whole input, kept once.
+        stays = any(not (band.down or band.right) for band in filtered)
         return total + Cost(activations=channels * positions if stays else 0)
 
     @classmethod
@@ -206,13 +206,13 @@ class RollMix(TokenMixer):
         return RolledGroups(self.branches(shape), self.fill)
 
 
-def _merged(parts: Iterable[Part]) -> list[Part]:
-    """Neighbouring parts that are treated alike as one."""
-    merged: list[Part] = []
-    for part in parts:
-        if merged and replace(merged[-1], channels=part.channels) == part:
-            part = replace(part, channels=merged.pop().channels + part.channels)
-        merged.append(part)
+def _merged(bands: Iterable[Band]) -> list[Band]:
+    """Neighbouring bands that are treated alike as one."""
+    merged: list[Band] = []
+    for band in bands:
+        if merged and replace(merged[-1], channels=band.channels) == band:
+            band = replace(band, channels=merged.pop().channels + band.channels)
+        merged.append(band)
     return merged
 
 
@@ -233,25 +233,25 @@ def shift(x: Tensor, down: int, right: int, fill: Fill = "circular") -> Tensor:
 class RolledGroups(Mixer):
     """Module of `RollMix`."""
 
-    def __init__(self, branches: list[list[Part]], fill: Fill) -> None:
+    def __init__(self, branches: list[list[Band]], fill: Fill) -> None:
         super().__init__()
         self.branches, self.fill = branches, fill
         self.filters = nn.ModuleList(
-            nn.Conv2d(part.channels, part.channels, part.kernel, padding=part.kernel // 2, groups=part.channels)
-            if part.kernel
+            nn.Conv2d(band.channels, band.channels, band.kernel, padding=band.kernel // 2, groups=band.channels)
+            if band.kernel
             else nn.Identity()
             for branch in branches
-            for part in branch
+            for band in branch
         )
 
     def forward(self, x: Tensor) -> Tensor:
         filters = iter(self.filters)
         total: Tensor | None = None
         for branch in self.branches:
-            inputs = torch.split(x, [part.channels for part in branch], 1) if len(branch) > 1 else (x,)
+            inputs = torch.split(x, [band.channels for band in branch], 1) if len(branch) > 1 else (x,)
             outputs = [
-                next(filters)(shift(group, part.down, part.right, self.fill))
-                for group, part in zip(inputs, branch, strict=True)
+                next(filters)(shift(group, band.down, band.right, self.fill))
+                for group, band in zip(inputs, branch, strict=True)
             ]
             y = torch.cat(outputs, 1) if len(outputs) > 1 else outputs[0]
             total = y if total is None else total + y

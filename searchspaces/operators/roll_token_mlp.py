@@ -7,17 +7,20 @@ it is the token MLP of MLP-Mixer. Bound to the resolution it was built for.
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from torch import Tensor, nn
 
 from searchspaces.architecture import Shape, TokenMixer, spec
 from searchspaces.costs import Cost, elementwise, linear
 from searchspaces.freezing import Freeze, Mixer
+from searchspaces.layers.activations import ACTIVATIONS
 from searchspaces.operators.roll_mix import RollMix
+from searchspaces.registry import check_one_of
 
-Activation = Literal["gelu", "silu", "mish"]
-ACTIVATIONS: dict[str, type[nn.Module]] = {"gelu": nn.GELU, "silu": nn.SiLU, "mish": nn.Mish}
+RollActivation = Literal["gelu", "silu", "mish"]
+"""Activations of the two MLPs of ASM-RH."""
+ROLL_ACTIVATIONS: tuple[RollActivation, ...] = get_args(RollActivation)
 
 
 @spec("roll_token_mlp")
@@ -26,18 +29,19 @@ class RollTokenMLP(TokenMixer):
     """Roll, then a token MLP with biases.
 
     Args:
-        hidden: units of the MLP; published 384 for 600 positions.
-        roll: published as 16 groups, four of which move by one position.
-        activation: between the two maps.
+        hidden: units of the MLP; published: 384 for 600 positions.
+        roll: published: 16 groups, four of which move by one position.
+        activation: between the two linear maps.
     """
 
     hidden: int
     roll: RollMix = RollMix(16)  # noqa: RUF009 (frozen)
-    activation: Activation = "gelu"
+    activation: RollActivation = "gelu"
 
     def __post_init__(self) -> None:
         if self.hidden < 1:
             raise ValueError(f"hidden must be at least 1, got {self.hidden}.")
+        check_one_of("activation", self.activation, ROLL_ACTIVATIONS)
         if not isinstance(self.roll, RollMix):
             raise ValueError(f"roll must be a roll_mix, got {self.roll!r}.")
 
@@ -59,7 +63,7 @@ class RollTokenMLP(TokenMixer):
     @classmethod
     def options(cls, shape: Shape) -> dict[str, tuple[Any, ...]]:
         rolls = (RollMix(4), RollMix(4, step_w=0, step_h=0), RollMix(2, directions="lr", fill="zero"))
-        return {"hidden": (5, 8), "roll": rolls, "activation": tuple(ACTIVATIONS)}
+        return {"hidden": (5, 8), "roll": rolls, "activation": ROLL_ACTIVATIONS}
 
     def build(self, shape: Shape) -> "RolledTokens":
         return RolledTokens(shape, self)
@@ -68,17 +72,18 @@ class RollTokenMLP(TokenMixer):
 class RolledTokens(Mixer):
     """Module of `RollTokenMLP`."""
 
-    def __init__(self, shape: Shape, spec: RollTokenMLP) -> None:
+    def __init__(self, shape: Shape, config: RollTokenMLP) -> None:
         super().__init__()
         positions = shape[1] * shape[2]
-        self.roll = spec.roll.build(shape)
+        self.roll = config.roll.build(shape)
         self.mlp = nn.Sequential(
-            nn.Linear(positions, spec.hidden), ACTIVATIONS[spec.activation](), nn.Linear(spec.hidden, positions)
+            nn.Linear(positions, config.hidden), ACTIVATIONS[config.activation](), nn.Linear(config.hidden, positions)
         )
 
     def forward(self, x: Tensor) -> Tensor:
         # Contiguous, because on the channels-last memory of a LayerNorm a linear layer adds its bias in a second pass.
-        y: Tensor = self.mlp(self.roll(x).flatten(2).contiguous()).view(x.shape)
+        rows = self.roll(x).flatten(2).contiguous()  # (B, C, H W)
+        y: Tensor = self.mlp(rows).view(x.shape)
         return y
 
     def spatial_parameters(self) -> Iterable[nn.Parameter]:

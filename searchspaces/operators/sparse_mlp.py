@@ -17,7 +17,9 @@ from torch.nn import functional as F
 from searchspaces.architecture import ChannelMixer, Shape, TokenMixer, spec
 from searchspaces.costs import Cost, elementwise, linear
 from searchspaces.freezing import Freeze, Mixer
-from searchspaces.permutations import ACTIVATIONS, Activation, check_mlp, hidden_units, mlp_label
+from searchspaces.layers.activations import ACTIVATIONS
+from searchspaces.layers.permutations import MLP_ACTIVATIONS, MlpActivation, check_mlp, hidden_units, mlp_label
+from searchspaces.registry import check_one_of
 
 Mask = Literal["exact", "bernoulli"]
 
@@ -30,20 +32,19 @@ class _Sparse:
         density: share of connections kept, p; 0 for that of a mixer of the same table, (1/S + 1/C)/2.
         expansion: gamma, hidden units for each element of the table.
         mask: ``exact``: round(p gamma m^2) connections in each matrix, at random; ``bernoulli``: each with
-            probability p (its ``macs`` are then those expected).
+            probability p (its ``macs`` are then the expected ones).
     """
 
     density: float = 0.0
     expansion: float = 1.0
-    activation: Activation = "gelu"
+    activation: MlpActivation = "gelu"
     mask: Mask = "exact"
 
     def __post_init__(self) -> None:
         check_mlp(self.expansion, 0, self.activation)
         if not 0 <= self.density <= 1:
             raise ValueError(f"density must be 0 to 1 (0: that of a mixer), got {self.density}.")
-        if self.mask not in get_args(Mask):
-            raise ValueError(f"mask must be one of {', '.join(get_args(Mask))}, got {self.mask!r}.")
+        check_one_of("mask", self.mask, get_args(Mask))
 
     def sizes(self, shape: Shape) -> tuple[int, int, float]:
         """m, hidden units, density."""
@@ -67,11 +68,11 @@ class _Sparse:
 
     @classmethod
     def options(cls, shape: Shape) -> dict[str, tuple[Any, ...]]:
-        """Densities and expansions of layers that a test can hold."""
+        """Densities and expansions of layers that fit into the memory of a test."""
         return {
             "density": (0.0, 0.3),
             "expansion": (0.5, 1.0),
-            "activation": tuple(ACTIVATIONS),
+            "activation": MLP_ACTIVATIONS,
             "mask": get_args(Mask),
         }
 
@@ -109,7 +110,7 @@ class SparseChannelMLP(_Sparse, ChannelMixer):
 class MaskedLinear(nn.Module):
     """Linear map with a static mask on its weights, (B, inputs) -> (B, outputs).
 
-    Weights start normal with variance 1 / (p inputs), so that sums over the connections left have variance 1.
+    Weights start normal with variance 1 / (p inputs), so that sums over the kept connections have variance 1.
     """
 
     mask: Tensor
@@ -139,18 +140,18 @@ def draw_mask(rows: int, columns: int, density: float, mask: Mask) -> Tensor:
 
 
 class SparseMixing(Mixer):
-    """Module of `SparseMLP` and `SparseChannelMLP`, which differ in the freeze pattern that stops it."""
+    """Module of `SparseMLP` and `SparseChannelMLP`, which differ in the pattern that freezes it."""
 
-    def __init__(self, shape: Shape, spec: _Sparse, *, mixes: Literal["tokens", "channels"]) -> None:
+    def __init__(self, shape: Shape, config: _Sparse, *, mixes: Literal["tokens", "channels"]) -> None:
         super().__init__()
-        size, hidden, density = spec.sizes(shape)
+        size, hidden, density = config.sizes(shape)
         self.mixes = mixes
-        self.up = MaskedLinear(size, hidden, density, spec.mask)
-        self.down = MaskedLinear(hidden, size, density, spec.mask)
-        self.activation = ACTIVATIONS[spec.activation]()
+        self.up = MaskedLinear(size, hidden, density, config.mask)
+        self.down = MaskedLinear(hidden, size, density, config.mask)
+        self.activation = ACTIVATIONS[config.activation]()
 
     def forward(self, x: Tensor) -> Tensor:
-        y: Tensor = self.down(self.activation(self.up(x.flatten(1)))).view(x.shape)
+        y: Tensor = self.down(self.activation(self.up(x.flatten(1)))).view(x.shape)  # (B, C H W) to (B, C, H, W)
         return y
 
     def spatial_parameters(self) -> Iterable[nn.Parameter]:

@@ -12,10 +12,10 @@ from torch import Tensor, nn
 from searchspaces.architecture import Shape, TokenMixer, spec
 from searchspaces.costs import Cost
 from searchspaces.freezing import Freeze, Mixer
-from searchspaces.permutations import (
-    ACTIVATIONS,
+from searchspaces.layers.permutations import (
+    MLP_ACTIVATIONS,
     PERMUTATIONS,
-    Activation,
+    MlpActivation,
     Permutation,
     PermutedMLP,
     check_mlp,
@@ -33,13 +33,13 @@ class TokenMLP(TokenMixer):
     Args:
         expansion: hidden units for each token.
         hidden: number of hidden units; 0 for those of ``expansion``.
-        permutation: of the table before and after; ``identity`` is the ordinary token MLP too, whose blocks of
-            H W elements lie in order.
+        permutation: of the table before and after; ``identity`` is the ordinary token MLP too, because its blocks
+            of H W elements are in order already.
     """
 
     expansion: float = 0.5
     hidden: int = 0
-    activation: Activation = "gelu"
+    activation: MlpActivation = "gelu"
     permutation: Permutation = "commutation"
 
     def __post_init__(self) -> None:
@@ -62,7 +62,7 @@ class TokenMLP(TokenMixer):
         return {
             "expansion": (0.5, 1.0, 2.0),
             "hidden": (0, 24),
-            "activation": tuple(ACTIVATIONS),
+            "activation": MLP_ACTIVATIONS,
             "permutation": PERMUTATIONS,
         }
 
@@ -71,17 +71,17 @@ class TokenMLP(TokenMixer):
 
 
 class TokenMixing(Mixer):
-    """Module of `TokenMLP`: blocks are the channels, the transposition is none."""
+    """Module of `TokenMLP`: blocks are the channels, without a transposition."""
 
-    def __init__(self, shape: Shape, spec: TokenMLP) -> None:
+    def __init__(self, shape: Shape, config: TokenMLP) -> None:
         super().__init__()
         channels, tokens = shape[0], shape[1] * shape[2]
         self.mlp = PermutedMLP(
             shape,
             tokens,
-            hidden_units(tokens, spec.expansion, spec.hidden),
-            activation=spec.activation,
-            permutation=spec.permutation,
+            hidden_units(tokens, config.expansion, config.hidden),
+            activation=config.activation,
+            permutation=config.permutation,
             sizes=(channels, tokens),
             order=(0, 1),
         )

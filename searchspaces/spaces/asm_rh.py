@@ -1,7 +1,7 @@
 """ASM-RH networks (2402.18007): MLP-Mixers with rolled tokens and frequency mixing, for spectrograms or images.
 
-A roll is no longer than ``grid // depth`` along each axis, so that ``depth`` blocks together go round at most once;
-picks above are cut to it, and a network gets one key whatever pick it comes from. The defaults are for small
+A roll is at most ``grid // depth`` positions long along each axis, so that ``depth`` blocks together go round at most
+once; longer picks are cut to it, and a network has one key whatever pick it comes from. The defaults are for small
 spectrograms on a CPU; a study may ask for the published ``dim = 768``, ``depth = 12``, ``patch = "16/10"``.
 """
 
@@ -10,24 +10,25 @@ import re
 from typing import cast, get_args
 
 from searchspaces.architecture import Architecture, Shape, Stage, Value
-from searchspaces.asm_rh import RolledBlock
-from searchspaces.blocks import MetaFormerBlock
+from searchspaces.blocks.metaformer import MetaFormerBlock
+from searchspaces.blocks.rolled_metaformer import RolledBlock
 from searchspaces.freezing import FREEZE_PATTERNS, Freeze
 from searchspaces.heads import AverageHead
 from searchspaces.operators.hermit import Axis, Hermit, Position, Reading
 from searchspaces.operators.roll_mix import Fill, RollMix
-from searchspaces.operators.roll_token_mlp import Activation, RollTokenMLP
+from searchspaces.operators.roll_token_mlp import ROLL_ACTIVATIONS, RollActivation, RollTokenMLP
 from searchspaces.space import Choice, Picks, SearchSpace, search_space
-from searchspaces.stems import EmbeddingStem
+from searchspaces.stems.embedding import EmbeddingStem
 
 PATCHES = ("16/10", "16/16", "16/8", "8/8", "8/4", "4/4", "4/2", "2/2", "2/1", "1/1")
 """Side and stride of the patches, from the published ones to those that suit the smallest inputs."""
+
 MAX_TOKENS = 1212
-"""Tokens of the longest published input, 1,024 frames; the default patches give no more."""
+"""Tokens of the longest published input, 1,024 frames; the default patches make at most as many."""
 
 
 def grid(patch: Value, input: Shape) -> tuple[int, int]:
-    """Rows and columns of tokens for a patch such as ``"16/10"``; (0, 0) for what is none, or does not fit."""
+    """Rows and columns of tokens for a patch such as ``"16/10"``; (0, 0) for other text or if it does not fit."""
     match = re.fullmatch(r"([1-9]\d*)/([1-9]\d*)", str(patch))
     if match is None or int(match[1]) > min(input[1:]):
         return 0, 0
@@ -36,7 +37,7 @@ def grid(patch: Value, input: Shape) -> tuple[int, int]:
 
 
 class Patches:
-    """Container of the patches, ``side/stride``, that give at least two rows and two columns of tokens."""
+    """Container of the patches, ``side/stride``, that make at least two rows and two columns of tokens."""
 
     def __init__(self, input: Shape) -> None:
         self.input = input
@@ -48,7 +49,7 @@ class Patches:
         return f"SIDE/STRIDE with two rows and columns of patches in {self.input}, as {self.usual()[0]}"
 
     def usual(self) -> tuple[Value, ...]:
-        """Up to four of `PATCHES`, those with at least four rows and columns of tokens where there are any.
+        """Up to four of `PATCHES`, those with at least four rows and columns of tokens if there are any.
 
         Raises:
             ValueError: if none fits.
@@ -88,7 +89,7 @@ def asm_rh(input: Shape, classes: int, *, allow_wrap: bool = False) -> SearchSpa
         Choice("embedding", ("off", "on"), ("off", "on"), "learned embedding of each position"),
         Choice("token_hidden", ("half", "384"), HiddenUnits(), "units of the token MLP"),
         Choice("expansion", (4,), range(1, 17), "units of the channel MLP for each channel"),
-        Choice("activation", get_args(Activation), get_args(Activation), "of both MLPs"),
+        Choice("activation", ROLL_ACTIVATIONS, ROLL_ACTIVATIONS, "of both MLPs"),
         Choice("freeze", ("full",), FREEZE_PATTERNS, "which mixing is trained"),
         Choice("roll.step", (0, 1, 2, 4), range(65), "how far groups are rolled at most, in tokens; 0 for no roll"),
         Choice("roll.groups", (8, 16, 32), (8, 16, 32), "groups of channels; fewer if dim is no multiple"),
@@ -105,15 +106,15 @@ def asm_rh(input: Shape, classes: int, *, allow_wrap: bool = False) -> SearchSpa
             return min(int(picks["roll.step"]), side - 1 if allow_wrap else max(1, side // int(picks["depth"])))
 
         groups = math.gcd(int(picks["roll.groups"]), int(picks["dim"]))  # a power of two, at least 8
-        mix = RollMix(groups, step(columns), step(rows), fill=cast(Fill, picks["roll.fill"]))
-        return RollMix(groups, mix.step_w, 0, fill=mix.fill) if picks["roll.directions"] == "lr" else mix
+        down = step(rows) if picks["roll.directions"] == "lrud" else 0
+        return RollMix(groups, step(columns), down, fill=cast(Fill, picks["roll.fill"]))
 
     def to_architecture(picks: Picks) -> Architecture:
         side, stride = map(int, str(picks["patch"]).split("/"))
         stem = EmbeddingStem(int(picks["dim"]), side, stride, position=picks["embedding"] == "on")
         rows, columns = grid(picks["patch"], input)
         hidden = rows * columns // 2 if picks["token_hidden"] == "half" else int(picks["token_hidden"])
-        activation = cast(Activation, picks["activation"])
+        activation = cast(RollActivation, picks["activation"])
         channel = Hermit(
             cast(Reading, picks["hf.reading"]),
             cast(Axis, picks["hf.axis"]),

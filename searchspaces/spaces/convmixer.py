@@ -1,20 +1,20 @@
 """ConvMixer with frozen spatial or channel mixing (2503.16760): the space of that paper, per group of blocks.
 
 The blocks form one group or two groups of consecutive blocks; each group has its own kernel, dilation, freeze pattern
-and filter bank. Filters matter to a network only where they stay: the pick is dropped unless the group is ``chans``,
+and filter bank. Filters matter to a network only if they stay: the pick is dropped unless the group is ``chans``,
 or ``filters_as_init`` asks for them as initialisation of a trained bank too.
 """
 
 from typing import cast
 
 from searchspaces.architecture import Architecture, Shape, Stage, Value
-from searchspaces.blocks import ConvMixerBlock
-from searchspaces.filters import FILTER_MODES, NUMBERED, parse_filters
+from searchspaces.blocks.convmixer import ConvMixerBlock
 from searchspaces.freezing import FREEZE_PATTERNS, Freeze
 from searchspaces.heads import AverageHead
+from searchspaces.layers.filters import FILTER_MODES, NUMBERED, parse_filters
 from searchspaces.operators.depthwise import Depthwise
 from searchspaces.space import Choice, Picks, SearchSpace, search_space
-from searchspaces.stems import PatchStem
+from searchspaces.stems.patch import PatchStem, divisors
 
 
 class FilterModes:
@@ -40,7 +40,7 @@ def convmixer(input: Shape, classes: int, *, filters_as_init: bool = False, free
         freeze_norm: keep the factors and offsets of all norms of the blocks as they start.
     """
     _, height, width = input
-    patches = tuple(p for p in range(1, min(height, width) + 1) if height % p == 0 and width % p == 0)
+    patches = divisors(input)
     default_patches: tuple[Value, ...] = tuple(p for p in patches if p in (1, 2, 4, 7, 14) and p * 4 <= height)
     modes = ("random", "smooth(1)", "smooth(2)", "impulse", "same", "box", "identity")
     choices = [
@@ -61,7 +61,7 @@ def convmixer(input: Shape, classes: int, *, filters_as_init: bool = False, free
         freeze = cast(Freeze, picks[f"{group}.freeze"])
         filters = str(picks[f"{group}.filters"]) if freeze == "chans" or filters_as_init else "random"
         kernel, side = int(picks[f"{group}.kernel"]), max(height, width) // int(picks["patch"])
-        dilation = min(int(picks[f"{group}.dilation"]), side)  # taps farther apart see padding alone
+        dilation = min(int(picks[f"{group}.dilation"]), side)  # taps farther apart read nothing but padding
         return ConvMixerBlock(token=Depthwise(kernel, dilation, filters), freeze=freeze, freeze_norm=freeze_norm)
 
     def to_architecture(picks: Picks) -> Architecture:

@@ -22,12 +22,14 @@ from searchspaces.architecture import (
     TokenMixer,
     Value,
 )
-from searchspaces.blocks import MetaFormerBlock
+from searchspaces.blocks.metaformer import MetaFormerBlock
+from searchspaces.connections import partner
 from searchspaces.costs import NoFormulaError
 from searchspaces.downsamples import ConvDownsample
 from searchspaces.freezing import FREEZE_PATTERNS, Freeze
 from searchspaces.heads import AverageHead
-from searchspaces.layers import Norm
+from searchspaces.layers.norms import Norm
+from searchspaces.layers.permutations import PERMUTATIONS, Permutation
 from searchspaces.operators.channel_mlp import ChannelMLP
 from searchspaces.operators.convolution import Convolution
 from searchspaces.operators.depthwise import Depthwise
@@ -35,17 +37,18 @@ from searchspaces.operators.pooling import Pooling
 from searchspaces.operators.raft import Raft
 from searchspaces.operators.roll_mix import RollMix
 from searchspaces.operators.token_mlp import TokenMLP
-from searchspaces.permutations import PERMUTATIONS, Permutation
 from searchspaces.space import Choice, Picks, SearchSpace, search_space
 from searchspaces.spaces.convmixer import FilterModes
-from searchspaces.stems import EmbeddingStem, divisors
-from searchspaces.wide_sparse import ProjectedStem, ResizedStem, partner
+from searchspaces.stems.embedding import EmbeddingStem
+from searchspaces.stems.patch import divisors
+from searchspaces.stems.projected import ProjectedStem
+from searchspaces.stems.resized import ResizedStem
 
 SQUARES = tuple(side * side for side in range(1, 33))
 GROUP_WIDTH = 8
-"""Channels in a group of the grouped convolution, groups of the roll; every width of this space is a multiple of it."""
+"""Channels in a group of the grouped convolution, and groups of the roll; every width here is a multiple of it."""
 MAX_POSITIONS = 256
-"""Largest grid that the default patches give: matrices over all positions grow with its square."""
+"""Largest grid of the default patches: matrices over all positions grow with its square."""
 
 
 class Mixers:
@@ -81,7 +84,7 @@ class StagePicks(NamedTuple):
 
     @classmethod
     def of(cls, picks: Picks, stage: int) -> "StagePicks":
-        """Those of stage ``stage``, from 1."""
+        """The picks of stage ``stage``, counted from 1."""
         return cls(*(cast(Any, picks[f"s{stage}.{choice}"]) for choice in cls._fields))
 
 
@@ -102,8 +105,8 @@ def mixing(
     Args:
         stages: stages with picks of their own; the isotropic layout keeps the grid, the pyramid halves it between them.
         iso_macs: in the isotropic layout, a block costs 4 Omega multiply-accumulates whatever its token mixer: the
-            channel expansion makes up for it, between 0.5 and 8.
-        tokens_by: how the isotropic layout gets S tokens: the image resized, cut into patches, or projected.
+            channel expansion is adjusted, between 0.5 and 8.
+        tokens_by: how the isotropic layout makes S tokens: the image resized, cut into patches, or projected.
         filters_as_init: search the filter bank of trained depthwise convolutions too, as their initialisation.
         norm, layer_scale: of every block (`MetaFormerBlock`).
 
@@ -157,7 +160,8 @@ def mixing(
 
     def to_architecture(picks: Picks) -> Architecture:
         depth = int(picks["depth"])
-        depths = [depth // stages + (n < depth % stages) for n in range(stages)]
+        each, more = divmod(depth, stages)
+        depths = [each + 1 if n < more else each for n in range(stages)]
         return isotropic(picks, depths) if picks["layout"] == "isotropic" else pyramid(picks, depths)
 
     return SearchSpace("mixing", tuple(choices), to_architecture)
@@ -204,7 +208,7 @@ def _isotropic_stem(tokens_by: str, input: Shape, dim: int, tokens: int) -> Embe
 
 def _token_mixer(picks: StagePicks, shape: Shape, gamma: int | None, *, filters_as_init: bool) -> TokenMixer:
     kernel, permutation = picks.kernel, picks.permutation
-    dilation = min(picks.dilation, max(shape[1:]))  # taps farther apart see padding alone
+    dilation = min(picks.dilation, max(shape[1:]))  # taps farther apart read nothing but padding
     filters = picks.filters if picks.freeze == "chans" or filters_as_init else "random"
     convolutions: dict[str, Callable[[], TokenMixer]] = {
         "depthwise": lambda: Depthwise(kernel, dilation, filters),
@@ -215,7 +219,7 @@ def _token_mixer(picks: StagePicks, shape: Shape, gamma: int | None, *, filters_
         "conv": lambda: convolutions[picks.conv](),
         "token_mlp": lambda: TokenMLP(float(gamma or 1), permutation=permutation),
         "raft": lambda: Raft(permutation=permutation),
-        "roll": lambda: RollMix(GROUP_WIDTH, step_w=int(shape[2] > 1), step_h=int(shape[1] > 1)),
+        "roll": lambda: RollMix(GROUP_WIDTH, step_w=min(1, shape[2] - 1), step_h=min(1, shape[1] - 1)),
         "pooling": lambda: Pooling(max(3, kernel)),
     }
     name = picks.mixer
@@ -226,15 +230,16 @@ def _channel_mixer(picks: StagePicks, gamma: int | None) -> ChannelMixer:
     name, expansion = picks.channel, gamma or picks.expansion
     if name == "channel_mlp":
         return ChannelMLP(float(expansion), permutation=picks.permutation)
-    spec = cast(Any, CHANNEL_MIXERS[name])
-    takes = getattr(spec, "__dataclass_fields__", {})
-    return cast(ChannelMixer, spec(expansion=expansion) if "expansion" in takes else spec())
+    kind = cast(Any, CHANNEL_MIXERS[name])
+    if "expansion" in {field.name for field in fields(kind)}:
+        return cast(ChannelMixer, kind(expansion=expansion))
+    return cast(ChannelMixer, kind())
 
 
 def _at_cost(channel: ChannelMixer, token: TokenMixer, shape: Shape, target: int) -> ChannelMixer:
     """``channel`` with the expansion at which the block costs ``target`` MACs, within 0.5 to 8 and whole channels.
 
-    The cost is linear in the expansion, so two closed forms give it. Mixers without expansion or formula stay.
+    The cost is linear in the expansion, so two closed forms determine it. Mixers without expansion or formula stay.
     """
     mixer = cast(Any, channel)
     whole = isinstance(getattr(mixer, "expansion", None), int)

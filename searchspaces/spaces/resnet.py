@@ -1,19 +1,31 @@
-"""Separable ResNets with frozen spatial or channel mixing (2503.16760): the axes of that paper, stage by stage.
+"""Separable ResNets (1512.03385) with frozen spatial or channel mixing (2503.16760), stage by stage.
 
-Every stage has its own freeze pattern and filter bank. Filters matter to a network only where they stay: the pick is
+Every stage has its own freeze pattern and filter bank. Filters matter to a network only if they stay: the pick is
 dropped unless the stage is ``chans``, or ``filters_as_init`` asks for them as initialisation of a trained bank too.
-``orthogonal`` needs multiplier 9, one filter for each tap of 3x3; with another multiplier it is dropped as well.
+``orthogonal`` needs multiplier 9, one filter for each tap of 3x3; with another multiplier it is dropped as well. The
+paper does not say which ResNet: the layouts are those for CIFAR (stem 3x3 with stride 1, no pooling), whose stem, which
+is dense, and classifier are always learned.
 """
 
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import cast
 
-from searchspaces.architecture import Architecture, Shape
-from searchspaces.filters import parse_filters
+from searchspaces.architecture import Architecture, Shape, Stage
+from searchspaces.blocks.separable_basic import BasicBlock
 from searchspaces.freezing import FREEZE_PATTERNS, Freeze
-from searchspaces.resnet import LAYOUTS, BasicBlock, resnet
-from searchspaces.separable import Variant
+from searchspaces.heads import AverageHead
+from searchspaces.layers.filters import parse_filters
+from searchspaces.layers.separable import Variant
 from searchspaces.space import Choice, Picks, SearchSpace, search_space
 from searchspaces.spaces.convmixer import FilterModes
+from searchspaces.stems.conv import ConvStem
+
+LAYOUTS: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = {
+    "resnet18": ((64, 128, 256, 512), (2, 2, 2, 2)),
+    "resnet20": ((16, 32, 64), (3, 3, 3)),
+}
+"""Name -> channels and number of blocks of each stage."""
 
 KERNEL = 3
 
@@ -37,6 +49,16 @@ class Factors:
 
     def __str__(self) -> str:
         return "a number above 0.0 and up to 8.0"
+
+
+def resnet(input: Shape, classes: int, blocks: Sequence[BasicBlock], depths: Sequence[int]) -> Architecture:
+    """ResNet whose stage ``s`` is ``depths[s]`` times ``blocks[s]``; the first of every later stage has stride 2."""
+    stages = [Stage(blocks[0], depths[0])]
+    for block, depth in zip(blocks[1:], depths[1:], strict=True):
+        stages.append(Stage(replace(block, stride=2)))
+        if depth > 1:
+            stages.append(Stage(block, depth - 1))
+    return Architecture(input, classes, ConvStem(blocks[0].dim), tuple(stages), AverageHead())
 
 
 @search_space("resnet")

@@ -1,23 +1,25 @@
 """SpaRTAN's search space (2507.10999): a pyramid of up to four stages with the mixers of the paper and their controls.
 
-Every stage has its own width, depth, spatial mixer and channel mixer. Full convolutions stand only in leading stages
-(``hybrid``), so that each network is full first and depthwise after. Picks of stages that are not there, of the dilated
-branch where it is absent, and of the wave mixer where an MLP is chosen are dropped.
+Every stage has its own width, depth, spatial mixer and channel mixer. Only leading stages have full convolutions
+(``hybrid``), so that each network is full first and depthwise after. Picks of stages that a network lacks, of an absent
+dilated branch, and of the wave mixer if an MLP is chosen are dropped.
 """
 
 from typing import cast, get_args
 
 from searchspaces.architecture import Architecture, ChannelMixer, Shape, Stage
-from searchspaces.blocks import MetaFormerBlock
+from searchspaces.blocks.metaformer import MetaFormerBlock
+from searchspaces.downsamples import SpartanDownsample
 from searchspaces.freezing import FREEZE_PATTERNS, Freeze
 from searchspaces.heads import AverageHead
-from searchspaces.layers import Norm
+from searchspaces.layers.norms import Norm
 from searchspaces.operators.channel_mlp import ChannelMLP
-from searchspaces.operators.mlp_variants import MlpDepthwise, MlpSE
-from searchspaces.operators.smixer import Branches, SMixer
-from searchspaces.operators.wave import Conv, Pairs, Phase, Wave
+from searchspaces.operators.mlp_depthwise import MlpDepthwise
+from searchspaces.operators.mlp_se import MlpSE
+from searchspaces.operators.spartan_mixer import Branches, SpartanMixer
+from searchspaces.operators.spartan_wave import Pairs, Phase, SpartanWave, WaveConv
 from searchspaces.space import Choice, Picks, SearchSpace, search_space
-from searchspaces.spartan import STEM_STRIDES, SpartanDownsample, SpartanStem
+from searchspaces.stems.spartan import STEM_STRIDES, SpartanStem
 
 WIDTHS = ((16, 24, 32, 48, 64), (32, 48, 64, 96, 128), (64, 96, 128, 192, 256, 320), (128, 192, 256, 384, 512))
 DEPTHS = ((1, 2, 3, 4), (1, 2, 3, 4), (4, 6, 8, 10, 12, 15, 18), (1, 2, 3, 4))
@@ -26,7 +28,7 @@ SWITCH = ("on", "off")
 
 
 class Scales:
-    """Container of the starts of layer scales: a factor from 0 (none) to 10."""
+    """Container of the starts of layer scales: a factor from 0 (no factors) to 10."""
 
     def __contains__(self, value: object) -> bool:
         return isinstance(value, float) and 0 <= value <= 10
@@ -42,7 +44,7 @@ def spartan(input: Shape, classes: int) -> SearchSpace:
     For small images narrow ``stages`` to 2 or 3 and ``s3.depth`` to a few blocks. The published start of the layer
     scales, 1e-5, is allowed but not searched by default: a short training with it ranks warm-up.
     """
-    # Four positions a side after the stem leave room for two stages at least.
+    # Four positions a side after the stem are enough for two stages.
     strides = tuple(stride for stride in STEM_STRIDES if min(input[1:]) >= 4 * stride) or (1,)
     choices = [
         Choice("stem_stride", strides, strides, "stride of the stem in pixels; published 4, for small images 1 or 2"),
@@ -67,7 +69,9 @@ def spartan(input: Shape, classes: int) -> SearchSpace:
             Choice(f"s{s}.phase", get_args(Phase), get_args(Phase), "what makes the phase of the wave mixer"),
             Choice(f"s{s}.fmax", SWITCH, SWITCH, "greatest channel added to all in the wave mixer"),
             Choice(f"s{s}.wc", get_args(Pairs), get_args(Pairs), "start of the wave mixer's complex weights, or off"),
-            Choice(f"s{s}.conv", ("depthwise", "grouped"), get_args(Conv), "groups of the wave mixer's convolution"),
+            Choice(
+                f"s{s}.conv", ("depthwise", "grouped"), get_args(WaveConv), "groups of the wave mixer's convolution"
+            ),
         ]
 
     def to_architecture(picks: Picks) -> Architecture:
@@ -83,10 +87,10 @@ def spartan(input: Shape, classes: int) -> SearchSpace:
 
 def _stage(picks: Picks, number: int, *, side: int) -> Stage:
     s = f"s{number}."
-    token = SMixer(
+    token = SpartanMixer(
         branches=cast(Branches, picks[s + "branches"]),
         kernel=int(picks[s + "kernel"]),
-        dilation=min(int(picks[s + "dilation"]), side),  # taps farther apart see padding alone
+        dilation=min(int(picks[s + "dilation"]), side),  # taps farther apart read nothing but padding
         l_stack=int(picks[s + "l_stack"]),
         conv="full" if number <= int(picks["hybrid"]) else "depthwise",
         fd=picks[s + "fd"] == "on",
@@ -111,10 +115,10 @@ def _channel_mixer(picks: Picks, s: str) -> ChannelMixer:
         return MlpSE(expansion)
     if picks[s + "channel"] == "mlp_depthwise":
         return MlpDepthwise(expansion)
-    return Wave(
+    return SpartanWave(
         expansion,
         phase=cast(Phase, picks[s + "phase"]),
         fmax=picks[s + "fmax"] == "on",
         wc=cast(Pairs, picks[s + "wc"]),
-        conv=cast(Conv, picks[s + "conv"]),
+        conv=cast(WaveConv, picks[s + "conv"]),
     )

@@ -5,22 +5,26 @@ layers of all candidates of a budget take the same multiply-accumulates and diff
 
 An SW-MLP stores dense matrices of gamma m^2 weights: its budgets are a choice of their own, ``sw.omega``, that ends at
 2^15, where m is at most 1024 (4 gamma MiB a matrix). ``omega`` names both choices at once.
-A pick of more tokens than its budget can give MIN_CHANNELS channels falls back to the largest square that can.
+A pick of more tokens than its budget can pay with MIN_CHANNELS channels falls back to the largest square that it can.
 """
 
 from collections.abc import Callable
 from typing import cast
 
 from searchspaces.architecture import Architecture, Block, Shape, Stage, Stem
-from searchspaces.blocks import MetaFormerBlock
+from searchspaces.blocks.metaformer import MetaFormerBlock
+from searchspaces.blocks.s_mixer import SMixerBlock
+from searchspaces.connections import partner
 from searchspaces.heads import AverageHead
+from searchspaces.layers.permutations import MLP_ACTIVATIONS, MlpActivation, Permutation
 from searchspaces.operators.channel_mlp import ChannelMLP
 from searchspaces.operators.sparse_mlp import SparseChannelMLP, SparseMLP
 from searchspaces.operators.token_mlp import TokenMLP
-from searchspaces.permutations import ACTIVATIONS, Activation, Permutation
 from searchspaces.space import Choice, Picks, SearchSpace, search_space
-from searchspaces.stems import EmbeddingStem, divisors
-from searchspaces.wide_sparse import ProjectedStem, ResizedStem, SMixerBlock, partner
+from searchspaces.stems.embedding import EmbeddingStem
+from searchspaces.stems.patch import divisors
+from searchspaces.stems.projected import ProjectedStem
+from searchspaces.stems.resized import ResizedStem
 
 KINDS = ("mixer", "rp_mixer", "sw_mlp", "s_mixer")
 SQUARES = tuple(side**2 for side in range(2, 33))
@@ -28,7 +32,7 @@ MIN_CHANNELS = 4
 
 
 class Numbers:
-    """Container of the numbers from ``low`` to ``high`` that are of one type."""
+    """Container of the numbers from ``low`` to ``high``."""
 
     def __init__(self, low: float, high: float) -> None:
         self.low, self.high = low, high
@@ -60,7 +64,7 @@ def wide_sparse(input: Shape, classes: int) -> SearchSpace:
         ),
         Choice("source", ("resize", "project"), ("resize", "patch", "project"), "how the image becomes S tokens"),
         Choice("patch", (2 if side < 16 else 4,), patches, "side of a patch in pixels, of resize and project"),
-        Choice("activation", tuple(ACTIVATIONS), tuple(ACTIVATIONS), "of the mixing layers"),
+        Choice("activation", MLP_ACTIVATIONS, MLP_ACTIVATIONS, "of the mixing layers"),
     )
 
     def to_architecture(picks: Picks) -> Architecture:
@@ -73,8 +77,8 @@ def wide_sparse(input: Shape, classes: int) -> SearchSpace:
 
 
 def _block(picks: Picks) -> Block:
-    """The block of a kind; picks that it does not use make no difference."""
-    gamma, activation = float(picks["gamma"]), cast(Activation, picks["activation"])
+    """The block of the kind that is picked; picks that it does not use make no difference."""
+    gamma, activation = float(picks["gamma"]), cast(MlpActivation, picks["activation"])
     if picks["kind"] == "s_mixer":
         return SMixerBlock(activation)
     if picks["kind"] == "sw_mlp":
@@ -87,13 +91,13 @@ def _block(picks: Picks) -> Block:
 
 
 def _stem(input: Shape, source: str, tokens: int, patch: int, omega: int) -> Stem:
-    """The stem with the tokens of the pick, or the nearest that the source and the budget can give."""
+    """The stem with ``tokens`` tokens, or the nearest number that the source and the budget allow."""
 
-    def affordable(tokens: int) -> bool:
-        return partner(tokens, omega) >= MIN_CHANNELS
+    def affordable(number: int) -> bool:
+        return partner(number, omega) >= MIN_CHANNELS
 
-    # Patches that tile the image; the one whose number of tokens is nearest to the pick. None may be large enough: then
-    # the image is resized.
+    # Of the patches that tile the image, the one whose number of tokens is nearest to the pick; if none is large
+    # enough, the image is resized.
     grids = {side: input[1] * input[2] // side**2 for side in divisors(input)}
     sides = [side for side, positions in grids.items() if affordable(positions)]
     if source == "patch" and sides:

@@ -25,7 +25,7 @@ from nas.problem import find_space
 from nas.settings import read_settings
 from objectives.accuracy import correct
 from searchspaces import SEARCH_SPACES, Architecture, Shape, Value, build
-from searchspaces.separable import Separable
+from searchspaces.layers.separable import Separable
 from trainers import DATASETS, Supervised, TrainingData, training_data
 from trainers.supervised import _Training
 

@@ -1,6 +1,7 @@
 """A user's own operator in one file: searched, priced, exported and loaded like ours."""
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -55,6 +56,24 @@ def test_the_closed_form_of_the_example_is_what_counting_gives(example: Path) ->
     assert (cost.macs, cost.elementwise_flops, cost.parameters) == (0, counts.elementwise_flops, counts.parameters)
 
 
+def test_the_example_fulfils_the_contract_of_operators(example: Path, tmp_path: Path) -> None:
+    (tmp_path / "test_gated_shift.py").write_text(
+        "import pytest\n"
+        "from gated_shift import GatedShift\n"
+        "from nas.testing.operators import OperatorContract\n"
+        "@pytest.mark.parametrize('kind', [GatedShift])\n"
+        "class TestGatedShift(OperatorContract):\n"
+        "    pass\n"
+    )
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_gated_shift.py"]
+    path = os.pathsep.join([str(example), *sys.path])
+    result = subprocess.run(
+        command, cwd=tmp_path, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True
+    )
+    assert result.returncode == 0, result.stdout
+    assert "28 passed" in result.stdout
+
+
 def test_an_export_is_loaded_again_and_never_runs_its_copy_unasked(example: Path, tmp_path: Path) -> None:
     study = nas.search(example / "mine.toml", out=tmp_path / "run")
     record = next(r for r in study.complete if "gated_shift" in json.dumps(r.architecture))
@@ -87,11 +106,11 @@ def test_an_operator_without_a_formula_is_counted_and_the_figures_say_so(tmp_pat
     from nas.show.architecture import cost_figures
     from searchspaces import Architecture, Stage
     from searchspaces.architecture import TOKEN_MIXERS
-    from searchspaces.blocks import MetaFormerBlock
+    from searchspaces.blocks.metaformer import MetaFormerBlock
     from searchspaces.heads import AverageHead
     from searchspaces.operators.pointwise import Pointwise
     from searchspaces.operators.spatial_fc import SpatialFC
-    from searchspaces.stems import PatchStem
+    from searchspaces.stems.patch import PatchStem
 
     def network(token: Any) -> Architecture:
         return Architecture(

@@ -9,10 +9,10 @@ from torch import Tensor, nn
 
 from objectives.counting import count
 from searchspaces import Architecture, Shape, Stage, build
-from searchspaces.blocks import ConvMixerBlock
+from searchspaces.blocks.convmixer import ConvMixerBlock
 from searchspaces.heads import AverageHead
 from searchspaces.operators.depthwise import Depthwise
-from searchspaces.stems import PatchStem
+from searchspaces.stems.patch import PatchStem
 
 
 class Apply(nn.Module):

@@ -1,4 +1,4 @@
-"""Architectures as data: JSON, keys, and what a wrong description is answered."""
+"""Architectures as data: JSON, keys, and the answers to a wrong description."""
 
 import json
 import os
@@ -12,12 +12,13 @@ import torch
 
 from searchspaces import Architecture, Stage, build
 from searchspaces.architecture import BLOCKS, TOKEN_MIXERS, TokenMixer, spec
-from searchspaces.blocks import ConvMixerBlock, MetaFormerBlock
+from searchspaces.blocks.convmixer import ConvMixerBlock
+from searchspaces.blocks.metaformer import MetaFormerBlock
 from searchspaces.downsamples import ConvDownsample
 from searchspaces.heads import AverageHead
 from searchspaces.operators.depthwise import Depthwise
 from searchspaces.operators.pointwise import Pointwise
-from searchspaces.stems import PatchStem
+from searchspaces.stems.patch import PatchStem
 
 
 def network(*stages: Stage, dim: int = 8) -> Architecture:
@@ -29,7 +30,9 @@ def stage(depth: int = 2, freeze: str = "full", **depthwise: Any) -> Stage:
 
 
 PLAIN = network(stage())
+
 RICH = network(stage(1, "chans", kernel=5, dilation=2, filters="smooth(1.5)"), stage(3, "space", kernel=7))
+
 PYRAMID = network(stage(), Stage(MetaFormerBlock(Depthwise(), Pointwise(), norm="group"), 3, ConvDownsample(16)))
 
 
@@ -233,3 +236,21 @@ def test_the_same_name_in_another_role_is_no_conflict() -> None:
         assert BLOCKS["convmixer"] is ConvMixerBlock
     finally:
         TOKEN_MIXERS.pop("convmixer", None)
+
+
+@pytest.mark.parametrize("mode", ["heads(1)", "same_per_multiplier"])
+def test_one_filter_for_all_channels_has_one_name(mode: str) -> None:
+    one, same = (network(Stage(ConvMixerBlock(Depthwise(filters=m), freeze="chans"))) for m in (mode, "same"))
+    assert one.key == same.key
+
+
+def test_a_frozen_identity_in_a_metaformer_ignores_dilation_too() -> None:
+    one, other = (
+        network(Stage(MetaFormerBlock(Depthwise(3, d, "identity"), Pointwise(), freeze="chans"))) for d in (1, 2)
+    )
+    assert one.key == other.key
+
+
+def test_a_kind_that_is_not_a_word_is_refused() -> None:
+    with pytest.raises(ValueError, match="unknown head"):
+        Architecture.from_json({**network(Stage(ConvMixerBlock())).to_json(), "head": {"kind": ["average"]}})

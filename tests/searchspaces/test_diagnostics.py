@@ -1,14 +1,34 @@
-"""Spectral diagnostics of filter banks: cases a person can check, and the measured table of the specification."""
+"""Figures of mixing layers: cases a person can check, and the measured table of the specification."""
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
-from searchspaces.diagnostics import coverage, effective_rank, flatness, high_frequency_ratio
-from searchspaces.filters import filter_bank
+from searchspaces import Architecture, Stage, build
+from searchspaces.blocks.convmixer import ConvMixerBlock
+from searchspaces.blocks.metaformer import MetaFormerBlock
+from searchspaces.blocks.s_mixer import SMixerBlock
+from searchspaces.diagnostics import (
+    bank_figures,
+    coverage,
+    effective_rank,
+    flatness,
+    high_frequency_ratio,
+    mixing_figures,
+    sigma_max,
+)
+from searchspaces.heads import AverageHead
+from searchspaces.layers.filters import filter_bank
+from searchspaces.operators.channel_mlp import ChannelMLP
+from searchspaces.operators.depthwise import Depthwise
+from searchspaces.operators.pointwise import Pointwise
+from searchspaces.operators.token_mlp import TokenMLP
+from searchspaces.stems.embedding import EmbeddingStem
+from searchspaces.stems.patch import PatchStem
 
 DIAGNOSTICS: tuple[Callable[[Tensor], float], ...] = (coverage, flatness, high_frequency_ratio, effective_rank)
 
@@ -113,3 +133,51 @@ def test_what_is_no_bank_is_refused(diagnostic: Callable[[Tensor], float]) -> No
         diagnostic(torch.rand(4, 2, 3, 3))
     with pytest.raises(ValueError, match="every filter of a bank must differ from zero"):
         diagnostic(torch.zeros(4, 3, 3))
+
+
+def test_a_mixer_block_has_the_width_omega_and_density_of_its_split() -> None:
+    # S = 16, C = 8, gamma = 2: m = 128, Omega = gamma m S and gamma m C, densities 1/C and 1/S
+    block = MetaFormerBlock(TokenMLP(2.0), ChannelMLP(2.0))
+    network = build(Architecture((3, 8, 8), 10, PatchStem(8, 2), (Stage(block),), AverageHead()))
+    token, channel = mixing_figures(network, (3, 8, 8))
+    assert (token.width, token.omega, token.density) == (128, 2 * 128 * 16, pytest.approx(1 / 8))
+    assert (channel.width, channel.omega, channel.density) == (128, 2 * 128 * 8, pytest.approx(1 / 16))
+    assert len(token.sigma_max) == 2
+
+
+def test_a_frozen_bank_of_equal_filters_has_rank_one_and_is_marked() -> None:
+    block = ConvMixerBlock(Depthwise(5, filters="same"), freeze="chans")
+    network = build(Architecture((3, 8, 8), 10, PatchStem(8, 2), (Stage(block, 2),), AverageHead()))
+    figures = bank_figures(network)
+    assert [(f.filters, f.trained, round(f.rank, 6)) for f in figures] == [(8, False, 1.0)] * 2
+
+
+@pytest.mark.parametrize(("gamma", "limit"), [(1, 2.0), (2, 2.41), (4, 3.0)])
+def test_i10_the_largest_singular_value_tends_to_one_plus_the_root_of_gamma(gamma: int, limit: float) -> None:
+    torch.manual_seed(0)
+    assert sigma_max(TokenMLP(gamma).build((2, 20, 20)))[0] == pytest.approx(limit, abs=0.06)
+
+
+def small(side: int, colours: int, patch: int, channels: int, gamma: float) -> Architecture:
+    block = MetaFormerBlock(TokenMLP(gamma), ChannelMLP(gamma))
+    stem = EmbeddingStem(channels, patch, patch)
+    return Architecture((colours, side, side), 10, stem, (Stage(block, 2),), AverageHead(norm="layer"))
+
+
+def mean_sigma_max(spec: Any, shape: tuple[int, int, int], draws: int) -> float:
+    values = [value for _ in range(draws) for value in sigma_max(spec.build(shape))]
+    return sum(values) / len(values)
+
+
+def test_the_largest_singular_value_of_a_mixer_stays_below_its_limit_at_every_width() -> None:
+    torch.manual_seed(0)
+    assert mean_sigma_max(TokenMLP(1.0), (16, 4, 4), 50) == pytest.approx(1.70, abs=0.2)  # 1.70 of one draw
+    for side in (3, 4, 5, 6):
+        assert 1.6 < mean_sigma_max(TokenMLP(1.0), (side**2, side, side), 50) < 2.0
+
+
+def test_sigma_max_names_the_layers_that_it_can_read() -> None:
+    with pytest.raises(ValueError, match=r"token, channel, raft or sparse MLP or an S-Mixer, got PointwiseConvolution"):
+        sigma_max(Pointwise().build((4, 2, 2)))
+    assert len(sigma_max(build(small(8, 1, 2, 16, 1.0)))) == 2 * 4
+    assert len(sigma_max(SMixerBlock().build((4, 3, 3)))) == 2

@@ -4,8 +4,13 @@ import pytest
 import torch
 
 from objectives.counting import count
-from searchspaces import Architecture, architecture_cost, build
-from searchspaces.known import KNOWN
+from searchspaces import Architecture, Stage, architecture_cost, build
+from searchspaces.blocks.metaformer import MetaFormerBlock
+from searchspaces.heads import AverageHead
+from searchspaces.known import KNOWN, mixer_b16, mixer_s16, spartan_t
+from searchspaces.operators.channel_mlp import ChannelMLP
+from searchspaces.operators.token_mlp import TokenMLP
+from searchspaces.stems.embedding import EmbeddingStem
 
 PUBLISHED = {
     "convmixer_256_8": (594_186, 148_113_920),
@@ -51,6 +56,31 @@ def test_a_known_network_survives_its_file(name: str) -> None:
 
 
 def test_spartan_t_at_224_pixels() -> None:
-    from searchspaces.spartan import spartan_t
-
     assert architecture_cost(spartan_t((3, 224, 224))).macs == 799_589_888
+
+
+def small(side: int, colours: int, patch: int, channels: int, gamma: float) -> Architecture:
+    block = MetaFormerBlock(TokenMLP(gamma), ChannelMLP(gamma))
+    stem = EmbeddingStem(channels, patch, patch)
+    return Architecture((colours, side, side), 10, stem, (Stage(block, 2),), AverageHead(norm="layer"))
+
+
+@pytest.mark.parametrize(
+    ("architecture", "parameters", "macs"),
+    [
+        (mixer_b16(), 59_880_472, 12_601_767_936),
+        (mixer_s16(), 18_528_264, 3_776_958_464),
+        (small(32, 3, 4, 64, 1.0), 37_706, 2_294_400),
+        (small(32, 3, 4, 64, 2.0), 70_730, 4_391_552),
+        (small(32, 3, 8, 173, 1.0), 158_355, 2_625_794),
+        (small(32, 3, 2, 8, 1.0), 263_730, 2_187_344),
+        (small(8, 1, 2, 16, 2.0), 4_698, 66_720),
+    ],
+    ids=["B/16", "S/16", "64x64", "64x64 gamma 2", "16x173", "256x8", "digits"],
+)
+def test_reference_networks(architecture: Architecture, parameters: int, macs: int) -> None:
+    cost = architecture_cost(architecture)
+    assert (cost.parameters, cost.macs, cost.macs_executed) == (parameters, macs, macs)
+    with torch.device("meta"):
+        counted = count(build(architecture), architecture.input)
+    assert (counted.parameters, counted.macs) == (parameters, macs)

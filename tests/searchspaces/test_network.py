@@ -7,12 +7,12 @@ import pytest
 import torch
 
 from searchspaces import Architecture, Shape, Stage, build
-from searchspaces.blocks import ConvMixerBlock
+from searchspaces.blocks.convmixer import ConvMixerBlock
 from searchspaces.downsamples import ConvDownsample
 from searchspaces.freezing import Freeze
 from searchspaces.heads import AverageHead
 from searchspaces.operators.depthwise import Depthwise
-from searchspaces.stems import PatchStem
+from searchspaces.stems.patch import PatchStem
 
 
 def convmixer(

@@ -1,0 +1,177 @@
+"""The contract of mixing operators, for the tests of this repository and of plugins.
+
+A plugin's author writes, in a file that pytest collects::
+
+    @pytest.mark.parametrize("kind", [GatedShift])
+    class TestGatedShift(OperatorContract): ...
+
+``kind`` is the class of the spec. Every test runs over its defaults and over a sample of its ``options(shape)``.
+"""
+
+import dataclasses
+import itertools
+import json
+import random
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from nas.testing.costs import check_cost
+from searchspaces.architecture import ChannelMixer, Shape, TokenMixer, decode, encode
+from searchspaces.costs import NoFormulaError
+from searchspaces.freezing import FREEZE_PATTERNS, Freeze, Mixer, freeze
+
+SHAPES: tuple[Shape, ...] = ((8, 8, 8), (16, 4, 12), (12, 14, 7))
+COST_SHAPES: tuple[Shape, ...] = ((8, 6, 4), (16, 5, 7), (24, 4, 4))
+SHAPE: Shape = SHAPES[0]
+
+CONTROL = "identity"
+"""The kind that mixes nothing: its output is zero, for the residual around it."""
+
+
+def variants(kind: Any, shape: Shape, limit: int = 4, seed: int = 0) -> list[Any]:
+    """The spec with its defaults, if every field has one, and a seeded sample of the combinations of its options.
+
+    Raises:
+        ValueError: if that is not a single spec.
+    """
+    options = kind.options(shape)
+    combinations = list(itertools.product(*options.values())) if options else []
+    sample = random.Random(seed).sample(combinations, min(limit, len(combinations)))
+    found = [kind(**dict(zip(options, values, strict=True))) for values in sample]
+    if all(field.default is not dataclasses.MISSING for field in dataclasses.fields(kind)):
+        found.insert(0, kind())
+    if not found:
+        raise ValueError(f"{kind.__name__} needs a default for every field, or options({shape}), to be tested.")
+    return found
+
+
+def build_seeded(config: TokenMixer | ChannelMixer, shape: Shape) -> Mixer:
+    """The module of a spec, with the same weights in every call."""
+    torch.manual_seed(0)
+    return config.build(shape)
+
+
+def changes(mixer: Mixer, moved: tuple[Any, ...]) -> Tensor:
+    """(C, H, W): which outputs for one random image change if its elements at ``moved`` do."""
+    x = torch.randn(1, *SHAPE)
+    y = x.clone()
+    y[moved] += 1
+    changed: Tensor = (mixer.eval()(y) - mixer(x)).abs()[0] > 1e-6
+    return changed
+
+
+class OperatorContract:
+    """Tests of a token or channel mixer; parametrise a subclass with ``kind``, the classes of the specs."""
+
+    @pytest.fixture(autouse=True)
+    def _seeded(self) -> Iterator[None]:
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            yield
+
+    @pytest.mark.parametrize("shape", SHAPES, ids=str)
+    def test_shape_is_kept_and_output_finite(self, kind: Any, shape: Shape) -> None:
+        for config in variants(kind, shape):
+            y = build_seeded(config, shape)(torch.randn(3, *shape))
+            assert y.shape == (3, *shape)
+            assert torch.isfinite(y).all()
+
+    @pytest.mark.parametrize("shape", SHAPES, ids=str)
+    def test_gradients_are_finite_and_reach_the_input(self, kind: Any, shape: Shape) -> None:
+        active = [c for c in variants(kind, shape) if build_seeded(c, shape)(torch.randn(1, *shape)).any()]
+        assert active or kind.kind == CONTROL
+        for config in active:
+            mixer, x = build_seeded(config, shape), torch.randn(3, *shape, requires_grad=True)
+            (mixer(x) * torch.randn(3, *shape)).sum().backward()
+            assert x.grad is not None
+            assert x.grad.abs().sum() > 0
+            for gradient in (x.grad, *(p.grad for p in mixer.parameters() if p.requires_grad)):
+                assert gradient is not None
+                assert torch.isfinite(gradient).all()
+
+    def test_images_of_a_batch_do_not_see_each_other(self, kind: Any) -> None:
+        for config in variants(kind, SHAPE):
+            mixer, x = build_seeded(config, SHAPE).eval(), torch.randn(3, *SHAPE)
+            torch.testing.assert_close(mixer(x)[1:2], mixer(x[1:2]))
+
+    def test_the_layout_in_memory_makes_no_difference(self, kind: Any) -> None:
+        for config in variants(kind, SHAPE):
+            mixer, x = build_seeded(config, SHAPE).eval(), torch.randn(3, *SHAPE)
+            expected = mixer(x)
+            mixer.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            torch.testing.assert_close(mixer(x.to(memory_format=torch.channels_last)), expected, atol=1e-5, rtol=1e-5)
+
+    def test_spatial_and_channel_parameters_are_its_own_and_disjoint(self, kind: Any) -> None:
+        for config in variants(kind, SHAPE):
+            mixer = build_seeded(config, SHAPE)
+            spatial, channel = (
+                {id(p) for p in part} for part in (mixer.spatial_parameters(), mixer.channel_parameters())
+            )
+            assert spatial.isdisjoint(channel)
+            assert spatial | channel <= {id(p) for p in mixer.parameters()}
+
+    def test_canonical_form_is_its_own_canonical_form(self, kind: Any) -> None:
+        for config in variants(kind, SHAPE, limit=50):
+            canonical = config.canonical()
+            assert canonical.canonical() == canonical
+            assert type(canonical) is kind
+
+    def test_canonical_form_builds_the_same_network(self, kind: Any) -> None:
+        for config in variants(kind, SHAPE):
+            x = torch.randn(2, *SHAPE)
+            one, other = (build_seeded(c, SHAPE).eval()(x) for c in (config, config.canonical()))
+            assert torch.equal(one, other)
+
+    def test_json_round_trip_returns_the_same_spec(self, kind: Any) -> None:
+        role = TokenMixer if issubclass(kind, TokenMixer) else ChannelMixer
+        for config in variants(kind, SHAPE, limit=50):
+            data = json.loads(json.dumps(encode(config)))
+            assert data["kind"] == kind.kind
+            assert decode(role, data, "mixer") == config
+
+    def test_label_is_a_short_line(self, kind: Any) -> None:
+        for config in variants(kind, SHAPE, limit=50):
+            assert 0 < len(config.label()) < 80
+            assert "\n" not in config.label()
+
+    def test_a_spec_cannot_be_changed(self, kind: Any) -> None:
+        assert kind.__dataclass_params__.frozen
+        for config in variants(kind, SHAPE):
+            assert hash(config) == hash(dataclasses.replace(config))
+
+    @pytest.mark.parametrize("shape", SHAPES, ids=str)
+    def test_it_builds_and_runs_on_the_meta_device(self, kind: Any, shape: Shape) -> None:
+        for config in variants(kind, shape):
+            with torch.device("meta"):
+                mixer = config.build(shape)
+                assert mixer(torch.empty(1, *shape)).shape == (1, *shape)
+            assert all(tensor.is_meta for tensor in (*mixer.parameters(), *mixer.buffers()))
+
+    def test_the_same_seed_builds_the_same_weights(self, kind: Any) -> None:
+        for config in variants(kind, SHAPE):
+            one, other = (build_seeded(config, SHAPE).state_dict() for _ in range(2))
+            assert all(torch.equal(one[name], other[name]) for name in one)
+
+    def test_it_mixes_the_positions_or_channels_of_its_role(self, kind: Any) -> None:
+        mixers = [build_seeded(config, SHAPE) for config in variants(kind, SHAPE)]
+        if issubclass(kind, TokenMixer):
+            changed = [int(changes(mixer, (0, slice(None), 3, 3)).any(0).sum()) for mixer in mixers]
+            assert max(changed) > 1 or (kind.kind == CONTROL and max(changed) == 0)
+        else:
+            changed = [int(changes(mixer, (0, 3)).any(2).any(1).sum()) for mixer in mixers]
+            assert min(changed) > 1 or (kind.kind == CONTROL and max(changed) == 0)
+
+    @pytest.mark.parametrize("pattern", FREEZE_PATTERNS)
+    @pytest.mark.parametrize("shape", COST_SHAPES, ids=str)
+    def test_its_closed_form_is_the_counted_cost(self, kind: Any, shape: Shape, pattern: Freeze) -> None:
+        for config in variants(kind, shape, limit=12, seed=1):
+            try:
+                cost = config.cost(shape, pattern)
+            except NoFormulaError:
+                pytest.skip(f"{kind.kind} has no closed form, its cost is counted")
+            check_cost(cost, partial(config.build, shape), shape, lambda mixer: freeze(pattern, [mixer]))

@@ -1,0 +1,7 @@
+"""Blocks, one per file: how mixers, norms, activations and residuals are put together."""
+
+from importlib import import_module
+from pkgutil import iter_modules
+
+for _module in iter_modules(__path__):
+    import_module(f"{__name__}.{_module.name}")

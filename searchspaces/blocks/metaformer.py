@@ -1,0 +1,90 @@
+"""MetaFormer block (2111.11418), ``(B, C, H, W) -> (B, C, H, W)``."""
+
+from collections import OrderedDict
+from dataclasses import dataclass, replace
+from typing import Any, Self, get_args
+
+from torch import Tensor, nn
+
+from searchspaces.architecture import Block, ChannelMixer, Shape, TokenMixer, spec
+from searchspaces.blocks.canonical import canonical_mixing
+from searchspaces.costs import NORM_COSTS, Cost, elementwise
+from searchspaces.freezing import FREEZE_PATTERNS, Freeze, freeze
+from searchspaces.layers.norms import LayerScale, Norm, make_norm
+from searchspaces.operators.depthwise import Depthwise
+from searchspaces.operators.pointwise import Pointwise
+
+
+@spec("metaformer")
+@dataclass(frozen=True)
+class MetaFormerBlock(Block):
+    """MetaFormer block: ``x <- x + s1 token(norm1(x))``, then ``x <- x + s2 channel(norm2(x))`` (2111.11418).
+
+    A sub-layer whose mixer is ``identity`` is left out, with its norm.
+
+    Args:
+        freeze: which parameters of the two mixers are trained: ``full``, ``chans``, ``space`` (2503.16760).
+        norm: kind of the norm before each mixer.
+        layer_scale: start of the factors s1 and s2, one for each channel; 0 for no factors. Short trainings need 1 or
+            1e-2: with 1e-5 they rank warm-up, not architectures.
+    """
+
+    token: TokenMixer
+    channel: ChannelMixer
+    freeze: Freeze = "full"
+    norm: Norm = "layer"
+    layer_scale: float = 0.0
+
+    @classmethod
+    def options(cls, shape: Shape) -> dict[str, tuple[Any, ...]]:
+        return {
+            "token": (Depthwise(), Depthwise(kernel=5, dilation=2)),
+            "channel": (Pointwise(),),
+            "freeze": FREEZE_PATTERNS,
+            "norm": get_args(Norm),
+            "layer_scale": (0.0, 1e-2),
+        }
+
+    def canonical(self) -> Self:
+        token, channel, pattern = canonical_mixing(self.token, self.channel, self.freeze)
+        return replace(self, token=token, channel=channel, freeze=pattern)
+
+    def cost(self, shape: Shape) -> Cost:
+        channels, positions = shape[0], shape[1] * shape[2]
+        size = channels * positions
+        mixers = [mixer for mixer in (self.token, self.channel) if mixer.kind != "identity"]
+        around = NORM_COSTS[self.norm](channels, positions) + elementwise(size)
+        if self.layer_scale:
+            around += Cost(elementwise_flops=size, parameters=channels, trainable_parameters=channels, activations=size)
+        return sum((mixer.cost(shape, self.freeze) for mixer in mixers), around * len(mixers))
+
+    def label(self) -> str:
+        return f"{self.token.label()} + {self.channel.label()} {self.freeze}"
+
+    def build(self, shape: Shape) -> nn.Module:
+        return MetaFormer(shape, self)
+
+
+class MetaFormer(nn.Module):
+    """Module of `MetaFormerBlock`, ``(B, C, H, W) -> (B, C, H, W)``."""
+
+    def __init__(self, shape: Shape, config: MetaFormerBlock) -> None:
+        super().__init__()
+        self.token = self._branch(config.token, shape, config)
+        self.channel = self._branch(config.channel, shape, config)
+
+    @staticmethod
+    def _branch(mixer: TokenMixer | ChannelMixer, shape: Shape, config: MetaFormerBlock) -> nn.Sequential | None:
+        """Norm, mixer and layer scale; None for ``identity``, which mixes nothing."""
+        if mixer.kind == "identity":
+            return None
+        scale = LayerScale(shape[0], config.layer_scale) if config.layer_scale else nn.Identity()
+        module = mixer.build(shape)
+        freeze(config.freeze, [module])
+        return nn.Sequential(OrderedDict(norm=make_norm(config.norm, shape[0]), mixer=module, scale=scale))
+
+    def forward(self, x: Tensor) -> Tensor:
+        for branch in (self.token, self.channel):
+            if branch is not None:
+                x = x + branch(x)
+        return x

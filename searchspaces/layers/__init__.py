@@ -1,0 +1,1 @@
+"""Layers that operators, stems, blocks and heads share, one subject a file."""

@@ -1,0 +1,70 @@
+"""Channel MLP with a channel gate, ``(B, C, H, W) -> (B, C, H, W)``: a control of SpaRTAN's channel mixer.
+
+Source: SpaRTAN, 2507.10999, compares its wave mixer with an MLP and with this one. Weights start as in the other mixers
+of SpaRTAN.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from searchspaces.architecture import ChannelMixer, Shape, spec
+from searchspaces.costs import Cost
+from searchspaces.freezing import Freeze, Mixer
+from searchspaces.layers.gates import SqueezeExcitation, squeeze_excitation_cost
+from searchspaces.layers.initialization import fan_out_normal
+from searchspaces.layers.mlps import pointwise_mlp_cost
+
+
+@spec("mlp_se")
+@dataclass(frozen=True)
+class MlpSE(ChannelMixer):
+    """``Conv1x1(SE(GELU(Conv1x1(x))))``; the hidden width of the gate is C // 4.
+
+    Args:
+        expansion: hidden channels over channels.
+    """
+
+    expansion: int = 4
+
+    def __post_init__(self) -> None:
+        if self.expansion < 1:
+            raise ValueError(f"expansion must be at least 1, got {self.expansion}.")
+
+    def label(self) -> str:
+        return f"mlp+se r{self.expansion}"
+
+    @classmethod
+    def options(cls, shape: Shape) -> dict[str, tuple[Any, ...]]:
+        return {"expansion": (1, 2, 3, 4)}
+
+    def cost(self, shape: Shape, freeze: Freeze = "full") -> Cost:
+        channels, positions, trained = shape[0], shape[1] * shape[2], freeze != "space"
+        gate = squeeze_excitation_cost(self.expansion * channels, channels // 4, positions, trained=trained)
+        return pointwise_mlp_cost(shape, self.expansion, trained=trained) + gate
+
+    def build(self, shape: Shape) -> "GatedMlp":
+        if shape[0] < 4:
+            raise ValueError(f"mlp_se needs at least 4 channels, for a gate of a quarter of them, got input {shape}.")
+        return GatedMlp(shape[0], self)
+
+
+class GatedMlp(Mixer):
+    """Module of `MlpSE`: all its parameters mix channels."""
+
+    def __init__(self, channels: int, config: MlpSE) -> None:
+        super().__init__()
+        hidden = config.expansion * channels
+        self.expand, self.reduce = nn.Conv2d(channels, hidden, 1), nn.Conv2d(hidden, channels, 1)
+        self.gate = SqueezeExcitation(hidden, channels // 4)
+        fan_out_normal(self)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.reduce(self.gate(F.gelu(self.expand(x))))
+        return y
+
+    def channel_parameters(self) -> Iterable[nn.Parameter]:
+        return self.parameters()

@@ -1,0 +1,100 @@
+"""The parts of an architecture with their costs, from their encoding alone: nothing is built."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+
+from searchspaces.architecture import Architecture, Shape, Spec
+from searchspaces.costs import Cost, NoFormulaError, linear
+
+CACHED = 100_000
+"""Pairs of node and input shape whose cost and output are kept; the candidates of a search share most of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One part of a network, in order of execution.
+
+    Args:
+        name: its place in the network, such as ``stage 2``.
+        node: its spec; None for what every network has, normalisation and classifier.
+        output: (C, H, W) after it.
+        cost: of all ``repeat`` copies together.
+        repeat: how many of these follow each other.
+    """
+
+    name: str
+    node: Spec | None
+    output: Shape
+    cost: Cost
+    repeat: int = 1
+
+
+def architecture_cost(architecture: Architecture, count: Callable[[Spec, Shape], Cost] | None = None) -> Cost:
+    """Cost of a whole network, normalisation and classifier included.
+
+    Args:
+        count: returns the cost of a node that has no closed form; without it such a node is an error.
+
+    Raises:
+        NoFormulaError: naming the node that has no closed form.
+
+    Example: ``architecture_cost(KNOWN["mixer_s16"]()).macs`` is 3,776,958,464.
+    """
+    return sum((part.cost for part in parts(architecture, count)), Cost())
+
+
+def parts(architecture: Architecture, count: Callable[[Spec, Shape], Cost] | None = None) -> Iterator[Part]:
+    """The parts of a network: normalisation, stem, the blocks stage by stage, head, classifier.
+
+    Args:
+        count: as in `architecture_cost`.
+    """
+    shape = architecture.input
+    yield Part("normalization", None, shape, _normalization_cost(shape))
+
+    def step(name: str, node: Spec, repeat: int = 1) -> Part:
+        nonlocal shape
+        cost = Cost()
+        if repeat > 1 and _output(node, shape) == shape:
+            cost = _cost(node, shape, count) * repeat
+        else:
+            for _ in range(repeat):
+                cost += _cost(node, shape, count)
+                shape = _output(node, shape)
+        return Part(name, node, shape, cost, repeat)
+
+    yield step("stem", architecture.stem)
+    for number, stage in enumerate(architecture.stages, start=1):
+        if stage.downsample is not None:
+            yield step(f"downsample {number}", stage.downsample)
+        yield step(f"stage {number}", stage.block, stage.depth)
+    yield step("head", architecture.head)
+    features, classes = shape[0], architecture.classes
+    yield Part("classifier", None, (classes, 1, 1), linear(features * classes, features * classes + classes, features))
+
+
+def _cost(node: Spec, shape: Shape, count: Callable[[Spec, Shape], Cost] | None) -> Cost:
+    try:
+        return _closed_form(node, shape)
+    except NoFormulaError:
+        if count is None:
+            raise
+        return count(node, shape)
+
+
+@lru_cache(maxsize=CACHED)
+def _closed_form(node: Spec, shape: Shape) -> Cost:
+    return node.cost(shape)
+
+
+@lru_cache(maxsize=CACHED)
+def _output(node: Spec, shape: Shape) -> Shape:
+    return node.output(shape)
+
+
+@lru_cache(maxsize=1_000)
+def _normalization_cost(shape: Shape) -> Cost:
+    """Of subtracting and dividing the pixels; the image needs no gradient, so that nothing is kept."""
+    channels, height, width = shape
+    return Cost(elementwise_flops=2 * channels * height * width, buffer_bytes=2 * 4 * channels)

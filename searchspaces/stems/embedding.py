@@ -1,0 +1,73 @@
+"""Linear embedding of patches, ``(B, C, H, W) -> (B, dim, H', W')``."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from searchspaces.architecture import Shape, Stem, spec
+from searchspaces.costs import Cost, convolution
+
+
+@spec("embedding")
+@dataclass(frozen=True)
+class EmbeddingStem(Stem):
+    """One convolution with bias; patches overlap if the stride is smaller than the kernel.
+
+    Non-overlapping for MLP-Mixer (2105.01601), kernel 7 stride 4 for PoolFormer (2111.11418), kernel 16 stride 10 on
+    spectrograms for AST and ASM-RH (2402.18007). Pixels at the right and bottom that do not fill a patch are left out.
+
+    Args:
+        dim: output channels.
+        kernel, stride, padding: of the patches in pixels; padding on every side.
+        position: add a learned embedding of each position.
+    """
+
+    dim: int
+    kernel: int
+    stride: int
+    padding: int = 0
+    position: bool = False
+
+    def label(self) -> str:
+        position = " position" if self.position else ""
+        return f"dim {self.dim} patch {self.kernel}/{self.stride}{position}"
+
+    def output(self, shape: Shape) -> Shape:
+        sides = [(side + 2 * self.padding - self.kernel) // self.stride + 1 for side in shape[1:]]
+        if min(self.kernel, self.stride) < 1 or min(side + 2 * self.padding for side in shape[1:]) < self.kernel:
+            largest = min(shape[1:]) + 2 * self.padding
+            raise ValueError(
+                f"kernel must be 1 to {largest} for input {shape} and stride at least 1, "
+                f"got kernel={self.kernel}, stride={self.stride}."
+            )
+        return self.dim, sides[0], sides[1]
+
+    def cost(self, shape: Shape) -> Cost:
+        dim, height, width = self.output(shape)
+        taps, positions = shape[0] * self.kernel**2, height * width
+        conv = convolution(positions * taps * dim, dim * taps + dim, shape[0] * shape[1] * shape[2])
+        size = dim * positions if self.position else 0
+        return conv + Cost(elementwise_flops=size, parameters=size, trainable_parameters=size)
+
+    @classmethod
+    def options(cls, shape: Shape) -> dict[str, tuple[Any, ...]]:
+        return {"dim": (16,), "kernel": (1, 2, 3), "stride": (1, 2), "padding": (0, 1), "position": (False, True)}
+
+    def build(self, shape: Shape) -> nn.Module:
+        return Embedding(shape, self)
+
+
+class Embedding(nn.Module):
+    """Module of `EmbeddingStem`."""
+
+    def __init__(self, shape: Shape, config: EmbeddingStem) -> None:
+        super().__init__()
+        dim, height, width = config.output(shape)
+        self.conv = nn.Conv2d(shape[0], dim, config.kernel, config.stride, config.padding)
+        self.position = nn.Parameter(0.02 * torch.randn(dim, height, width)) if config.position else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.conv(x)
+        return y if self.position is None else y + self.position

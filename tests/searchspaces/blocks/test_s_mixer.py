@@ -1,0 +1,55 @@
+"""S-Mixer as two wide layers (2306.01470)."""
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from searchspaces import Architecture
+from searchspaces.blocks.s_mixer import SMixerBlock
+from searchspaces.layers.permutations import commutation, vec
+
+TABLES = [(3, 2), (4, 7), (4, 4), (6, 1), (9, 5)]
+
+every_table = pytest.mark.parametrize(("tokens", "channels"), TABLES)
+
+
+def random(*shape: int) -> Tensor:
+    return torch.randn(*shape, dtype=torch.float64, generator=torch.Generator().manual_seed(sum(shape)))
+
+
+def eye(n: int) -> Tensor:
+    return torch.eye(n, dtype=torch.float64)
+
+
+def kron(a: Tensor, b: Tensor) -> Tensor:
+    """torch.kron, which takes no transposed matrices of one row or column."""
+    return torch.kron(a.clone(memory_format=torch.contiguous_format), b.clone(memory_format=torch.contiguous_format))
+
+
+def matrix(index: Tensor) -> Tensor:
+    return eye(len(index))[index]
+
+
+def close(one: Tensor, other: Tensor) -> None:
+    torch.testing.assert_close(one, other, atol=1e-12, rtol=1e-12)
+
+
+@every_table
+@pytest.mark.parametrize("activation", ["gelu", "relu"])
+def test_i5_an_s_mixer_is_two_wide_layers(tokens: int, channels: int, activation: Any) -> None:
+    module, x = SMixerBlock(activation).build((channels, tokens, 1)).double(), random(channels, tokens, 1)
+    phi, w, v = module.activation, module.w.weight, module.vt.weight.T
+    table = x.flatten(1).T
+    h = phi(phi(w @ table) @ v)
+    j = matrix(commutation(tokens, channels))
+    wide = phi(j.T @ kron(eye(tokens), v.T) @ phi(j @ kron(eye(channels), w) @ vec(table)))
+    close(wide, vec(h))
+    close(module(x[None]).flatten(), vec(h))
+
+
+def table(architecture: Architecture) -> tuple[int, int]:
+    """(S, C) of the mixing layers."""
+    channels, height, wide = architecture.stem.output(architecture.input)
+    return height * wide, channels
