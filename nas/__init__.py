@@ -38,7 +38,7 @@ def search(
 
     Raises:
         nas.errors.WrongInputError: if something given cannot be used.
-        nas.errors.StoppedError: if the study cannot go on; what is finished is kept.
+        nas.errors.StoppedError: if the study cannot continue; what is finished is kept.
     """
     from rich.console import Console
 

@@ -70,7 +70,7 @@ def main() -> None:
         error.show()
         code = error.exit_code
     except (KeyboardInterrupt, click.Abort):
-        click.echo("Interrupted. What is finished is kept; the same command goes on.", err=True)
+        click.echo("Interrupted. What is finished is kept; the same command continues.", err=True)
         code = 130
     except BrokenPipeError:  # the reader of our output went away, as head does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -107,7 +107,7 @@ def search(
     overrides: tuple[str, ...],
     dry_run: bool,
 ) -> None:
-    """Runs a study, or goes on with it where its directory already holds it.
+    """Runs a study, or continues it where its directory already holds it.
 
     \b
     Example: nas search studies/quickstart.toml --set data.name=fashion_mnist --set data.limit=2000 --out runs/fashion
@@ -357,10 +357,10 @@ def evaluate(directory: Path, data: str | None, split: str) -> Answer:
     return Answer(result, draw)
 
 
-@cli.command()
+@cli.command("data")
 @click.option("--download", "wanted", metavar="NAME", help="Download this data set into the folder NAS_DATA.")
 @answers
-def data(wanted: str | None) -> Answer:
+def datasets(wanted: str | None) -> Answer:
     """Data sets: which exist, which are on this machine, where the others come from.
 
     \b

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 
 class WrongInputError(ValueError):
-    """What the user gave cannot be used: exit status 2. The message says what must hold, what came and what to do."""
+    """The user's input cannot be used: exit status 2. The message says what must hold, what came and what to do."""
 
 
 class StoppedError(RuntimeError):

@@ -38,7 +38,7 @@ class DataSettings:
         limit: number of images of the training set to use, validation included.
         validation: share of them kept for validation; 0, in `nas train` only, to train on all.
         resolution: sides in pixels to which images are resized, because fewer pixels train faster; unset: as they are.
-        checksum: of the images used; written at the first start, so that a study never goes on with other data.
+        checksum: of the images used; written at the first start, so that a study never continues with other data.
         input: (C, H, W) of one image, and
         classes: names of the classes; both written at the first start, so that a study knows its shape without data.
         options: of the data set, by name.
@@ -84,7 +84,7 @@ class SearchSettings:
 
 @dataclass(frozen=True)
 class ExecutionSettings:
-    """``[execution]``: where trials run; may change when a study goes on.
+    """``[execution]``: where trials run; may change when a study continues.
 
     Args:
         workers: trials at the same time.
@@ -100,8 +100,8 @@ class ExecutionSettings:
         timeout_seconds: time for one trial, counted from its own start.
         grace_seconds: time that running trials get to finish when the search is stopped.
         attempts: times that a trial is handed out whose worker dies, before it is recorded as failed.
-        checkpoint_seconds: time between two savings of a running training, from which a trial goes on whose worker,
-            machine or search was lost; 0 for none.
+        checkpoint_seconds: time between two checkpoints of a running training, from which a trial continues whose
+            worker, machine or search was lost; 0 for none.
     """
 
     workers: int = 1
@@ -151,10 +151,10 @@ class ExecutionSettings:
 
 @dataclass(frozen=True)
 class LimitSettings:
-    """``[limits]``: what ends a search besides its trials; may change when a study goes on.
+    """``[limits]``: what ends a search besides its trials; may change when a study continues.
 
     Args:
-        seconds: wall time of one run of the command; running it again goes on for as long again.
+        seconds: wall time of one run of the command; the next run continues for as long again.
         patience: trials in a row that may leave the hypervolume as it is (within 0.1 %).
         artifacts_gb: disk space for weights, in GB (10^9 bytes). Beyond it, weights of trials off the front are
             deleted, oldest first; those of the front never are.
@@ -175,7 +175,7 @@ class LimitSettings:
 
 @dataclass(frozen=True)
 class ExportSettings:
-    """``[export]``: what a finished search takes away by itself.
+    """``[export]``: what a finished search exports.
 
     Args:
         pick: rule as of `nas export`, for example ``knee``; unset: nothing is exported.
@@ -197,7 +197,7 @@ class Settings:
         bounds: largest value of a cost, by objective name; dearer candidates are never trained.
         training: ``kind`` (default ``supervised``) and the settings of that trainer.
         objective: settings of the objectives, by name.
-        plugins: Python files of one's own to load, relative to the study file.
+        plugins: the user's own Python files to load, relative to the study file.
         reference: reference point of the hypervolume in the objectives' own units, by name.
     """
 
@@ -233,7 +233,7 @@ class Settings:
 
 
 RESUMABLE = ("trials", "execution", "limits", "export", "name", "plugins")
-"""Settings that may change when a study goes on; any other change would mix what cannot be compared."""
+"""Settings that may change when a study continues; any other change would mix what cannot be compared."""
 DERIVED = {"data.checksum", "data.input", "data.classes"}
 """Settings that follow from the seed and the other settings of the data."""
 STUDY = "study.toml"
@@ -362,7 +362,7 @@ def _override(table: Table, override: str) -> None:
 def construct(factory: Callable[..., T], table: Mapping[str, Any], where: str, **given: Any) -> T:
     """``factory(**table)``, a dataclass or function, with every key and type checked first.
 
-    A factory that takes any keyword (``**options``) checks those by itself.
+    A factory that takes any keyword (``**options``) checks them itself.
 
     Args:
         where: dotted place of the table in the study, for messages; empty for the top.

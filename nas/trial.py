@@ -96,7 +96,7 @@ class TrialPlan:
         )
 
     def checkpoints(self, send: Callable[[bytes], None]) -> Checkpoints | None:
-        """What the training goes on from; it calls ``send`` with each new checkpoint. None if it saves nothing."""
+        """The checkpoints of the training, which passes each new one to ``send``; None if it saves nothing."""
         if not self.checkpoint_seconds:
             return None
         belongs_to = {"architecture": self.key, "seed": self.seed, **asdict(self.trainer)}
@@ -150,7 +150,7 @@ def run_trial(
 
     Args:
         report: called after every epoch, with the network as it is then.
-        checkpoints: what the training goes on from, and where it saves itself.
+        checkpoints: what the training continues from, and where it saves itself.
     """
     started = time.perf_counter()
     seconds: dict[str, float] = {}

@@ -1,6 +1,6 @@
 """Inside Ray Tune: a study's space, sampler, objectives and trainer, run by ``ray.tune.Tuner`` (example in the README).
 
-Tune hands out, stops and retries; what is proposed, recorded and told to the sampler stays with our ledger. The
+Tune hands out, stops and retries; proposing, recording and learning stay with our ledger. The
 directory is that of any study, and running the script again continues it. ``Tuner.restore(path,
 trainable=study.trainable)`` works too: Tune's own state is up to ten seconds old, so it starts trials again that have
 ended; they answer at once from the log. Rejected: checkpoints of Tune (a second place for the same files) and weights
@@ -179,7 +179,7 @@ class TuneStudy:
         self.live.end(number)
         if plan is None:
             return
-        if "unwritable" in result:  # as with our own driver the study ends, and the trial goes on with it
+        if "unwritable" in result:  # as with our own driver the study ends; the trial continues in its next run
             self.ledger.end = StoppedError(result["unwritable"])
             return
         epochs = result.get("epochs", report.epoch.number if report and report.epoch else 0)
@@ -256,19 +256,19 @@ class StudySearcher(Searcher):
         """Number of a trial; one that Tune has restarted after a restore has a new id."""
         return int(self.numbers.get(trial_id, result.get("config/number", -1)))
 
-    def save(self, checkpoint_path: str) -> None:
+    def save(self, path: str) -> None:
         """Writes which trials Tune knows."""
-        write_atomically(Path(checkpoint_path), json.dumps(self.numbers).encode())
+        write_atomically(Path(path), json.dumps(self.numbers).encode())
 
-    def restore(self, checkpoint_path: str) -> None:
+    def restore(self, path: str) -> None:
         """Reads which trials Tune knows: it runs those again itself that it has not ended."""
-        self.numbers = json.loads(Path(checkpoint_path).read_bytes())
+        self.numbers = json.loads(Path(path).read_bytes())
 
 
 def _record(plan: TrialPlan, result: Mapping[str, Any], *, epochs: int, error: bool) -> TrialRecord:
     """What a trial ended as, from its last report."""
     if error:
-        reason = "Ray Tune lost its worker, or could not start it; error.txt in the folder of the trial tells why."
+        reason = "Ray Tune lost its worker, or could not start it; error.txt in the folder of the trial says why."
         return plan.failed("worker_lost", reason).record
     if "record" not in result:
         seconds = {"train": result["time_total_s"]} if "time_total_s" in result else {}
@@ -317,7 +317,7 @@ class _Shared:
         return result
 
     def checkpoints(self, plan: TrialPlan) -> Checkpoints | None:
-        """What the training of a trial goes on from, and where it saves itself, as far as that is possible."""
+        """The checkpoints of a trial, stored in the study directory as far as that is possible."""
 
         def send(content: bytes) -> None:
             with contextlib.suppress(StoppedError, ray.exceptions.RayTaskError):

@@ -32,7 +32,7 @@ class Images(Protocol):
 
 @dataclass(frozen=True)
 class Candidate:
-    """What an objective looks at.
+    """What an objective measures.
 
     Args:
         model: in eval mode; on the meta device for objectives that need ``shapes`` only. Maps images to logits (B, K).

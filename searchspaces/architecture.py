@@ -14,7 +14,7 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from functools import cache, lru_cache
+from functools import cache, cached_property, lru_cache
 from types import UnionType
 from typing import Any, ClassVar, Literal, Self, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -198,6 +198,10 @@ class Architecture:
 
     def canonical(self) -> Architecture:
         """The same network in its simplest form: canonical nodes, equal neighbouring stages merged."""
+        return self._canonical_form
+
+    @cached_property  # decoding, pricing, encoding and building all ask for it
+    def _canonical_form(self) -> Architecture:
         stages: list[Stage] = []
         for stage in self.stages:
             block = _canonical(stage.block)
@@ -206,7 +210,9 @@ class Architecture:
             else:
                 stages.append(Stage(block, stage.depth, stage.downsample and _canonical(stage.downsample)))
         stem, head = _canonical(self.stem), _canonical(self.head)
-        return Architecture(self.input, self.classes, stem, tuple(stages), head)
+        form = Architecture(self.input, self.classes, stem, tuple(stages), head)
+        vars(form)["_canonical_form"] = form
+        return form
 
     def label(self) -> str:
         """The network in one line: stem, then the stages with their depths."""

@@ -94,6 +94,27 @@ def test_imports_of_the_house_stand_at_the_head_of_a_file(repository: Path, pack
     assert late == []
 
 
+def shadowed(source: str) -> list[str]:
+    """Parameters that hide a name which their module imports or defines."""
+    module = ast.parse(source)
+    names = {node.name for node in module.body if isinstance(node, ast.FunctionDef | ast.ClassDef)}
+    for node in module.body:
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            names |= {(alias.asname or alias.name).split(".")[0] for alias in node.names}
+    functions = [node.args for node in ast.walk(module) if isinstance(node, ast.FunctionDef | ast.Lambda)]
+    return [a.arg for f in functions for a in (*f.posonlyargs, *f.args, *f.kwonlyargs) if a.arg in names]
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_no_parameter_hides_a_name_of_its_module(repository: Path, package: str) -> None:
+    found = {module: names for module, text in sources(repository / package).items() if (names := shadowed(text))}
+    assert found == {}
+
+
+def test_a_parameter_that_hides_a_name_is_found() -> None:
+    assert shadowed("from a import spec\nclass B:\n    def f(self, spec, x): ...\ndef x(): ...") == ["spec", "x"]
+
+
 @pytest.mark.parametrize("leaf", LEAVES)
 def test_a_leaf_imports_no_other_leaf_and_no_search_machinery(leaf: str) -> None:
     names = imported(f"import {leaf}")

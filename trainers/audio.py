@@ -3,7 +3,7 @@
 The front end of ASM-RH (2402.18007) and AST (Gong et al. 2021): mono, mean subtracted, Hann windows of 25 ms every
 10 ms, mel filters (HTK scale, triangles of height 1). Decibels become pixels by a fixed range, so that nothing is
 learnt from data: the spectrogram of a sound depends on no other sound and no split, and loud stays louder than soft.
-0 dB is a sine at full scale; of the values of 3,000 spoken digits in 64 filters none lies above, 0.5 % below the range.
+0 dB is a sine at full scale; of the values of 3,000 spoken digits in 64 filters none is above the range, 0.5 % below.
 
 `torch.stft` and a matrix of our own equal librosa to 5e-7 of the peak; librosa and torchaudio were rejected for their
 weight.
@@ -111,7 +111,7 @@ class LogMel:
 
         Best in batches that fit the processor's cache: 8 clips at a time take 0.26 ms each, 64 take 0.6 ms.
         """
-        # The window stands in the middle of a longer transform: this much silence lets the first one begin at sample 0.
+        # The window is in the middle of a longer transform: this much silence lets the first one begin at sample 0.
         before = (self.n_fft - self.window) // 2
         batch = np.zeros((len(waves), self.n_fft + (self.frames - 1) * self.hop), np.float32)
         for row, wave in zip(batch, waves, strict=True):
@@ -125,7 +125,7 @@ class LogMel:
         spectrum = torch.stft(
             waves, self.n_fft, self.hop, self.window, window, center=False, onesided=True, return_complex=True
         ).mT
-        # Half the time of abs().square(): no square root, and bins lie next to each other in memory.
+        # Half the time of abs().square(): no square root, and bins are contiguous in memory.
         power = spectrum.real.square().add_(spectrum.imag.square())
         # A sine of amplitude 1 has n_fft * sum(window²) / 4 in the bins of positive frequency together (Parseval).
         scale = 4 / (self.n_fft * float(window.square().sum()))
@@ -159,7 +159,7 @@ def read_wave(source: Path | bytes, front_end: LogMel) -> np.ndarray:
         # As a string: older versions do not take paths. Not as a file object: its callbacks double the time.
         file = BytesIO(source) if isinstance(source, bytes) else str(source)
         wave, rate = soundfile.read(file, dtype="float32", always_2d=True)
-    except RuntimeError as error:  # libsndfile's reason stands behind the name
+    except RuntimeError as error:  # libsndfile's reason follows the name
         raise ValueError(str(error).rpartition(": ")[2].rstrip(".")) from None
     if len(wave) == 0:
         raise ValueError("it holds no sound")
@@ -188,7 +188,7 @@ def resampled(wave: np.ndarray, rate: int, target: int, samples: int) -> np.ndar
         from scipy.signal import resample_poly
 
         common = math.gcd(rate, target)
-        # A tenth of a second more than is shown: the filter looks ahead.
+        # A tenth of a second more than is shown: the filter is not causal.
         needed = math.ceil(samples * rate / target) + rate // 10
         wave = resample_poly(wave[:needed], target // common, rate // common)
     return np.asarray(wave[:samples], np.float32)

@@ -148,7 +148,7 @@ def _scaled(images: Tensor, sides: Tensor, middle: Tensor, beyond: str) -> Tenso
 
     Args:
         middle: (2, B) of the part, from -1 to 1 across the image.
-        beyond: what lies outside of the image, ``border`` or ``zeros``.
+        beyond: the outside of the image, ``border`` or ``zeros``.
     """
     matrix = torch.zeros(len(images), 2, 3)
     matrix[:, 0, 0], matrix[:, 1, 1] = sides

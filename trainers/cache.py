@@ -39,7 +39,7 @@ def write_cached(path: Path, shape: tuple[int, ...], batches: Iterable[np.ndarra
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        # Not by tempfile, whose files nobody else can read: a team may share the folder.
+        # Not by tempfile, whose files no other user can read: a team may share the folder.
         name = path.with_name(f"{path.name}.{uuid4().hex}.tmp")
         try:
             with open(name, "xb") as file:

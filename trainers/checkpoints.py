@@ -1,8 +1,8 @@
-"""Where a training stands: it goes on from there as if nothing had happened.
+"""Checkpoints of a training, which continues from one as if nothing had happened.
 
 A checkpoint is one safetensors file with every tensor of the training (weights, averages, optimiser, random
 generators, position) and what it belongs to; nothing in it is ever unpickled. In a folder the last two are kept: one
-that is damaged is passed over for the one before.
+that is damaged is skipped for the one before.
 """
 
 import contextlib
@@ -21,10 +21,10 @@ PREFIX = "checkpoint-"
 
 
 class Checkpoints(ABC):
-    """What a training goes on from, and where it saves itself now and then.
+    """What a training continues from, and where it saves itself now and then.
 
     Args:
-        belongs_to: all that must be the same for a training to go on; compared as JSON.
+        belongs_to: everything that must be the same for a training to continue; compared as JSON.
         seconds: between two checkpoints.
 
     Attributes:
@@ -51,7 +51,7 @@ class Checkpoints(ABC):
 
     @abstractmethod
     def load(self) -> dict[str, Tensor] | None:
-        """The tensors to go on from; None if there are none."""
+        """The tensors to continue from; None if there are none."""
 
     @abstractmethod
     def _write(self, step: int, content: bytes) -> None: ...
@@ -65,7 +65,7 @@ class FolderCheckpoints(Checkpoints):
         belongs_to, seconds: see `Checkpoints`.
 
     Attributes:
-        notes: what a person should know of files that were passed over.
+        notes: what a person should know of files that were skipped.
     """
 
     def __init__(self, folder: Path, belongs_to: dict[str, object], seconds: float = 60.0) -> None:
@@ -87,7 +87,7 @@ class FolderCheckpoints(Checkpoints):
             try:
                 belongs_to, tensors = _unpack(path.read_bytes())
             except (safetensors.SafetensorError, OSError) as error:
-                self.notes.append(f"{path} is damaged ({error}) and is passed over for the one before.")
+                self.notes.append(f"{path} is damaged ({error}) and is skipped for the one before.")
                 continue
             if belongs_to != self.belongs_to:
                 raise ValueError(
@@ -118,7 +118,7 @@ class SentCheckpoints(Checkpoints):
     """Checkpoints of a training that does not keep them itself: the last one was given to it, new ones are sent off.
 
     Args:
-        last: content to go on from; one that is damaged or of another training is passed over.
+        last: content to continue from; one that is damaged or of another training is ignored.
         send: is given the content of each new one.
         belongs_to, seconds: see `Checkpoints`.
     """

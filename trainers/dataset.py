@@ -42,12 +42,12 @@ class Dataset:
     files: ClassVar[Mapping[str, tuple[str, str]]] = {}
     """What can be downloaded: file in the data folder -> (address, checksum as ``md5:...`` or ``sha256:...``).
 
-    Archives (``.tar.gz``) are unpacked where they would lie.
+    Archives (``.tar.gz``) are unpacked into their folder.
     """
 
     @property
     def own_validation(self) -> bool:
-        """Whether ``load("validation")`` gives an official validation split; else a share of ``train`` is held out."""
+        """Whether ``load("validation")`` returns an official split; else a share of ``train`` is held out."""
         return False
 
     def __post_init__(self) -> None:

@@ -22,7 +22,7 @@ def download(dataset: Dataset, root: Path, report: Callable[[str], None]) -> Non
 
     Args:
         report: called with a line for each file.
-        dataset: looks for its files in ``root``.
+        dataset: searches for its files in ``root``.
 
     Raises:
         ValueError: if it is not known where the files come from, or the optional dependency pooch is not installed.

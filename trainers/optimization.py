@@ -66,7 +66,7 @@ def average(model: nn.Module, decay: float) -> AveragedModel:
 
 @torch.no_grad()
 def climb(parameters: list[nn.Parameter], radius: float, adaptive: bool) -> list[tuple[nn.Parameter, Tensor]]:
-    """Moves the weights along the gradient to the top of a ball of ``radius``; gives the steps, to be taken back.
+    """Moves the weights along the gradient to the top of a ball of ``radius``; returns the steps, to be undone.
 
     Source: SAM, Foret et al. 2021, arXiv:2010.01412; adaptive: Kwon et al. 2021, arXiv:2102.11600.
     """
@@ -82,7 +82,7 @@ def climb(parameters: list[nn.Parameter], radius: float, adaptive: bool) -> list
 
 @torch.no_grad()
 def descend(steps: list[tuple[nn.Parameter, Tensor]]) -> None:
-    """Takes the steps of `climb` back."""
+    """Undoes the steps of `climb`."""
     for p, step in steps:
         p.sub_(step)
 

@@ -1,6 +1,6 @@
 """Published recipes by name: settings of the supervised trainer that a study or ``nas train`` starts from.
 
-``[training] preset = "convmixer"``; what stands beside it goes before. The large-scale recipes leave out what this
+``[training] preset = "convmixer"``; other keys override it. The large-scale recipes leave out what this
 trainer does not have (mixed precision by loss scaling); the small ones suit ten thousand images.
 """
 

@@ -51,7 +51,7 @@ class Samples:
         labels: (N,) int64 class numbers from 0.
         levels: the pixel value that is white.
         groups: (N,) numbers of what must not be divided between training and validation, for example speakers; None if
-            every image stands for itself.
+            images can be divided one by one.
     """
 
     images: np.ndarray | Images

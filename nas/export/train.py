@@ -181,7 +181,7 @@ class _Training:
         for note in checkpoints.notes:
             self.say(note)
         if checkpoints.files():
-            self.say(f"going on with the training in {self.out}.")
+            self.say(f"continuing the training in {self.out}.")
         plan = TrialPlan.of(
             self.settings,
             self.architecture,

@@ -25,7 +25,7 @@ from nas.trial import TrialOutcome, TrialPlan
 MACHINES_LOST = 10
 """Times that one trial may lose its machine before it is recorded as failed; that is seldom its own fault."""
 CRASHES = 5
-"""Processes that one trial may take down with the driver in it, before it is recorded as failed and passed over."""
+"""Driver processes that one trial may take down before it is recorded as failed and skipped."""
 
 
 class Watcher(Protocol):
@@ -64,14 +64,14 @@ class Driver:
         self.alone: list[TrialPlan] = []
         """Trials that ran out of memory and wait until no other runs."""
         self.saved = checkpointed(self.directory)
-        """Trials whose training can go on where it was saved."""
+        """Trials that have a checkpoint."""
         self.over_limit = self.unsaved = False
 
     def run(self, executor: Executor) -> None:
         """Runs until the study has its trials, or the space no more candidates, or it is to stop.
 
         Raises:
-            StoppedError: if it cannot go on, with the reason; all ended trials are in the log.
+            StoppedError: if it cannot continue, with the reason; all ended trials are in the log.
             KeyboardInterrupt: if it was interrupted by its user.
         """
         self.executor = executor
@@ -213,7 +213,7 @@ class Driver:
         self._trim()
 
     def _forget(self, number: int) -> None:
-        """Deletes what a trial would go on from."""
+        """Deletes the checkpoint of a trial."""
         if number in self.saved:
             self.saved.remove(number)
             drop_checkpoint(self.directory, number)

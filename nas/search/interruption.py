@@ -19,11 +19,11 @@ class Interruption:
     Args:
         grace_seconds: from the first reason to the interrupt.
         seconds: time after which to stop; None for no limit.
-        say: is told once what happens.
+        say: called once with what happens.
 
     Attributes:
         reason: why to stop; None while there is no reason.
-        by_user: whether a signal gave the reason, rather than the time limit.
+        by_user: whether the reason was a signal, not the time limit.
     """
 
     def __init__(self, grace_seconds: float, seconds: float | None, say: Callable[[str], None]) -> None:
@@ -41,7 +41,7 @@ class Interruption:
         return self
 
     def listen(self) -> dict[int, Any]:
-        """Puts our signal handlers in place; gives those that were."""
+        """Installs our signal handlers; returns the earlier ones."""
         if threading.current_thread() is not threading.main_thread():  # elsewhere no signal arrives
             return {}
         return {number: signal.signal(number, self._on_signal) for number in SIGNALS}

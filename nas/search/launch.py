@@ -1,4 +1,4 @@
-"""From a study file to a study directory with its trials: start a study, or go on with one."""
+"""From a study file to a study directory with its trials: starts a study, or continues one."""
 
 import contextlib
 import gc
@@ -40,7 +40,7 @@ def launch(
 
     Raises:
         WrongInputError: if something given cannot be used; nothing was trained.
-        StoppedError: if the study cannot go on; what is finished is kept.
+        StoppedError: if the study cannot continue; what is finished is kept.
         KeyboardInterrupt: on Ctrl-C or SIGTERM; what is finished is kept.
     """
     settings = apply(read_settings(Path(path), overrides), trials=trials, workers=workers, seed=seed, ray=ray)

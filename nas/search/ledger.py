@@ -1,4 +1,4 @@
-"""Which candidate comes next, and what becomes of each: proposals are checked, ended trials recorded, then told.
+"""Which candidate comes next, and what becomes of each: proposals are checked, ended trials recorded.
 
 Our driver or a Ray Tune run gets its plans here and books their outcomes here. Every line is on the disk before the
 sampler learns of it; the log alone is the state.

@@ -1,4 +1,4 @@
-"""Where a study stands: counts, front and hypervolume after every trial, in a time that does not grow with them."""
+"""The standing of a study: counts, front and hypervolume after every trial, in a time that does not grow with them."""
 
 from collections import Counter
 from collections.abc import Mapping

@@ -1,10 +1,10 @@
 """The log of a study: the truth from which everything else is recomputed.
 
 ``trials.jsonl`` holds a line per ended trial, ``events.jsonl`` what must survive besides. Both are append-only. Lines
-are flushed to the disk (fsync) in groups: all events up to the end of a trial, then its record, before anything is told
-of it. A kill at any moment loses nothing, a power cut no ended trial. Measured (`studies/benchmarks/overhead.py`): an
-fsync for every line costs a third more than one for each group. A last line without its newline is the trace of a
-cut: it is dropped and the file cut back; any other damage is an error.
+are flushed to the disk (fsync) in groups: all events up to the end of a trial, then its record, and only then does the
+sampler learn of it. A kill at any moment loses nothing, a power cut no ended trial. Measured
+(`studies/benchmarks/overhead.py`): an fsync for every line costs a third more than one for each group. A last line
+without its newline is the trace of a cut: it is dropped and the file cut back; any other damage is an error.
 """
 
 import contextlib

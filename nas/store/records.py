@@ -79,7 +79,7 @@ class TrialRecord:
 
 def refusal(schema: object) -> str:
     """Why something of another format than `SCHEMA` is not read."""
-    return f"its format is {schema!r}, this version reads {SCHEMA}; go on with the version of nas that wrote it"
+    return f"its format is {schema!r}, this version reads {SCHEMA}; continue with the version of nas that wrote it"
 
 
 def trial_seed(study_seed: int, number: int, purpose: str = "trial") -> int:

@@ -49,7 +49,7 @@ class ObjectiveContract:
         assert kind.scale in get_args(Scale)
 
     def test_settings_are_frozen_fields_with_defaults(self, kind: type[Objective]) -> None:
-        assert kind.__dataclass_params__.frozen  # type: ignore[attr-defined]
+        assert vars(kind)["__dataclass_params__"].frozen
         for field in dataclasses.fields(kind):
             assert field.default is not dataclasses.MISSING or field.default_factory is not dataclasses.MISSING
 

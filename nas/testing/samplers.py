@@ -2,17 +2,17 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
 from nas.problem import Problem
 from nas.search.samplers import Proposal, Sampler, open_sampler
 from nas.settings import SearchSettings, settings_of
-from nas.store.records import TrialRecord
+from nas.store.records import Failure, TrialRecord
 
 
-def problem(search: SearchSettings, seed: int = 0) -> Problem:
+def small_problem(search: SearchSettings, seed: int = 0) -> Problem:
     """A small problem of three objectives and a bound."""
     table: dict[str, Any] = {
         "name": "contract",
@@ -68,12 +68,12 @@ class SamplerContract:
     """What every sampler keeps to; parametrise it with ``search``: `SearchSettings` with its name and options."""
 
     def test_proposals_are_assignments_of_the_space(self, search: SearchSettings) -> None:
-        one = problem(search)
+        one = small_problem(search)
         for proposal, record in searched(open_sampler(one), one, range(12)):
             assert one.space.decode(proposal.picks).key == record.key
 
     def test_the_same_log_leads_to_the_same_proposal(self, search: SearchSettings) -> None:
-        one = problem(search)
+        one = small_problem(search)
         first, second = (searched(open_sampler(one), one, range(12)) for _ in range(2))
         assert [proposal.picks for proposal, _ in first] == [proposal.picks for proposal, _ in second]
 
@@ -81,14 +81,14 @@ class SamplerContract:
     def test_a_study_that_was_interrupted_proposes_what_an_uninterrupted_one_would(
         self, search: SearchSettings, finished: int
     ) -> None:
-        one = problem(search)
+        one = small_problem(search)
         whole = searched(open_sampler(one), one, range(13))
         resumed = repeated(open_sampler(one), whole[:finished])
         rest = searched(resumed, one, range(finished, 13))
         assert [proposal.picks for proposal, _ in rest] == [proposal.picks for proposal, _ in whole[finished:]]
 
     def test_another_draw_proposes_something_else(self, search: SearchSettings) -> None:
-        one = problem(search)
+        one = small_problem(search)
         sampler = repeated(open_sampler(one), searched(open_sampler(one), one, range(12)))
         proposals = []
         for draw in range(6):
@@ -98,7 +98,7 @@ class SamplerContract:
         assert len(set(proposals)) > 1
 
     def test_exploring_is_uniformly_random(self, search: SearchSettings) -> None:
-        one = problem(search)
+        one = small_problem(search)
         sampler = repeated(open_sampler(one), searched(open_sampler(one), one, range(12)))
         drawn = Counter[Any]()
         for number in range(12, 132):
@@ -108,7 +108,7 @@ class SamplerContract:
         assert min(drawn[dim] for dim in (8, 16, 32)) > 20  # 40 on average, standard deviation 5
 
     def test_a_trial_of_an_earlier_process_can_be_told_after_resuming(self, search: SearchSettings) -> None:
-        one = problem(search)
+        one = small_problem(search)
         trials = searched(open_sampler(one), one, range(12))
         sampler = repeated(open_sampler(one), trials[:-1])
         proposal, record = trials[-1]
@@ -118,9 +118,9 @@ class SamplerContract:
         assert one.space.decode(sampler.ask(12, 0).picks)
 
     def test_failures_are_no_reason_to_stop(self, search: SearchSettings) -> None:
-        one = problem(search)
+        one = small_problem(search)
         sampler = open_sampler(one)
-        for number, failure in enumerate(("diverged", "out_of_memory", "timeout", "worker_lost", "bug", "disk_full")):
+        for number, failure in enumerate(get_args(Failure)):
             proposal = sampler.ask(number, 0)
             architecture = one.space.decode(proposal.picks)
             sampler.tell(
@@ -132,7 +132,7 @@ class SamplerContract:
                     architecture=architecture.to_json(),
                     key=architecture.key,
                     seed=0,
-                    failure=failure,  # type: ignore[arg-type]
+                    failure=failure,
                     measured=one.probe.measure(architecture)[0],
                     error="on purpose",
                 ),

@@ -7,7 +7,7 @@ The two residual steps of the paper become one mixer, ``y = v(x) + h(LN(x + v(x)
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
 from torch import Tensor, nn
@@ -73,7 +73,11 @@ class Raft(TokenMixer):
         for length in (self.r * height, self.r * width):
             hidden = hidden_units(length, self.expansion)
             total += mlp_cost(size, length, hidden, self.activation, self.permutation, trained=freeze != "chans")
-        return total if self.order == "sum" else total + elementwise(size) + layer_norm(channels, height * width)
+        if self.order != "sum":
+            return total + elementwise(size) + layer_norm(channels, height * width)
+        # Without permutations both axes read x as it is in memory, and autograd keeps it once.
+        shared = size if self.permutation == "identity" and freeze != "chans" else 0
+        return replace(total, activations=total.activations - shared)
 
     @classmethod
     def options(cls, shape: Shape) -> dict[str, tuple[Any, ...]]:

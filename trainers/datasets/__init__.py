@@ -1,4 +1,4 @@
-"""Data sets, one per file: where the files lie, how they are read, and which augmentations suit them."""
+"""Data sets, one per file: where the files are, how they are read, and which augmentations suit them."""
 
 from importlib import import_module
 from pkgutil import iter_modules

@@ -18,7 +18,7 @@ SUFFIXES = (".wav", ".flac", ".ogg", ".mp3")
 @dataset("audiofolder")
 @dataclass(frozen=True)
 class AudioFolder(Clips):
-    """Sounds of one's own, of any length, rate and number of channels."""
+    """The user's own sounds, of any length, rate and number of channels."""
 
     takes = "DIR"
     example = "audiofolder:DIR,rate=16000,64x128"

@@ -27,7 +27,7 @@ MEMORY_GB = 2.0
 @dataset("folder")
 @dataclass(frozen=True)
 class Folder(Dataset):
-    """Images of one's own; grey if every file is grey, else RGB.
+    """The user's own images; grey if every file is grey, else RGB.
 
     Args:
         size: sides in pixels of the middle square to which images are resized; unset: they have one size already.

@@ -15,7 +15,7 @@ class Mnist(Idx):
     origin = "Get the four .gz files of the MNIST database of handwritten digits and put them there."
     files = idx_files(
         "MNIST/raw",
-        "https://ossci-datasets.s3.amazonaws.com/mnist",  # the authors' own page no longer gives the files out
+        "https://ossci-datasets.s3.amazonaws.com/mnist",  # the authors' own page no longer offers the files
         (
             "f68b3c2dcbeaaa9fbdd348bbdeb94873",
             "d53e105ee54ea40749a09fcbcd1e9432",

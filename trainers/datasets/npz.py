@@ -26,7 +26,7 @@ EXPECTED = "a .npz file with x_train and y_train, or train_images and train_labe
 @dataset("npz")
 @dataclass(frozen=True)
 class Npz(Dataset):
-    """A numpy archive of one's own."""
+    """The user's own numpy archive."""
 
     takes = "FILE"
     example = "npz:mydata.npz"

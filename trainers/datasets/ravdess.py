@@ -1,7 +1,7 @@
 """RAVDESS, speech part: 1,440 utterances of 24 actors in 8 emotions, 48 kHz, 3 to 5 s long.
 
 ``Actor_NN/03-01-EE-II-SS-RR-AA.wav``: sound, speech, emotion, intensity, statement, repetition, actor; songs
-(``03-02-``) are passed over. There is no official split, and a random one lets a network recognise the speaker: actors
+(``03-02-``) are skipped. There is no official split, and a random one lets a network recognise the speaker: actors
 21 to 24 are the test split, two women and two men, unless ``ravdess:actor=5`` or ``ravdess:actor=1-4`` says otherwise.
 Validation holds out whole actors too.
 

@@ -1,10 +1,10 @@
-"""``series:DIR/NAME``: time series to be told apart, in the text files of the UCR archive.
+"""``series:DIR/NAME``: time series to be classified, in the text files of the UCR archive.
 
 ``NAME_TRAIN.tsv`` and ``NAME_TEST.tsv`` (or ``.csv``, ``.txt``) hold a series a line: its label, then its values, the
 same number in every line. A series becomes an image of one channel, folded row by row: ``series:DIR/NAME,period=24``
-gives rows of 24 values, so that neighbours in a row follow each other in time and neighbours in a column are one period
+has rows of 24 values, so that neighbours in a row follow each other in time and neighbours in a column are one period
 apart (TimesNet, Wu et al. 2023). Without a period the image is as square as it can be. The last row is filled up with
-the last value. 0 and 1 are the least and the greatest value of the training split; what lies beyond is cut.
+the last value. 0 and 1 are the least and the greatest value of the training split; values beyond are clipped.
 """
 
 import math

@@ -1,10 +1,10 @@
 """Speech Commands: single words of up to a second by many speakers, 16 kHz, with official validation and test lists.
 
 ``CLASS/SPEAKER_nohash_N.wav`` with ``validation_list.txt`` and ``testing_list.txt``, which keep speakers apart. The
-classes are the folders that are there, 35 in version 2; lines of the lists for other folders are passed over.
+classes are the folders that are there, 35 in version 2; lines of the lists for other folders are skipped.
 Background noise (``_background_noise_``) is no class.
 
-A second gives 98 frames, of which 96 are shown; the published setting is ``speech_commands:128x128``.
+A second is 98 frames, of which 96 are used; the published setting is ``speech_commands:128x128``.
 """
 
 from dataclasses import dataclass

@@ -1,7 +1,7 @@
 """UrbanSound8K: 8,732 sounds of a city of up to 4 s, 10 classes, in ten official folds.
 
 ``metadata/UrbanSound8K.csv`` and ``audio/foldN/*.wav``. One fold is the test split, the tenth unless
-``urbansound8k:fold=3`` says otherwise; results are comparable as the mean over all ten. Slices of one recording lie in
+``urbansound8k:fold=3`` says otherwise; results are comparable as the mean over all ten. Slices of one recording are in
 one fold, and validation holds out whole folds too: other divisions let a network recognise the recording.
 
 4 s give 398 frames, of which 384 are shown; the published setting of ASM-RH (2402.18007) is ``urbansound8k:128x512``.

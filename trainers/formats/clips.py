@@ -104,7 +104,7 @@ class Clips(Dataset):
         return next((str(folder) for folder in candidates if self.here(folder)), None)
 
     def folder(self) -> Path:
-        """Where the files lie.
+        """Folder of the files.
 
         Raises:
             FileNotFoundError: if they do not.

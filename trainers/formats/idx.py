@@ -61,7 +61,7 @@ def idx_files(folder: str, host: str, checksums: tuple[str, str, str, str]) -> d
 
 
 def _existing(folder: Path, name: str) -> Path:
-    """The file as it lies there, plain or compressed; the compressed one if neither does."""
+    """The file that exists, plain or compressed; the compressed one if neither does."""
     plain, compressed = folder / name, folder / f"{name}.gz"
     return plain if plain.exists() and not compressed.exists() else compressed
 

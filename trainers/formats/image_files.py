@@ -27,7 +27,7 @@ GREY = ("1", "L", "LA")
 COLOUR = ("P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr")
 """Pillow's names for pixels of up to 8 bits; transparency is dropped."""
 ORIENTATION, SIDEWAYS = 0x0112, (5, 6, 7, 8)
-"""Number of the EXIF entry, and its values for pictures that lie on their side."""
+"""Number of the EXIF entry, and its values for pictures turned on their side."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,7 +79,7 @@ class ImageFiles:
         return self[:] if math.prod(self.shape) <= self.room else self
 
     def fingerprint(self) -> bytes:
-        """Of the names and lengths of the files and of what they become, not of where they lie."""
+        """Digest of the names and lengths of the files and of what they become, not of their folder."""
         digest = hashlib.blake2b(repr((self.image, self.cropped)).encode())
         digest.update(b"\0".join(self.names.tolist()))
         digest.update(self.lengths.astype("<i8").tobytes())

@@ -36,7 +36,7 @@ from trainers import Epoch, TrainingData
 POLL = 0.5
 """Seconds between two checks of the clock, and at least between two reports of a trial."""
 EARLY = 0.1
-"""Seconds in which a trial may end before its start is reported by itself: every item costs Ray half a millisecond."""
+"""Seconds in which a trial may end before its start is reported separately: every item costs Ray half a millisecond."""
 BEAT = 10.0
 """Seconds after which a running trial reports that it lives, if it has nothing else to report."""
 SILENCE = 300.0
@@ -110,7 +110,7 @@ class RayExecutor:
         )(task)
 
     def _check(self, nodes: list[dict[str, Any]]) -> None:
-        """Checks that a node can hold a trial: Ray would wait for one for ever, without a message."""
+        """Checks that a node can hold a trial: Ray would wait forever, without a message."""
         there = [node["Resources"] for node in nodes]
         fitted = self.fits
         self.fits = any(all(node.get(name, 0) >= amount for name, amount in self.share.items()) for node in there)
@@ -279,7 +279,7 @@ def stream_trial(plan: TrialPlan, shared: "ray.ObjectRef[TrainingData]") -> Iter
     error = f"the trial was stopped after timeout_seconds = {plan.timeout_seconds:g}, {reached}."
     yield _Item(start, node, plan.failed("timeout", error))
     try:
-        trial.result(timeout=SLACK / 2)  # it may notice the time by itself, and the process lives on
+        trial.result(timeout=SLACK / 2)  # if it notices the time itself, the process survives
     except TimeoutError:
         os._exit(1)
 
@@ -301,7 +301,7 @@ def _written(item: _Item, directory: Path) -> _Item:
 
 @functools.lru_cache(maxsize=1)
 def _fetched(shared: "ray.ObjectRef[TrainingData]") -> TrainingData:
-    """The data, as a view of the shared memory of this machine, where they lie once."""
+    """The data, as a view of the shared memory of this machine, which holds them once."""
     data: TrainingData = ray.get(shared)
     return data
 

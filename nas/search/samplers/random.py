@@ -12,7 +12,7 @@ from searchspaces import Value
 
 @sampler("random")
 class RandomSampler:
-    """Draws every choice uniformly; Optuna would take ten times as long to draw, and to keep what nobody reads."""
+    """Draws every choice uniformly; Optuna would take ten times as long to draw, and would keep what is never read."""
 
     def __init__(self, problem: Problem) -> None:
         self.problem = problem

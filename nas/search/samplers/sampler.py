@@ -22,7 +22,7 @@ class Proposal:
 
     Args:
         handle: the sampler's own, to recognise the proposal by; not logged.
-        memory: what the sampler noted about the proposal, as JSON; logged, and given back on resume.
+        memory: what the sampler noted about the proposal, as JSON; logged, and passed back on resume.
     """
 
     picks: dict[str, Value]

@@ -110,7 +110,7 @@ def test_a_stopped_training_goes_on_to_the_same_weights(
     assert (refused.returncode, "belongs to another training" in refused.stderr) == (2, True)
     resumed = run(architecture, out, *options)
     assert resumed.returncode == 0, resumed.stderr
-    assert "going on with the training" in resumed.stderr
+    assert "continuing the training" in resumed.stderr
     a, b = weights(tmp_path / "whole"), weights(out)
     assert all(torch.equal(a[name], b[name]) for name in a)
     assert [line.split(",")[0] for line in (out / "log.csv").read_text().splitlines()[1:]] == [

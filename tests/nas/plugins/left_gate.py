@@ -7,16 +7,22 @@ import torch
 from torch import Tensor, nn
 
 from searchspaces.architecture import Shape, TokenMixer, spec
-from searchspaces.freezing import Mixer
+from searchspaces.costs import Cost
+from searchspaces.freezing import Freeze, Mixer
 
 
 @spec("left_gate")
 @dataclass(frozen=True)
 class LeftGate(TokenMixer):
-    """``y = x * sigmoid(g * left(x))`` with one factor g for each channel; its cost is counted."""
+    """``y = x * sigmoid(g * left(x))`` with one factor g for each channel."""
 
     def build(self, shape: Shape) -> "Gate":
         return Gate(shape[0])
+
+    def cost(self, shape: Shape, freeze: Freeze = "full") -> Cost:
+        channels, size = shape[0], shape[0] * shape[1] * shape[2]
+        trained = channels if freeze != "chans" else 0
+        return Cost(0, 0, 0, 3 * size, channels, trained, activations=3 * size if trained else 2 * size)
 
 
 class Gate(Mixer):

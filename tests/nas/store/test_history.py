@@ -68,7 +68,7 @@ def test_other_damage_is_named_by_line(tmp_path: Path, line: bytes, reason: str)
 @pytest.mark.parametrize("schema", [1, 99])
 def test_another_format_is_refused(tmp_path: Path, schema: int) -> None:
     (tmp_path / "trials.jsonl").write_text(f'{{"schema":{schema},"number":0,"status":"complete"}}\n')
-    with pytest.raises(WrongInputError, match=f"its format is {schema}, this version reads 2; go on with the version"):
+    with pytest.raises(WrongInputError, match=f"its format is {schema}, this version reads 2; continue with"):
         read_trials(tmp_path)
     (tmp_path / "events.jsonl").write_text(f'{{"schema":{schema},"number":0,"event":"asked"}}\n')
     with pytest.raises(WrongInputError, match=f"line 1: its format is {schema}, this version reads 2"):

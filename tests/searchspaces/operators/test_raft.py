@@ -111,7 +111,6 @@ def mixer(permutation: Permutation) -> Architecture:
     return Architecture((1, 8, 8), 3, EmbeddingStem(5, 2, 2), (Stage(block, 2),), AverageHead())
 
 
-@pytest.mark.xfail(strict=True, reason="the closed form counts x once for each axis, but autograd keeps one x for both")
 @pytest.mark.parametrize("activation", ["gelu", "relu"])
 def test_two_axes_that_are_added_without_permutations_keep_their_input_once(activation: MlpActivation) -> None:
     raft, shape = Raft(order="sum", permutation="identity", activation=activation), (8, 6, 4)
