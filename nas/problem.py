@@ -11,7 +11,7 @@ import numpy as np
 
 from nas.errors import WrongInputError, user_input
 from nas.pricing import Probe
-from nas.settings import DataSettings, Settings, construct
+from nas.settings import DATA_KEYS, DataSettings, Settings, construct
 from objectives import OBJECTIVES, Objective, to_minimise
 from searchspaces import SEARCH_SPACES, SearchSpace
 from searchspaces.registry import lookup, unknown
@@ -26,11 +26,10 @@ def find_dataset(settings: DataSettings) -> Dataset:
     """
     with user_input("data.name"):
         kind = lookup(DATASETS, "data set", settings.name)
-    own = {field.name for field in dataclasses.fields(DataSettings)} - {"options"}
     takes = {field.name for field in dataclasses.fields(kind)}
     for key in settings.options:
         if key not in takes:
-            raise WrongInputError(f"[data] has an {unknown('key', key, own | takes)}")
+            raise WrongInputError(f"[data] has an {unknown('key', key, DATA_KEYS | takes)}")
     return construct(kind, settings.options, "data")
 
 

@@ -65,8 +65,12 @@ class DataSettings:
     def label(self) -> str:
         """The data set with its options in one word, for a person: ``fsdd:speaker=theo``."""
         options = dict(self.options)
-        words = [str(options.pop("location", ""))] + [f"{key}={value}" for key, value in options.items()]
+        words = [str(options.pop("location", ""))] + [f"{key}={value}" for key, value in sorted(options.items())]
         return ":".join(filter(None, [self.name, ",".join(filter(None, words))]))
+
+
+DATA_KEYS = {field.name for field in dataclasses.fields(DataSettings)} - {"options"}
+"""Keys of ``[data]`` that are not options of the data set."""
 
 
 @dataclass(frozen=True)
@@ -276,9 +280,16 @@ def settings_of(table: Table, overrides: Iterable[str] = (), *, folder: Path | N
     """
     here = Path.cwd()
     table = _with_absolute_paths(table, here if folder is None else folder)
-    for override in overrides:
+    # Another data set first: it does not take the options of the one in the file.
+    for override in sorted(overrides, key=lambda text: not _names_data(text)):
+        if _names_data(override) and isinstance(table.get("data"), dict):
+            table["data"] = {key: value for key, value in table["data"].items() if key in DATA_KEYS}
         _override(table, override)
     return settings_from(_with_absolute_paths(table, here))
+
+
+def _names_data(override: str) -> bool:
+    return override.partition("=")[0].strip() == "data.name"
 
 
 def settings_from(table: Table) -> Settings:
@@ -289,9 +300,8 @@ def settings_from(table: Table) -> Settings:
     """
     data = table.get("data")
     if isinstance(data, dict):
-        own = {field.name for field in dataclasses.fields(DataSettings)} - {"options"}
-        options = {key: value for key, value in data.items() if key not in own}
-        table = {**table, "data": {key: value for key, value in data.items() if key in own} | {"options": options}}
+        options = {key: value for key, value in data.items() if key not in DATA_KEYS}
+        table = {**table, "data": {key: data[key] for key in data.keys() & DATA_KEYS} | {"options": options}}
     return construct(Settings, table, "")
 
 
@@ -336,7 +346,12 @@ def _with_absolute_paths(table: Table, folder: Path) -> Table:
         kind, colon, text = data["name"].partition(":")
         if colon and kind in DATASETS:
             with user_input("data.name"):
-                data = {**DATASETS[kind].shorthand(text), **data, "name": kind}
+                options = DATASETS[kind].shorthand(text)
+                if twice := sorted(options.keys() & data.keys()):
+                    raise ValueError(
+                        f"{twice[0]} stands in {data['name']!r} and as data.{twice[0]}. Remove one of them."
+                    )
+            data = {**data, **options, "name": kind}
         if isinstance(location := data.get("location"), str) and location:
             data = {**data, "location": str((folder / Path(location).expanduser()).absolute())}
     found = {"plugins": plugins, "data": data}

@@ -8,41 +8,16 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
-from contextlib import redirect_stderr, redirect_stdout
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 import tomli_w
+from terminal import run
 
 import nas
-from nas.cli import main
 
 StudyFile = Callable[..., Path]
-
-
-@dataclass(frozen=True)
-class Result:
-    """What a command printed, and its exit status."""
-
-    returncode: int
-    stdout: str
-    stderr: str
-
-
-def run(*arguments: object, cwd: Path | None = None, **environment: str) -> Result:
-    """Runs a command in this process: starting one costs two seconds for torch alone."""
-    out, err = io.StringIO(), io.StringIO()
-    with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
-        patch.setattr(sys, "argv", ["nas", *map(str, arguments)])
-        for name, value in {"COLUMNS": "200", **environment}.items():
-            patch.setenv(name, value)
-        if cwd:
-            patch.chdir(cwd)
-        with pytest.raises(SystemExit) as status:
-            main()
-    return Result(int(status.value.code or 0), out.getvalue(), err.getvalue())
 
 
 @pytest.fixture(scope="module")

@@ -8,8 +8,9 @@ import pytest
 import tomli_w
 
 from nas.errors import WrongInputError
-from nas.problem import Problem
+from nas.problem import Problem, find_dataset
 from nas.settings import Settings, construct, differences, read_settings
+from trainers.datasets.fsdd import Fsdd
 
 StudyFile = Callable[..., Path]
 
@@ -165,3 +166,48 @@ def test_a_removed_choice_stays_at_its_first_option(study_file: StudyFile) -> No
     choices = {c.name: c.options for c in Problem.of(read_settings(study_file(space=space))).space.choices}
     assert (choices["s1.dilation"], choices["s2.dilation"], choices["depth"]) == ((1,), (1,), (3,))
     assert len(choices["s1.freeze"]) == 3
+
+
+def test_relative_places_are_relative_to_the_study_file(study_file: StudyFile, tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text("")
+    for name in ("folder:imgs,size=16", "folder:./imgs,size=16"):
+        settings = read_settings(study_file(data={"name": name}, plugins=["mine.py"]))
+        assert settings.data.name == "folder"
+        assert settings.data.options == {"location": str(tmp_path / "imgs"), "size": 16}
+        assert settings.plugins == [str(tmp_path / "mine.py")]
+    table = {"name": "folder", "location": "imgs", "size": 16}
+    assert read_settings(study_file(data=table)).data == read_settings(study_file(data={"name": name})).data
+
+
+def test_places_on_the_command_line_are_relative_to_the_current_folder(
+    study_file: StudyFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    for override in ("data.name=folder:imgs", "data.location=imgs"):
+        settings = read_settings(study_file(data={"name": "folder:a"}), [override])
+        assert settings.data.options["location"] == str(tmp_path / "elsewhere" / "imgs")
+
+
+def test_the_home_folder_is_expanded(study_file: StudyFile, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/me")
+    assert read_settings(study_file(data={"name": "npz:~/a.npz"})).data.options == {"location": "/home/me/a.npz"}
+
+
+def test_an_option_of_a_data_set_may_stand_in_its_table_or_in_the_shorthand(study_file: StudyFile) -> None:
+    short = read_settings(study_file(data={"name": "fsdd:speaker=theo,40x64", "limit": 100})).data
+    table = {"name": "fsdd", "speaker": "theo", "mel": 40, "frames": 64, "limit": 100}
+    assert short == read_settings(study_file(data=table)).data
+    assert short.label == "fsdd:frames=64,mel=40,speaker=theo"
+    assert find_dataset(short) == Fsdd(speaker="theo", mel=40, frames=64)
+
+
+def test_another_data_set_on_the_command_line_has_its_own_options(study_file: StudyFile) -> None:
+    path = study_file(data={"name": "folder", "location": "imgs", "size": 16, "limit": 100})
+    data = read_settings(path, ["data.mel=40", "data.name=fsdd"]).data
+    assert (data.name, data.limit, data.options) == ("fsdd", 100, {"mel": 40})
+
+
+def test_an_option_that_stands_twice_is_refused(study_file: StudyFile) -> None:
+    with pytest.raises(WrongInputError, match=r"mel stands in 'fsdd:40x64' and as data\.mel\. Remove one of them"):
+        read_settings(study_file(data={"name": "fsdd:40x64", "mel": 40}))

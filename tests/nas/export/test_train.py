@@ -6,14 +6,14 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 import pytest
 import safetensors.torch
+import terminal
 import torch
+from terminal import Result
 
 import nas
-from nas.cli import main
 from searchspaces import SEARCH_SPACES
 
 
@@ -28,11 +28,11 @@ def architecture(tmp_path: Path) -> Path:
 
 def command(architecture: Path, out: Path, *options: str) -> list[str]:
     settings = ["--data", "digits", "--set", "data.limit=300", "--set", "objective.robust_accuracy.samples=20"]
-    return [sys.executable, "-m", "nas", "train", str(architecture), "-o", str(out), *settings, *options]
+    return ["train", str(architecture), "-o", str(out), *settings, *options]
 
 
-def run(*arguments: Any) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command(*arguments), capture_output=True, text=True, timeout=300)
+def run(architecture: Path, out: Path, *options: str) -> Result:
+    return terminal.run(*command(architecture, out, *options))
 
 
 def weights(out: Path) -> dict[str, torch.Tensor]:
@@ -76,7 +76,7 @@ def test_a_training_on_all_images_says_so(architecture: Path, tmp_path: Path) ->
     (row,) = json.loads(done.stdout)
     assert row.keys() == {"seed", "out", "training", "test"}
     assert "measured on a fifth of the training images" in (out / "README.md").read_text()
-    measured = subprocess.run([sys.executable, "-m", "nas", "evaluate", out], capture_output=True, text=True)
+    measured = terminal.run("evaluate", out)
     assert measured.returncode == 2
     assert "this network was trained on all training images of digits; use --split test" in measured.stderr
 
@@ -93,10 +93,8 @@ def test_a_stopped_training_goes_on_to_the_same_weights(
         "import nas.export.train as t, functools, sys; from nas.cli import main; "
         "t.FolderCheckpoints = functools.partial(t.FolderCheckpoints, seconds=0); main()"
     )
-    words = command(architecture, out, *options)
-    process = subprocess.Popen(
-        [sys.executable, "-c", frequent, *words[3:]], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
+    words = [sys.executable, "-c", frequent, *command(architecture, out, *options)]
+    process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     deadline = time.monotonic() + 120
     while not list(out.glob("checkpoints/checkpoint-00000002*")):
         assert time.monotonic() < deadline
@@ -129,30 +127,15 @@ def test_a_stopped_training_goes_on_to_the_same_weights(
         (["--data", "folder:nowhere"], "nowhere is not a folder"),
     ],
 )
-def test_wrong_inputs_are_one_message(
-    architecture: Path,
-    tmp_path: Path,
-    options: list[str],
-    message: str,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    assert message in told(command(architecture, tmp_path / "out", *options), monkeypatch, capsys, "failed" in message)
+def test_wrong_inputs_are_one_message(architecture: Path, tmp_path: Path, options: list[str], message: str) -> None:
+    ended = run(architecture, tmp_path / "out", *options)
+    assert message in ended.stderr
+    assert ended.returncode == (1 if "failed" in message else 2)
 
 
-def test_a_folder_with_other_things_is_left_alone(
-    architecture: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_folder_with_other_things_is_left_alone(architecture: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     out.mkdir()
     (out / "precious.txt").write_text("mine")
-    assert "exists and holds no training" in told(command(architecture, out), monkeypatch, capsys, False)
-
-
-def told(words: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], failed: bool) -> str:
-    """What a command that ends with 1 (failed) or 2 (wrong input) says."""
-    monkeypatch.setattr(sys, "argv", words[2:])
-    with pytest.raises(SystemExit) as ended:
-        main()
-    assert ended.value.code == (1 if failed else 2)
-    return capsys.readouterr().err
+    ended = run(architecture, out)
+    assert (ended.returncode, "exists and holds no training" in ended.stderr) == (2, True)

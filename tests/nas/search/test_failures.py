@@ -13,9 +13,9 @@ import pytest
 import nas
 from nas.plugins import load_plugins, loaded
 from nas.store.files import write_atomically
-from nas.store.history import read_events
+from nas.store.history import History, read_events
 from nas.store.records import TrialRecord
-from trainers import TRAINERS, Trainer
+from trainers import TRAINERS, Supervised, Trainer
 
 StudyFile = Callable[..., Path]
 PLUGIN = str(Path(__file__).with_name("trouble.py"))
@@ -44,12 +44,12 @@ def troubled(study_file: StudyFile, kinds: int, **execution: Any) -> Path:
         search={"sampler": "random"},
         plugins=[PLUGIN],
         training={"kind": "troubled", "epochs": 1, "kinds": kinds},
-        execution={"timeout_seconds": 15.0, "memory_gb_per_trial": 1.5, "attempts": 2, **execution},
+        execution={"timeout_seconds": 8.0, "memory_gb_per_trial": 1.5, "attempts": 2, **execution},
         space={"kind": "convmixer", "choices": {"dim": [8, 16], "depth": [1, 2], "patch": [2]}},
     )
 
 
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_failing_trials_are_labelled_and_the_others_are_right(
     study_file: StudyFile, tmp_path: Path, workers: int
 ) -> None:
@@ -128,3 +128,45 @@ def test_an_alarm_while_a_trial_saves_itself_is_no_full_disk(tmp_path: Path, mon
     with pytest.raises(TimeoutError, match="time is up"):
         write_atomically(tmp_path / "file", b"content")
     assert not list(tmp_path.iterdir())
+
+
+@dataclass(frozen=True)
+class Cramped(Supervised):
+    """Runs out of memory with whole batches; a kill comes in the first attempt with half a batch."""
+
+    def train(self, model: Any, data: Any, *, seed: int, report: Any, checkpoints: Any = None) -> None:
+        SIZES.append(self.micro_batches)
+        if self.micro_batches == 1:
+            raise MemoryError("too little is left")
+        if SIZES.count(2) == 1:
+            raise KeyboardInterrupt  # the search is lost here
+        super().train(model, data, seed=seed, report=report, checkpoints=checkpoints)
+
+
+SIZES: list[int] = []
+
+
+def test_what_was_tried_before_a_kill_is_known_from_the_log(
+    study_file: StudyFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(TRAINERS, "cramped", Cramped)
+    monkeypatch.setattr(sys.modules[__name__], "SIZES", [])
+    path = study_file(trials=1, training={"kind": "cramped", "epochs": 1})
+    with pytest.raises(KeyboardInterrupt):
+        nas.search(path, out=tmp_path / "run")
+    study = nas.search(path, out=tmp_path / "run")
+    assert SIZES == [1, 2, 2]  # the second process starts with half a batch
+    assert [(record.status, record.micro_batches) for record in study.records] == [("complete", 2)]
+
+
+def test_lost_workers_are_counted_over_all_processes(tmp_path: Path) -> None:
+    with History(tmp_path) as history:
+        history.event("attempt", 3, attempt=2, failure="worker_lost")
+        history.event("attempt", 3, attempt=3, failure="worker_lost", machine_lost=True)
+        history.event("attempt", 3, attempt=4, failure="out_of_memory")
+        history.event("attempt", 4, attempt=2, failure="worker_lost")
+    with History(tmp_path) as history:
+        assert history.retried(3, "worker_lost") == 1
+        assert history.retried(3, "worker_lost", machine_lost=True) == 1
+        assert history.retried(3, "out_of_memory") == 1
+        assert history.retried(5, "worker_lost") == 0

@@ -1,0 +1,57 @@
+"""A study directory opened: it knows its shape, and one of another format is refused."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import nas
+from nas.errors import WrongInputError
+from nas.results.picks import pick
+from nas.results.study import Study
+
+StudyFile = Callable[..., Path]
+
+
+@pytest.fixture
+def study(study_file: StudyFile, tmp_path: Path) -> Study:
+    return nas.search(study_file(trials=2), out=tmp_path / "run")
+
+
+def test_a_study_knows_its_images_classes_and_space(study: Study) -> None:
+    data = study.settings.data
+    assert (data.input, data.classes) == ((1, 8, 8), list("0123456789"))
+    assert study.space is study.space
+    assert all(study.space.decode(record.picks).key == record.key for record in study.records)
+
+
+def test_a_directory_of_another_format_is_refused_with_that_reason(study: Study) -> None:
+    path = study.directory / "study.toml"
+    path.write_text(path.read_text().replace("schema = 2", "schema = 7"))
+    with pytest.raises(WrongInputError, match=r"study\.toml: its format is 7, this version reads 2; continue with the"):
+        nas.open(study.directory)
+    path.write_text(path.read_text().replace("schema = 7\n", ""))  # as before formats were written down
+    with pytest.raises(WrongInputError, match=r"study\.toml: its format is 1, this version reads 2"):
+        nas.open(study.directory)
+
+
+def test_a_study_without_its_shape_says_what_is_missing(study: Study) -> None:
+    path = study.directory / "study.toml"
+    lines = path.read_text().splitlines(keepends=True)
+    start = next(i for i, line in enumerate(lines) if line.startswith("input = ["))
+    end = next(i for i in range(start, len(lines)) if lines[i].startswith("]"))
+    path.write_text("".join(lines[:start] + lines[end + 1 :]))
+    with pytest.raises(WrongInputError, match=r"lacks data\.input or data\.classes. Restore it from a copy"):
+        _ = nas.open(study.directory).space
+
+
+@pytest.mark.parametrize("rule", ["kne", "knee:accuracy", "best", "trial:x"])
+def test_an_unknown_rule_is_answered_with_the_known_ones(study: Study, rule: str) -> None:
+    with pytest.raises(WrongInputError, match=f"unknown pick '{rule}'. Known: knee, trial:NUMBER, best:accuracy, "):
+        study.pick(rule)
+
+
+def test_the_best_of_an_objective_is_picked_by_its_costs(study: Study) -> None:
+    front, costs = study.front, study.costs(study.front)
+    for column, name in enumerate(study.objectives):
+        assert pick(f"best:{name}", front, costs, list(study.objectives)) == front[int(costs[:, column].argmin())]
