@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
+from matrices import close, eye, kron, matrix, random
 from torch import Tensor
 
 from searchspaces import Architecture
@@ -17,27 +18,6 @@ from searchspaces.operators.token_mlp import TokenMLP
 TABLES = [(3, 2), (4, 7), (4, 4), (6, 1), (9, 5)]
 
 every_table = pytest.mark.parametrize(("tokens", "channels"), TABLES)
-
-
-def random(*shape: int) -> Tensor:
-    return torch.randn(*shape, dtype=torch.float64, generator=torch.Generator().manual_seed(sum(shape)))
-
-
-def eye(n: int) -> Tensor:
-    return torch.eye(n, dtype=torch.float64)
-
-
-def kron(a: Tensor, b: Tensor) -> Tensor:
-    """torch.kron, which takes no transposed matrices of one row or column."""
-    return torch.kron(a.clone(memory_format=torch.contiguous_format), b.clone(memory_format=torch.contiguous_format))
-
-
-def matrix(index: Tensor) -> Tensor:
-    return eye(len(index))[index]
-
-
-def close(one: Tensor, other: Tensor) -> None:
-    torch.testing.assert_close(one, other, atol=1e-12, rtol=1e-12)
 
 
 def lively(module: Any) -> Any:

@@ -2,13 +2,13 @@
 
 import pytest
 import torch
+from matrices import close, effective, eye, lively, matrix, random
 from torch import Tensor
 
 from searchspaces import Architecture, Stage, build
 from searchspaces.blocks.metaformer import MetaFormerBlock
-from searchspaces.freezing import Mixer
 from searchspaces.heads import AverageHead
-from searchspaces.layers.permutations import PERMUTATIONS, Permutation, PermutedMLP, commutation, draw, vec
+from searchspaces.layers.permutations import PERMUTATIONS, Permutation, commutation, draw, vec
 from searchspaces.operators.channel_mlp import ChannelMLP
 from searchspaces.operators.raft import Raft
 from searchspaces.operators.token_mlp import TokenMLP
@@ -23,44 +23,6 @@ every_table = pytest.mark.parametrize(("tokens", "channels"), TABLES)
 every_grid = pytest.mark.parametrize("shape", GRIDS, ids=str)
 
 every_permutation = pytest.mark.parametrize("permutation", PERMUTATIONS)
-
-
-def random(*shape: int) -> Tensor:
-    return torch.randn(*shape, dtype=torch.float64, generator=torch.Generator().manual_seed(sum(shape)))
-
-
-def matrix(index: Tensor) -> Tensor:
-    """The permutation matrix J of an index, ``J x = x[index]``."""
-    return torch.eye(len(index), dtype=torch.float64)[index]
-
-
-def eye(n: int) -> Tensor:
-    return torch.eye(n, dtype=torch.float64)
-
-
-def close(one: Tensor, other: Tensor) -> None:
-    torch.testing.assert_close(one, other, atol=1e-12, rtol=1e-12)
-
-
-def lively(mixer: Mixer) -> Mixer:
-    """The mixer in float64 with biases that are not zero."""
-    for parameter in mixer.double().parameters():
-        parameter.data += 0.1 * torch.randn_like(parameter)
-    return mixer
-
-
-def effective(layer: PermutedMLP, x: Tensor) -> Tensor:
-    """The layer by its definition, on vectors (B, m), with Kronecker products and permutation matrices in full."""
-    size = x.shape[1]
-    if layer.random:
-        j1, j2 = matrix(layer.before), matrix(layer.after)
-    else:
-        index = layer.arrange(torch.arange(size).view(1, -1)).flatten()
-        j1, j2 = matrix(index), matrix(index).T
-    blocks = size // layer.length
-    up, down = (torch.kron(eye(blocks), w) for w in layer.factors())
-    hidden = x @ j1.T @ up.T + layer.up.bias.repeat(blocks)
-    return (layer.activation(hidden) @ down.T + layer.down.bias.repeat(blocks)) @ j2.T
 
 
 def test_vec_stacks_columns() -> None:

@@ -5,23 +5,8 @@ import random
 
 import pytest
 
-from searchspaces import SEARCH_SPACES, Architecture, SearchSpace, Shape, Value
+from searchspaces import Architecture, Value
 from searchspaces.spaces.convmixer import convmixer
-
-INPUTS: tuple[Shape, ...] = ((1, 8, 8), (3, 32, 32), (3, 28, 56))
-
-
-@pytest.fixture(params=[(name, input) for name in SEARCH_SPACES for input in INPUTS], ids=str)
-def space(request: pytest.FixtureRequest) -> SearchSpace:
-    """Every registered space with its default settings, for several inputs."""
-    name, input = request.param
-    return SEARCH_SPACES[name](input, 10)
-
-
-def draws(space: SearchSpace, number: int) -> list[dict[str, Value]]:
-    generator = random.Random(0)
-    return [space.draw(generator) for _ in range(number)]
-
 
 PICKS: dict[str, Value] = {
     "dim": 16,
@@ -108,7 +93,7 @@ def test_a_full_name_goes_before_a_short_one() -> None:
 
 def test_a_study_may_ask_for_more_than_the_default_options() -> None:
     space = convmixer((3, 16, 16), 10).narrow({"kernel": 8, "dim": 24, "filters": ["smooth(0.5)", "heads(2)"]})
-    (picks, *_) = draws(space, 1)
+    picks = space.draw(random.Random(0))
     assert '"kernel": 8' in json.dumps(space.decode(picks).to_json())
 
 
