@@ -5,8 +5,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-from trainers.splits import resized
-
 from nas.errors import WrongInputError, user_input
 from nas.export.bundle import ARCHITECTURE, EVALUATIONS, load, load_architecture, read_origin
 from nas.problem import find_dataset, find_objectives, load_data
@@ -14,6 +12,7 @@ from nas.settings import DataSettings, Settings, settings_from, settings_of
 from objectives import Candidate
 from searchspaces import Architecture, Network
 from trainers import Samples
+from trainers.splits import resized
 
 
 def evaluate(directory: Path, data: str | None, split: str) -> dict[str, Any]:

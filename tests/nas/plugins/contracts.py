@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import pytest
-from nas.testing.operators import OperatorContract
 
 from nas.plugins import load_plugins
 from nas.settings import ExecutionSettings, SearchSettings
@@ -11,6 +10,7 @@ from nas.testing.attacks import AttackContract
 from nas.testing.datasets import DatasetContract
 from nas.testing.executors import ExecutorContract
 from nas.testing.objectives import ObjectiveContract
+from nas.testing.operators import OperatorContract
 from nas.testing.samplers import SamplerContract
 from nas.testing.trainers import TrainerContract
 from objectives import OBJECTIVES
