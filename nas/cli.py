@@ -141,16 +141,30 @@ def search(
         )
     finally:
         progress.close()
+    if not found.complete:
+        raise StoppedError(_nothing_complete(found))
     print_trials(found, found.front, console)
     console.print(f"hypervolume {found.hypervolume:.4f}", highlight=False)
     directory, rule = found.directory, found.settings.export.pick
-    if rule and found.front:
+    if rule:
         _export_one(found, found.pick(rule), directory / "export", verify=True)
     click.echo(
         "\nNext:\n"
         f"  nas pareto {directory} --plot front.png\n"
-        f"  nas show {directory} {found.pick('knee').number if found.front else 0}\n"
+        f"  nas show {directory} {found.pick('knee').number}\n"
         f"  nas export {directory} --pick best:{found.settings.objectives[0]} -o best"
+    )
+
+
+def _nothing_complete(study: Study) -> str:
+    """The message for a search without a result: how its trials ended, and why the last one did."""
+    counts = study.status()["trials"]
+    ended = ", ".join(f"{count} {name}" for name, count in counts.items()) or "none has ended"
+    failed = [record for record in study.records if record.failure]
+    reason = f" The last failure was {failed[-1].failure}: {failed[-1].reason}." if failed else ""
+    return (
+        f"no trial of {study.directory} is complete ({ended}), so there is no front.{reason.replace('..', '.')} "
+        "Mend that, and run the same command again."
     )
 
 

@@ -12,8 +12,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from nas.errors import WrongInputError
-from objectives import Candidate, Objective
+from nas.errors import WrongInputError, user_input
+from objectives import Candidate, Objective, as_settings, as_value
 from objectives.costs import Count
 from objectives.counting import Counts, count
 from searchspaces import Architecture, Cost, Part, SearchSpace, Shape, Value, build, parts
@@ -130,8 +130,12 @@ class Probe:
             with torch.device("meta"):  # a user's own objective of shapes may need the module itself
                 model = build(architecture)
         candidate = Candidate(model, architecture.input, known=price(architecture).counts)
-        values = {name: objective.measure(candidate) for name, objective in self.costs.items()}
-        return values, {name: objective.settings(candidate) for name, objective in self.costs.items()}
+        values, settings = {}, {}
+        for name, objective in self.costs.items():
+            with user_input(""):
+                values[name] = as_value(name, objective, objective.measure(candidate))
+                settings[name] = as_settings(name, objective.settings(candidate))
+        return values, settings
 
     def violations(self, values: Mapping[str, float]) -> dict[str, float]:
         """Bound -> by what share it is exceeded, for the bounds that are."""

@@ -2,7 +2,8 @@
 
 import contextlib
 import errno
-import math
+import os
+import random
 import re
 import resource
 import time
@@ -12,13 +13,14 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
+import numpy as np
 import safetensors.torch
 import torch
 
 from nas.plugins import load_plugins
 from nas.settings import Settings
 from nas.store.records import Failure, Status, TrialRecord
-from objectives import Candidate, Objective
+from objectives import Candidate, Objective, as_settings, as_value
 from searchspaces import Architecture, Network, Value, build
 from searchspaces.architecture import key_of
 from trainers import Epoch, Trainer, TrainingData
@@ -152,7 +154,7 @@ def run_trial(
         report: called after every epoch, with the network as it is then.
         checkpoints: what the training continues from, and where it saves itself.
     """
-    started = time.perf_counter()
+    started, process = time.perf_counter(), os.getpid()
     seconds: dict[str, float] = {}
 
     def on_epoch(epoch: Epoch) -> None:
@@ -167,7 +169,7 @@ def run_trial(
 
     try:
         load_plugins(plan.plugins)
-        with _share(plan):
+        with _restored_state(), _share(plan):
             model = build(Architecture.from_json(plan.architecture), seed=plan.seed)
             _set_normalization(model, data)
             model.to(plan.device)
@@ -178,10 +180,8 @@ def run_trial(
             def measure(state: str) -> None:
                 for name, objective in plan.objectives.items():
                     if objective.needs == state:
-                        measured[name] = objective.measure(candidate)
-                        if not math.isfinite(measured[name]):
-                            raise FloatingPointError(f"{name} is {measured.pop(name)}.")
-                        settings[name] = objective.settings(candidate)
+                        measured[name] = as_value(name, objective, objective.measure(candidate))
+                        settings[name] = as_settings(name, objective.settings(candidate))
 
             model.eval()
             measure("weights")
@@ -195,12 +195,49 @@ def run_trial(
         return TrialOutcome(record, serialize(model))
     except (Exception, SystemExit) as error:  # the one place where an exception becomes a failed trial
         seconds["total"] = time.perf_counter() - started
-        return plan.failed(_failure(error), _explain(error), seconds)
+        failure = _failure(error, limited=plan.memory_gb is not None)
+        return plan.failed(failure, _explain(error, failure), seconds)
+    finally:
+        if os.getpid() != process:  # a child that the trial forked and that came back must not book a second outcome
+            os._exit(0)
 
 
 def serialize(model: torch.nn.Module) -> bytes:
-    """Every tensor of the model, frozen ones included, as the bytes of a safetensors file."""
-    return safetensors.torch.save({name: t.detach().cpu().contiguous() for name, t in model.state_dict().items()})
+    """Every tensor of the model, frozen ones included, as the bytes of a safetensors file.
+
+    Tied weights are written once for each of their names, because the format has no shared tensors.
+    """
+    tensors, memory = {}, set[int]()
+    for name, tensor in model.state_dict().items():
+        plain = tensor.detach().cpu().contiguous()
+        place = plain.untyped_storage().data_ptr()
+        tensors[name] = plain.clone() if place in memory else plain
+        memory.add(place)
+    return safetensors.torch.save(tensors)
+
+
+@contextlib.contextmanager
+def _restored_state() -> Iterator[None]:
+    """Gives the process back as it was: what a user's trainer or objective changes must not reach the next trial."""
+    dtype, gradients, device, threads = (
+        torch.get_default_dtype(),
+        torch.is_grad_enabled(),
+        torch.get_default_device(),
+        torch.get_num_threads(),
+    )
+    folder, generators = Path.cwd(), (random.getstate(), np.random.get_state(), torch.get_rng_state())
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(dtype)
+        torch.set_grad_enabled(gradients)
+        if torch.get_default_device() != device:
+            torch.set_default_device(None if device.type == "cpu" else device)
+        torch.set_num_threads(threads)
+        os.chdir(folder)
+        random.setstate(generators[0])
+        np.random.set_state(generators[1])
+        torch.set_rng_state(generators[2])
 
 
 def _set_normalization(model: Network, data: TrainingData) -> None:
@@ -233,11 +270,13 @@ def _data_bytes() -> int | None:
     return None
 
 
+LIMITED = re.compile(r"could not create a primitive", re.IGNORECASE)
+"""What oneDNN says when it cannot allocate under a limit on memory, and for shapes that it does not know."""
 OUT_OF_MEMORY = re.compile(r"can't allocate memory|not allocate|bad_alloc|ALLOC_FAILED|out of memory", re.IGNORECASE)
 """Messages of the libraries under PyTorch, which have no exception of their own for it."""
 
 
-def _failure(error: BaseException) -> Failure:
+def _failure(error: BaseException, *, limited: bool = False) -> Failure:
     if isinstance(error, FloatingPointError):
         return "diverged"
     if isinstance(error, TimeoutError) and error.errno is None:
@@ -248,11 +287,13 @@ def _failure(error: BaseException) -> Failure:
         return "out_of_memory"
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return "out_of_memory"
-    if isinstance(error, RuntimeError) and OUT_OF_MEMORY.search(str(error)):
+    if isinstance(error, RuntimeError) and (
+        OUT_OF_MEMORY.search(str(error)) or (limited and LIMITED.search(str(error)))
+    ):
         return "out_of_memory"
     return "bug"
 
 
-def _explain(error: BaseException) -> str:
-    kind = _failure(error)
-    return str(error) or type(error).__name__ if kind != "bug" else "".join(traceback.format_exception(error))
+def _explain(error: BaseException, failure: Failure) -> str:
+    """A traceback for a bug, a sentence for everything else."""
+    return "".join(traceback.format_exception(error)) if failure == "bug" else str(error) or type(error).__name__

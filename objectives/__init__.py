@@ -4,6 +4,17 @@ Knows nothing of search spaces, of training or of the search: it measures any ``
 """
 
 from objectives import accuracy, attacks, costs, robust_accuracy
-from objectives.objective import OBJECTIVES, Candidate, Objective, to_minimise
+from objectives.objective import OBJECTIVES, Candidate, Objective, as_settings, as_value, to_minimise
 
-__all__ = ["OBJECTIVES", "Candidate", "Objective", "accuracy", "attacks", "costs", "robust_accuracy", "to_minimise"]
+__all__ = [
+    "OBJECTIVES",
+    "Candidate",
+    "Objective",
+    "accuracy",
+    "as_settings",
+    "as_value",
+    "attacks",
+    "costs",
+    "robust_accuracy",
+    "to_minimise",
+]

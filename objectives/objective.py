@@ -4,13 +4,15 @@ An objective is a frozen dataclass in one file: its settings are its fields, ``m
 the cheapest state in which it can be measured, so that costs and bounds are known before anything is trained.
 """
 
+import json
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, ClassVar, Literal, Protocol, Self, TypeVar, get_args
+from typing import Any, ClassVar, Literal, Protocol, Self, SupportsFloat, TypeVar, get_args
 
+import numpy as np
 from torch import Tensor, nn
 
 from objectives.counting import Counts, count
@@ -135,6 +137,56 @@ def objective(name: str) -> Callable[[T], T]:
         return cls
 
     return add
+
+
+def as_value(name: str, kind: Objective | type[Objective], returned: Any) -> float:
+    """What an objective returned, as the float that is recorded: ``as_value("macs", Macs, np.int64(5))`` is 5.0.
+
+    Numbers of every library count (numpy scalars, tensors of one element without dimension, Decimal, Fraction).
+
+    Raises:
+        FloatingPointError: if it is not finite.
+        ValueError: if it is no number, or beyond the range of the objective's scale.
+    """
+    number = returned
+    if isinstance(number, Tensor | np.ndarray | np.generic):
+        number = number.item() if number.ndim == 0 else None
+    if isinstance(number, bool) or not isinstance(number, SupportsFloat) or isinstance(number, complex):
+        shape = f" of shape {tuple(returned.shape)}" if isinstance(returned, Tensor | np.ndarray) else ""
+        raise ValueError(
+            f"objective {name!r} must return a number, got {_brief(returned)} ({type(returned).__name__}{shape})."
+        )
+    value = float(number)
+    if not math.isfinite(value):
+        raise FloatingPointError(f"{name} is {value}.")
+    if kind.scale == "fraction" and not 0 <= value <= 1:
+        raise ValueError(f"objective {name!r} is a fraction: its value must be from 0 to 1, got {value:g}.")
+    if kind.scale == "count" and value <= 0:
+        raise ValueError(f"objective {name!r} is a count: its value must be above 0, got {value:g}.")
+    return value
+
+
+def as_settings(name: str, returned: Any) -> dict[str, Any]:
+    """What the ``settings`` of an objective returned, if it can be recorded as JSON.
+
+    Raises:
+        ValueError: if it is no dictionary that JSON holds as it is.
+    """
+    try:
+        same = isinstance(returned, dict) and json.loads(json.dumps(returned, allow_nan=False)) == returned
+    except (TypeError, ValueError, RecursionError):
+        same = False
+    if not same:
+        raise ValueError(
+            f"settings of the objective {name!r} must be a dictionary of JSON values (lists, not tuples), got "
+            f"{_brief(returned)}."
+        )
+    return dict(returned)
+
+
+def _brief(value: object) -> str:
+    text = " ".join(repr(value).split())
+    return text if len(text) <= 80 else f"{text[:77]}..."
 
 
 def to_minimise(kind: Objective | type[Objective], value: float) -> float:

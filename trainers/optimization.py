@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import Literal
 
 import torch
@@ -62,6 +63,21 @@ def average(model: nn.Module, decay: float) -> AveragedModel:
         return torch.lerp(now, mean, min(decay, (1 + int(count)) / (10 + int(count))))
 
     return AveragedModel(model, avg_fn=move, use_buffers=True)
+
+
+@cache
+def warm_up() -> None:
+    """Imports what the first step of a training imports late (2 s): interrupted halfway, an import leaves debris.
+
+    Callers that interrupt trainings by a signal call it first.
+    """
+    import scipy.special  # for mixup and cutmix
+
+    weight = nn.Parameter(torch.ones(1, device="cpu", dtype=torch.float32))
+    optimizer = torch.optim.AdamW([weight], fused=True)
+    with torch.enable_grad():
+        (weight * scipy.special.betaincinv(1.0, 1.0, 0.5)).sum().backward()
+    optimizer.step()
 
 
 @torch.no_grad()

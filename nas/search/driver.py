@@ -113,6 +113,7 @@ class Driver:
         try:
             write_atomically(checkpoint_path(self.directory, number), content)
             self.saved.add(number)
+            self.history.progressed(number)
         except StoppedError as error:
             if not self.unsaved:
                 self.watcher.say(f"{error} Should its worker be lost, trial {number} will start anew.")

@@ -23,7 +23,7 @@ BARREN = 1000
 EXHAUSTIBLE = 50_000
 """Largest space whose architectures are enumerated to find out whether all have been tried."""
 SAME_BUG = 3
-"""Trials in a row that end with the same traceback before the study stops."""
+"""Trials in a row that end with the same exception at the same place before the study stops."""
 
 
 class Ledger:

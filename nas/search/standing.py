@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from nas.results.pareto import hypervolume
-from nas.store.records import COUNTED, Status, TrialRecord
+from nas.store.records import COUNTED, Raised, Status, TrialRecord
 from objectives import Objective, to_minimise
 
 GROWTH = 1e-3
@@ -31,7 +31,7 @@ class Standing:
         self.barren: list[TrialRecord] = []
         """Infeasible and duplicate proposals since the last trial that counts."""
         self.same_bug = 0
-        """Trials in a row that ended with one and the same traceback."""
+        """Trials in a row that ended with the same exception at the same place."""
         self.stale = 0
         """Counted trials since the hypervolume last grew by more than `GROWTH`."""
         self.last: TrialRecord | None = None
@@ -39,7 +39,7 @@ class Standing:
         self.front: list[TrialRecord] = []
         """Non-dominated complete trials, in the order in which they ended; equal ones stand beside each other."""
         self._costs = np.empty((0, len(objectives)))
-        self._error: str | None = None
+        self._bug: Raised | None = None
         self._volume: float | None = 0.0
         self._joined: list[tuple[np.ndarray, np.ndarray]] = []
         self._progress = 0.0
@@ -68,9 +68,10 @@ class Standing:
             return
         self.ended += 1
         self.barren.clear()
-        bug = record.error if record.failure == "bug" else None
-        self.same_bug = 0 if bug is None else self.same_bug + 1 if bug == self._error else 1
-        self._error = bug
+        bug = Raised.of(record.error or "") if record.failure == "bug" else None
+        again = bug is not None and self._bug is not None and bug.repeats(self._bug)
+        self.same_bug = 0 if bug is None else self.same_bug + 1 if again else 1
+        self._bug = bug
         self.stale += 1
         if record.status == "complete":
             self._join(record)

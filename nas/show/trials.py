@@ -57,7 +57,7 @@ def in_one_line(record: TrialRecord, objectives: Mapping[str, Objective]) -> str
         return f"trial {record.number}: {values}"
     reasons = [f"{name} over its bound by {100 * share:.0f} %" for name, share in record.violations.items()]
     if record.failure:
-        reasons.append(f"{record.failure}: {(record.error or '').strip().splitlines()[-1]}")
+        reasons.append(f"{record.failure}: {record.reason}")
     if record.copied_from is not None:
         reasons.append(f"as trial {record.copied_from}")
     return f"trial {record.number}: {record.status} ({'; '.join(reasons)})"

@@ -4,7 +4,7 @@
 are flushed to the disk (fsync) in groups: all events up to the end of a trial, then its record, and only then does the
 sampler learn of it. A kill at any moment loses nothing, a power cut no ended trial. Measured
 (`studies/benchmarks/overhead.py`): an fsync for every line costs a third more than one for each group. A last line
-without its newline is the trace of a cut: it is dropped and the file cut back; any other damage is an error.
+without its newline is the trace of a kill: it is kept in a file beside; any other damage is an error.
 """
 
 import contextlib
@@ -13,72 +13,130 @@ import json
 import os
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from nas.errors import StoppedError, WrongInputError
-from nas.store.records import SCHEMA, Failure, TrialRecord, refusal
+from nas.store.records import SCHEMA, Failure, TrialRecord, is_count, is_pick, refusal
 
 TRIALS, EVENTS, LOCK = "trials.jsonl", "events.jsonl", "lock"
 
 
-def read_lines(path: Path) -> tuple[list[dict[str, Any]], int]:
-    """Objects of a JSON-lines file and the length in bytes of what is whole; a last line cut short is left out.
+EVENT_KINDS = ("asked", "started", "saved", "attempt", "cancelled")
+
+
+@dataclass(frozen=True)
+class Lines:
+    """What a JSON-lines file holds.
+
+    Args:
+        objects: one for each whole line.
+        whole: length in bytes of the whole lines.
+        rest: an unfinished last line, as a kill in the middle of writing leaves it.
+    """
+
+    objects: list[dict[str, Any]]
+    whole: int
+    rest: bytes
+
+
+def read_lines(path: Path) -> Lines:
+    """The lines of a JSON-lines file; a last one that is cut short is left out.
+
+    A line ends with a line feed and nothing else: a stray carriage return must not end one.
 
     Raises:
         WrongInputError: naming the first other line that cannot be read.
     """
-    lines: list[dict[str, Any]] = []
-    whole = 0
-    if not path.exists():
-        return lines, whole
-    for number, line in enumerate(path.read_bytes().splitlines(keepends=True), start=1):
-        if not line.endswith(b"\n"):
-            break
+    objects: list[dict[str, Any]] = []
+    try:
+        *lines, last = path.read_bytes().split(b"\n")
+    except FileNotFoundError:
+        return Lines([], 0, b"")
+    except OSError as error:
+        raise WrongInputError(f"{path} cannot be read ({error.strerror}).") from None
+    for number, line in enumerate(lines, start=1):
         try:
-            lines.append(json.loads(line))
-        except ValueError as error:
+            objects.append(_parse(line))
+        except (ValueError, RecursionError) as error:
             raise WrongInputError(
                 f"{path}, line {number} is damaged ({error}). Restore the file from a copy, or delete that line: "
                 "its trial is then run again."
             ) from None
-        whole += len(line)
-    return lines, whole
+    whole = sum(map(len, lines)) + len(lines)
+    if last:
+        try:
+            objects.append(_parse(last))
+        except (ValueError, RecursionError):
+            return Lines(objects, whole, last)
+    return Lines(objects, whole + len(last), b"")
+
+
+def _parse(line: bytes) -> Any:
+    def refuse(constant: str) -> None:
+        raise ValueError(f"{constant} is no number of JSON")
+
+    return json.loads(line, parse_constant=refuse)
 
 
 def read_trials(directory: Path) -> list[TrialRecord]:
     """Records of the ended trials of a study, in the order in which they ended; never blocks the writer.
 
     Raises:
-        WrongInputError: if a line is damaged.
+        WrongInputError: if a line is damaged, with its number, the field and what must hold.
     """
     path = directory / TRIALS
-    records = []
-    for number, line in enumerate(read_lines(path)[0], start=1):
+    records: list[TrialRecord] = []
+    seen: set[int] = set()
+    for number, line in enumerate(read_lines(path).objects, start=1):
         try:
-            records.append(TrialRecord.from_json(line))
-        except (ValueError, TypeError) as error:
+            record = TrialRecord.from_json(line)
+            if record.number in seen:
+                raise ValueError(f"trial {record.number} is recorded twice")
+        except ValueError as error:
             raise WrongInputError(
                 f"{path}, line {number} is damaged ({error}). Restore the file from a copy."
             ) from None
+        seen.add(record.number)
+        records.append(record)
     return records
 
 
 def read_events(directory: Path) -> list[dict[str, Any]]:
-    """What happened to the trials of a study besides their ends, in order: asked, started, attempt, cancelled.
+    """What happened to the trials of a study besides their ends, in order: asked, started, saved, attempt, cancelled.
 
     Raises:
-        WrongInputError: if a line is damaged.
+        WrongInputError: if a line is damaged, with its number, the field and what must hold.
     """
     path = directory / EVENTS
-    events = read_lines(path)[0]
+    events = read_lines(path).objects
     for number, event in enumerate(events, start=1):
-        if not isinstance(event, dict) or not {"event", "number"} <= event.keys():
-            raise WrongInputError(f"{path}, line {number} is damaged (it is no event). Restore the file from a copy.")
-        if event.get("schema", SCHEMA) != SCHEMA:
+        if isinstance(event, dict) and event.get("schema", SCHEMA) != SCHEMA:
             raise WrongInputError(f"{path}, line {number}: {refusal(event['schema'])}.")
+        if wrong := _wrong_event(event):
+            raise WrongInputError(f"{path}, line {number} is damaged ({wrong}). Restore the file from a copy.")
     return events
+
+
+def _wrong_event(event: Any) -> str:
+    """What is wrong with an event; empty if nothing is."""
+    if not isinstance(event, dict) or not {"event", "number"} <= event.keys():
+        return "it is no event"
+    if event["event"] not in EVENT_KINDS:
+        return f"event must be one of {', '.join(EVENT_KINDS)}, got {event['event']!r}"
+    if not is_count(event["number"]):
+        return f"number must be a whole number from 0, got {event['number']!r}"
+    if not isinstance(event.get("time", 0.0), int | float):
+        return f"time must be a number, got {event['time']!r}"
+    if event["event"] == "asked":
+        picks, memory = event.get("picks"), event.get("memory", {})
+        if not isinstance(picks, dict) or not all(map(is_pick, picks.values())) or not isinstance(memory, dict):
+            return "picks and memory must be objects, picks of words and numbers"
+    elif event["event"] in ("started", "attempt") and not is_count(event.get("attempt")):
+        return f"attempt must be a whole number from 0, got {event.get('attempt')!r}"
+    return ""
 
 
 def is_held(directory: Path) -> bool:
@@ -120,12 +178,19 @@ class History:
         self._files = {name: self._open(name) for name in (TRIALS, EVENTS)}
 
     def _open(self, name: str) -> int:
+        """Opens a file for appending; an unfinished last line is moved into a file beside it."""
         path = self.directory / name
-        whole = read_lines(path)[1]
-        if path.exists() and path.stat().st_size > whole:
-            os.truncate(path, whole)
-            self.notes.append(f"{path}: the last line was cut short, as a kill leaves it, and was dropped.")
-        return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+        lines = read_lines(path)
+        file = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
+        if lines.rest:
+            aside = path.with_name(f"{name}.unfinished")
+            with open(aside, "ab") as kept:
+                kept.write(lines.rest + b"\n")
+            os.ftruncate(file, lines.whole)
+            self.notes.append(f"{path}: the last line was cut short, as a kill leaves it; it is kept in {aside.name}.")
+        elif lines.whole and os.pread(file, 1, lines.whole - 1) != b"\n":  # whole but for its end
+            os.write(file, b"\n")
+        return file
 
     def record(self, record: TrialRecord) -> None:
         """Appends an ended trial; it is on the disk when this returns.
@@ -187,18 +252,37 @@ class History:
         return max((event["attempt"] + counts[event["event"]] for event in mine), default=0)
 
     def crashed(self, number: int) -> int:
-        """Times that a trial was started and then neither ended nor was cancelled."""
-        kinds = [event["event"] for event in self._of(number)]
+        """Times that a trial was started and then neither ended, was cancelled nor saved a checkpoint."""
+        kinds = [event["event"] for event in self._since_progress(number)]
         return kinds.count("started") - kinds.count("cancelled")
 
     def retried(self, number: int, failure: Failure, *, machine_lost: bool = False) -> int:
-        """Times that a trial was handed out again after ``failure``, by the loss of its machine or not."""
+        """Times that a trial was handed out again after ``failure``, by the loss of its machine or not.
+
+        A lost worker counts only since the trial last saved a checkpoint: a training that makes progress is not given
+        up because it is interrupted often.
+        """
         return sum(
             event["event"] == "attempt"
             and event.get("failure") == failure
             and event.get("machine_lost", False) == machine_lost
-            for event in self._of(number)
+            for event in (self._since_progress(number) if failure == "worker_lost" else self._of(number))
         )
+
+    def progressed(self, number: int) -> None:
+        """Notes that a trial has saved a checkpoint, once for each of its starts."""
+        if not any(event["event"] == "saved" for event in self._of(number)[self._last_start(number) :]):
+            self.event("saved", number)
+
+    def _last_start(self, number: int) -> int:
+        """Index of the last start among the events of a trial; 0 if there is none."""
+        mine = self._of(number)
+        return max((i for i, event in enumerate(mine) if event["event"] == "started"), default=0)
+
+    def _since_progress(self, number: int) -> list[dict[str, Any]]:
+        """The events of a trial after it last saved a checkpoint."""
+        mine = self._of(number)
+        return mine[max((i + 1 for i, event in enumerate(mine) if event["event"] == "saved"), default=0) :]
 
     def _of(self, number: int) -> list[dict[str, Any]]:
         return self._by_number.get(number, [])

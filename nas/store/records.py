@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
+import math
+import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -56,6 +58,12 @@ class TrialRecord:
     copied_from: int | None = None
     micro_batches: int = 1
 
+    @property
+    def reason(self) -> str:
+        """Why a trial failed, in one line."""
+        error = (self.error or "").strip()
+        return Raised.of(error).message if self.failure == "bug" else error.partition("\n")[0]
+
     def to_json(self) -> dict[str, Any]:
         """JSON object with ``schema`` and every field."""
         return {"schema": SCHEMA, **vars(self)}
@@ -71,10 +79,92 @@ class TrialRecord:
             raise ValueError("it is not a trial record")
         if data["schema"] != SCHEMA:
             raise ValueError(refusal(data["schema"]))
-        if data["status"] not in get_args(Status):
-            raise ValueError(f"its status is {data['status']!r}")
-        names = {f.name for f in dataclasses.fields(cls)}
-        return cls(**{name: value for name, value in data.items() if name in names})
+        if lacking := [name for name in REQUIRED if name not in data]:
+            raise ValueError(f"it lacks {', '.join(lacking)}")
+        for name, (holds, rule) in FIELDS.items():
+            if name in data and not holds(data[name]):
+                raise ValueError(f"{name} must be {rule}, got {_brief(data[name])}")
+        if (data["status"] == "failed") != (data.get("failure") is not None):
+            raise ValueError(f"its status is {data['status']!r}, but its failure {data.get('failure')!r}")
+        return cls(**{name: data[name] for name in FIELDS if name in data})
+
+
+def is_count(value: object) -> bool:
+    """Whether it is a whole number from 0 to 10^15 (no bool)."""
+    return type(value) is int and 0 <= value <= 10**15
+
+
+def _is_number(value: object) -> bool:
+    return type(value) in (int, float) and math.isfinite(value) and abs(value) < 1e300  # type: ignore[arg-type]
+
+
+def _maps(holds: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    """Whether a value is a JSON object of such values."""
+    return lambda value: isinstance(value, dict) and all(map(holds, value.values()))
+
+
+def is_pick(value: object) -> bool:
+    """Whether it can be an option of a choice."""
+    return isinstance(value, str) or _is_number(value)
+
+
+FIELDS: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "number": (is_count, "a whole number from 0"),
+    "status": (lambda value: value in get_args(Status), f"one of {', '.join(get_args(Status))}"),
+    "picks": (_maps(is_pick), "an object of words and numbers"),
+    "architecture": (lambda value: isinstance(value, dict), "an object"),
+    "key": (lambda value: isinstance(value, str), "a word"),
+    "seed": (is_count, "a whole number from 0"),
+    "failure": (lambda value: value is None or value in get_args(Failure), f"one of {', '.join(get_args(Failure))}"),
+    "fidelity": (_maps(is_pick), "an object of words and numbers"),
+    "measured": (_maps(_is_number), "an object of finite numbers"),
+    "settings": (_maps(lambda value: isinstance(value, dict)), "an object of objects"),
+    "violations": (_maps(_is_number), "an object of finite numbers"),
+    "seconds": (_maps(lambda value: _is_number(value) and value >= 0), "an object of numbers from 0"),
+    "error": (lambda value: value is None or isinstance(value, str), "text"),
+    "copied_from": (lambda value: value is None or is_count(value), "a whole number from 0"),
+    "micro_batches": (lambda value: is_count(value) and value >= 1, "a whole number from 1"),
+}
+"""Field of a record -> whether a value can stand in it, and the rule in words."""
+REQUIRED = ("picks", "architecture", "key", "seed")
+
+
+def _brief(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+FRAME = re.compile(r'\s*File "(.+)", line (\d+)')
+
+
+@dataclass(frozen=True)
+class Raised:
+    """Where an exception was raised, as its traceback says.
+
+    Args:
+        kind: name of the exception.
+        place: ``FILE:LINE`` of the innermost frame; empty if there is none.
+        message: kind and first line of what it says.
+    """
+
+    kind: str
+    place: str
+    message: str
+
+    def repeats(self, other: Raised) -> bool:
+        """Whether it is the same failure again: the same kind at the same place, whatever it says."""
+        return (self.kind, self.place or self.message) == (other.kind, other.place or other.message)
+
+    @classmethod
+    def of(cls, traceback: str) -> Raised:
+        """From the text of a traceback; of a chain of exceptions it is the last."""
+        place, message = "", ""
+        for line in traceback.strip().splitlines():
+            if frame := FRAME.match(line):
+                place, message = f"{frame[1]}:{frame[2]}", ""
+            elif not message and line[:1].strip():  # the first line below the frames that is not indented
+                message = line
+        return cls(message.partition(":")[0], place, message)
 
 
 def refusal(schema: object) -> str:

@@ -138,6 +138,24 @@ def test_wrong_input_is_one_message_and_status_2(
     assert "Traceback" not in result.stderr
 
 
+def test_a_search_in_which_nothing_became_complete_is_a_failure(study_file: StudyFile, tmp_path: Path) -> None:
+    (tmp_path / "broken.py").write_text(
+        "from dataclasses import dataclass\n"
+        "from trainers.trainer import Trainer, trainer\n\n\n"
+        "@trainer('broken')\n@dataclass(frozen=True)\nclass Broken(Trainer):\n"
+        "    def train(self, model, data, *, seed, report, checkpoints=None):\n"
+        "        raise KeyError(f'column {seed}')\n"
+    )
+    study_file(plugins=["broken.py"], training={"kind": "broken"}, trials=8)
+    result = run("search", "small.toml", cwd=tmp_path)
+    assert result.returncode == 1, result.stdout + result.stderr
+    assert "Next:" not in result.stdout
+    assert "3 trials in a row ended with the same error" in result.stderr
+    assert len(nas.open(tmp_path / "runs" / "small").records) == 3  # the texts differ, the place does not
+    again = run("search", "small.toml", "--trials", "1", cwd=tmp_path)
+    assert again.returncode == 1
+
+
 def test_a_damaged_log_is_named_by_line(finished: Path, tmp_path: Path) -> None:
     shutil.copytree(finished, tmp_path / "run")
     path = tmp_path / "run" / "trials.jsonl"

@@ -1,12 +1,18 @@
 """One trial: what it records when it goes well, and by what name it fails."""
 
+import os
+import random
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, ClassVar
 
+import numpy as np
 import pytest
+import safetensors.torch
 import torch
+from torch import nn
 
-from nas.trial import TrialPlan, run_trial
+from nas.trial import TrialPlan, run_trial, serialize
 from objectives import OBJECTIVES, Candidate, Objective
 from searchspaces import SEARCH_SPACES
 from trainers import DATASETS, DivergedError, Supervised, Trainer, TrainingData, training_data
@@ -111,3 +117,98 @@ def test_a_trial_out_of_time_says_where_it_was(plan: TrialPlan, digits: Training
     record = run_trial(replace(plan, timeout_seconds=1e-6), digits).record
     assert record.failure == "timeout"
     assert "epoch 1 of 2; timeout_seconds is 1e-06" in (record.error or "")
+
+
+@dataclass(frozen=True)
+class Returns(Objective):
+    """An objective that returns what it is given."""
+
+    value: Any = None
+
+    direction: ClassVar[Any] = "maximize"
+    needs: ClassVar[Any] = "training"
+    scale: ClassVar[Any] = "fraction"
+
+    def measure(self, candidate: Candidate) -> float:
+        return self.value  # type: ignore[no-any-return]
+
+
+def test_a_wrong_value_is_a_bug_that_names_the_objective_and_the_rule(plan: TrialPlan, digits: TrainingData) -> None:
+    record = run_trial(replace(plan, objectives={"mine": Returns("much")}), digits).record
+    assert (record.failure, record.reason) == (
+        "bug",
+        "ValueError: objective 'mine' must return a number, got 'much' (str).",
+    )
+    assert "mine" not in record.measured
+    assert (
+        run_trial(replace(plan, objectives={"mine": Returns(np.float32(0.5))}), digits).record.measured["mine"] == 0.5
+    )
+
+
+@dataclass(frozen=True)
+class Untidy(Trainer):
+    """A trainer that leaves the process in another state."""
+
+    def train(self, model: Any, data: Any, *, seed: int, report: Any, checkpoints: Any = None) -> None:
+        torch.set_default_dtype(torch.float64)
+        torch.set_grad_enabled(False)
+        torch.set_default_device("meta")
+        torch.set_num_threads(2)
+        os.chdir("/")
+        random.seed(1)
+        np.random.seed(1)
+        torch.manual_seed(1)
+        raise ValueError("in the middle")
+
+
+def test_a_trial_leaves_the_process_as_it_was(plan: TrialPlan, digits: TrainingData) -> None:
+    def state() -> list[Any]:
+        return [
+            torch.get_default_dtype(),
+            torch.is_grad_enabled(),
+            torch.get_default_device(),
+            torch.get_num_threads(),
+            os.getcwd(),
+            random.getstate(),
+            np.random.get_state()[1].tolist(),
+            torch.get_rng_state().tolist(),
+        ]
+
+    before = state()
+    assert run_trial(replace(plan, trainer=Untidy()), digits).record.reason == "ValueError: in the middle"
+    assert state() == before
+
+
+@dataclass(frozen=True)
+class Forks(Trainer):
+    """A trainer whose forked child comes back too."""
+
+    def train(self, model: Any, data: Any, *, seed: int, report: Any, checkpoints: Any = None) -> None:
+        if (child := os.fork()) == 0:
+            return
+        os.waitpid(child, 0)
+
+
+def test_a_forked_child_that_returns_books_nothing(plan: TrialPlan, digits: TrainingData, tmp_path: Path) -> None:
+    run_trial(replace(plan, trainer=Forks()), digits)
+    with open(tmp_path / "returned", "a") as file:
+        file.write("once\n")
+    assert (tmp_path / "returned").read_text() == "once\n"
+
+
+def test_tied_weights_are_written_under_each_name_and_read_again() -> None:
+    model = nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 3))
+    model[1].weight = model[0].weight
+    tensors = safetensors.torch.load(serialize(model))
+    assert torch.equal(tensors["0.weight"], tensors["1.weight"])
+    model.load_state_dict(tensors)
+    assert model[0].weight is model[1].weight
+
+
+@pytest.mark.parametrize(("memory_gb", "failure"), [(4.0, "out_of_memory"), (None, "bug")])
+def test_onednn_without_memory_under_a_limit_is_out_of_memory(
+    plan: TrialPlan, digits: TrainingData, memory_gb: float | None, failure: str
+) -> None:
+    error = RuntimeError("could not create a primitive descriptor for a convolution forward propagation primitive")
+    record = run_trial(replace(plan, trainer=Raises(error=error), memory_gb=memory_gb), digits).record
+    assert record.failure == failure

@@ -2,13 +2,17 @@
 
 import math
 from dataclasses import dataclass
+from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
+import numpy as np
 import pytest
+import torch
 from torch import nn
 
 from nas.testing.objectives import ObjectiveContract, candidate
-from objectives import OBJECTIVES, Candidate, Objective, to_minimise
+from objectives import OBJECTIVES, Candidate, Objective, as_settings, as_value, to_minimise
 from objectives.accuracy import Accuracy
 from objectives.costs import Macs
 from objectives.objective import objective
@@ -106,3 +110,63 @@ def test_a_class_of_its_own_takes_the_defaults_of_the_contract(monkeypatch: pyte
     own: Any = Own()
     assert own.settings(candidate(Own)) == {}  # type: ignore[arg-type]
     assert own.suited(None) is own
+
+
+@pytest.mark.parametrize(
+    "returned",
+    [
+        0.25,
+        np.float32(0.25),
+        np.array(0.25),
+        torch.tensor(0.25),
+        Decimal("0.25"),
+        Fraction(1, 4),
+        np.array(0.25, np.float16),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_numbers_of_every_library_become_floats(returned: Any) -> None:
+    value = as_value("mine", Accuracy, returned)
+    assert type(value) is float
+    assert value == 0.25
+
+
+@pytest.mark.parametrize(
+    ("returned", "message"),
+    [
+        (True, r"must return a number, got True \(bool\)"),
+        (np.bool_(True), r"must return a number, got np.True_ \(bool"),
+        ("0.5", r"must return a number, got '0.5' \(str\)"),
+        (None, r"must return a number, got None \(NoneType\)"),
+        (1 + 0j, "must return a number"),
+        ([0.5], r"must return a number, got \[0.5\] \(list\)"),
+        (torch.zeros(2), r"must return a number, got tensor\(\[0., 0.\]\) \(Tensor of shape \(2,\)\)"),
+        (np.zeros((1, 1)), r"\(ndarray of shape \(1, 1\)\)"),
+        (1.5, "objective 'mine' is a fraction: its value must be from 0 to 1, got 1.5"),
+        (-1e-9, "its value must be from 0 to 1, got -1e-09"),
+    ],
+)
+def test_what_is_no_value_of_a_fraction_is_refused_with_the_rule(returned: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        as_value("mine", Accuracy, returned)
+
+
+@pytest.mark.parametrize("returned", [0, -3, 0.0])
+def test_a_count_is_above_zero(returned: Any) -> None:
+    with pytest.raises(ValueError, match="objective 'mine' is a count: its value must be above 0, got"):
+        as_value("mine", Macs, returned)
+
+
+@pytest.mark.parametrize("returned", [math.nan, math.inf, torch.tensor(math.nan), Decimal("Infinity")])
+def test_a_value_that_is_not_finite_is_a_divergence(returned: Any) -> None:
+    with pytest.raises(FloatingPointError, match=r"mine is (nan|inf)"):
+        as_value("mine", Accuracy, returned)
+
+
+@pytest.mark.parametrize(
+    "returned", [None, [], {"a": (1, 2)}, {1: 2}, {"a": {1, 2}}, {"a": math.nan}, {"a": torch.zeros(1)}]
+)
+def test_settings_that_json_cannot_hold_are_refused(returned: Any) -> None:
+    with pytest.raises(ValueError, match="settings of the objective 'mine' must be a dictionary of JSON values"):
+        as_settings("mine", returned)
+    assert as_settings("mine", {"a": [1, "b", None]}) == {"a": [1, "b", None]}

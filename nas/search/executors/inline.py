@@ -14,6 +14,7 @@ from nas.store.live import Report
 from nas.trial import TrialOutcome, TrialPlan, run_trial
 from objectives import Candidate
 from trainers import Epoch, TrainingData
+from trainers.optimization import warm_up
 
 
 @executor("inline")
@@ -57,6 +58,8 @@ def _alarm(seconds: float | None) -> Iterator[None]:
     if seconds is None or threading.current_thread() is not threading.main_thread():
         yield
         return
+
+    warm_up()
 
     def ring(number: int, frame: FrameType | None) -> None:
         raise TimeoutError(f"the trial was stopped after timeout_seconds = {seconds:g}.")

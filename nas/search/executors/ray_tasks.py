@@ -32,6 +32,7 @@ from nas.store.records import Failure
 from nas.trial import TrialOutcome, TrialPlan, run_trial
 from objectives import Candidate
 from trainers import Epoch, TrainingData
+from trainers.optimization import warm_up
 
 POLL = 0.5
 """Seconds between two checks of the clock, and at least between two reports of a trial."""
@@ -51,6 +52,8 @@ LOOK = 5.0
 class _Task:
     plan: TrialPlan
     first: Report | None = None
+    since: float = math.inf
+    """When the first report came, by the monotonic clock of this process: the clock of a worker may differ or jump."""
     heard: float = math.inf
     node: str | None = None
     killed: tuple[Failure, str] | None = None
@@ -148,8 +151,10 @@ class RayExecutor:
         except (ray.exceptions.RayError, StopIteration) as error:
             return self._lost(task, error)
         if item.report is not None:
-            task.first, task.node = task.first or item.report, item.node
-            task.heard, self.fits = time.monotonic(), True
+            now = time.monotonic()
+            if task.first is None:
+                task.first, task.since = item.report, now
+            task.node, task.heard, self.fits = item.node, now, True
             self.listener.report(item.report)
         if item.checkpoint is not None:
             self.listener.checkpoint(task.plan.number, item.checkpoint)
@@ -162,7 +167,7 @@ class RayExecutor:
                 continue
             limit = task.plan.timeout_seconds
             # Counted from the worker's own start: from submission, starting the workers alone used the time up.
-            if limit is not None and time.time() - task.first.time > limit + SLACK:
+            if limit is not None and now - task.since > limit + SLACK:
                 task.killed = "timeout", f"the worker was killed {SLACK:g} s after timeout_seconds = {limit:g}."
             elif now - task.heard > SILENCE:
                 task.killed = "worker_lost", f"the worker was killed after {SILENCE:g} s without a sign of life."
@@ -245,6 +250,7 @@ def stream_trial(plan: TrialPlan, shared: "ray.ObjectRef[TrainingData]") -> Iter
     A trial that outlives its time is reported as that; then the process ends with whatever hangs in it.
     """
     data, node = _fetched(shared), ray.get_runtime_context().get_node_id()
+    warm_up()  # not at the cost of the trial's time
     deadline = math.inf if plan.timeout_seconds is None else time.monotonic() + plan.timeout_seconds
     items: queue.Queue[Epoch | bytes | Future[TrialOutcome]] = queue.Queue()
     start: Report | None = Report(plan.number, plan.attempt, started=True)

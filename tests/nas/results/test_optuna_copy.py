@@ -31,11 +31,11 @@ STATES = {"complete": TrialState.COMPLETE, "infeasible": TrialState.PRUNED, "fai
 
 
 class Moody(Supervised):
-    """Refuses odd seeds."""
+    """Refuses the seeds that three divides."""
 
     def train(self, model: Any, data: Any, *, seed: int, report: Any, checkpoints: Any = None) -> None:
-        if seed % 2:
-            raise ValueError(f"seed {seed} is odd")
+        if seed % 3 == 0:
+            raise ValueError(f"seed {seed} is refused")
         super().train(model, data, seed=seed, report=report, checkpoints=checkpoints)
 
 
@@ -179,7 +179,9 @@ def test_what_is_not_complete_bears_no_values_though_it_was_measured(
 
 def test_a_duplicate_of_a_running_trial_has_constraints_though_the_log_has_no_costs_of_it(directory: Path) -> None:
     macs = nas.open(directory).records[0].measured["macs"]
-    rewrite(directory, lambda records: [replace(records[0], status="duplicate", measured={}), *records[1:]])
+    rewrite(
+        directory, lambda records: [replace(records[0], status="duplicate", failure=None, measured={}), *records[1:]]
+    )
     assert written(directory).trials[0].constraints["macs"] == macs / BOUNDS["macs"] - 1
 
 

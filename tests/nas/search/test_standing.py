@@ -63,3 +63,32 @@ def test_progress_is_a_larger_hypervolume() -> None:
         standing.note_progress()
         stale.append(standing.stale)
     assert stale == [0, 1, 2, 0, 1]
+
+
+TRACEBACK = """Traceback (most recent call last):
+  File "/a/nas/trial.py", line 181, in run_trial
+    plan.trainer.train(model)
+  File "/a/mine.py", line {line}, in train
+    raise {kind}("x")
+           ^^^^^^
+{kind}: {text}
+and a second line
+"""
+
+
+def test_the_same_failure_is_the_same_exception_at_the_same_place_whatever_it_says() -> None:
+    standing = Standing(OBJECTIVES_OF, REFERENCE)
+    counted = []
+    for line, kind, text in (
+        (7, "ValueError", "seed 1"),
+        (7, "ValueError", "seed 2"),
+        (7, "KeyError", "seed 3"),
+        (8, "KeyError", "seed 3"),
+        (8, "KeyError", "seed 4"),
+    ):
+        error = TRACEBACK.format(line=line, kind=kind, text=text)
+        standing.add(replace(record(0, (0.5, 0.5, 1e4)), status="failed", failure="bug", error=error, measured={}))
+        assert standing.last is not None
+        assert standing.last.reason == f"{kind}: {text}"
+        counted.append(standing.same_bug)
+    assert counted == [1, 2, 1, 1, 2]

@@ -1,5 +1,6 @@
 """The log: what is written is there, whatever happens next."""
 
+import json
 import os
 import resource
 import subprocess
@@ -37,15 +38,17 @@ def test_a_record_has_the_published_fields(tmp_path: Path) -> None:
     assert set(record(0).to_json()) == {*names.split(), "error", "copied_from", "micro_batches"}
 
 
-def test_a_last_line_cut_short_is_dropped_with_a_note(tmp_path: Path) -> None:
+def test_a_last_line_cut_short_is_kept_aside_with_a_note(tmp_path: Path) -> None:
     with History(tmp_path) as history:
         history.record(record(0))
         history.record(record(1))
     path = tmp_path / "trials.jsonl"
-    path.write_bytes(path.read_bytes()[:-7])
+    first, second = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(first + second[:-7])
     assert read_trials(tmp_path) == [record(0)]
     with History(tmp_path) as history:
         assert "cut short" in history.notes[0]
+        assert (tmp_path / "trials.jsonl.unfinished").read_bytes() == second[:-7] + b"\n"
         history.record(record(2))
     assert read_trials(tmp_path) == [record(0), record(2)]
 
@@ -65,6 +68,83 @@ def test_other_damage_is_named_by_line(tmp_path: Path, line: bytes, reason: str)
         History(tmp_path)
 
 
+def test_a_last_line_that_lacks_only_its_end_is_a_record(tmp_path: Path) -> None:
+    with History(tmp_path) as history:
+        history.record(record(0))
+        history.record(record(1))
+    path = tmp_path / "trials.jsonl"
+    path.write_bytes(path.read_bytes()[:-1])
+    with History(tmp_path) as history:
+        history.record(record(2))
+    assert read_trials(tmp_path) == [record(0), record(1), record(2)]
+
+
+@pytest.mark.parametrize("stray", ["\r", "\x0b", "\x0c", "\x1c", "\x85", "\u2028"])
+def test_nothing_but_a_line_feed_ends_a_line_and_damage_leaves_the_file_as_it_is(tmp_path: Path, stray: str) -> None:
+    with History(tmp_path) as history:
+        for number in range(3):
+            history.record(record(number))
+    path = tmp_path / "trials.jsonl"
+    first, second, third = path.read_bytes().splitlines(keepends=True)
+    head, name, tail = second.partition(b"num")
+    damaged = first + head + name + stray.encode() + tail + third
+    path.write_bytes(damaged)
+    with pytest.raises(WrongInputError, match=r"trials.jsonl, line 2 is damaged"):
+        History(tmp_path)
+    assert path.read_bytes() == damaged
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "rule"),
+    [
+        ("number", -1, "number must be a whole number from 0"),
+        ("number", True, "number must be a whole number from 0"),
+        ("number", 0, "trial 0 is recorded twice"),
+        ("status", "done", "status must be one of complete"),
+        ("status", ["complete"], "status must be one of complete"),
+        ("failure", "bug", "its status is 'complete', but its failure 'bug'"),
+        ("measured", {"accuracy": float("nan")}, "NaN is no number of JSON"),
+        ("measured", {"accuracy": 1e308}, "measured must be an object of finite numbers"),
+        ("measured", {"accuracy": "0.5"}, "measured must be an object of finite numbers"),
+        ("measured", [0.5], "measured must be an object of finite numbers"),
+        ("picks", {"dim": [8]}, "picks must be an object of words and numbers"),
+        ("seconds", {"train": -1}, "seconds must be an object of numbers from 0"),
+        ("seed", 10**400, "seed must be a whole number from 0"),
+        ("copied_from", 1.5, "copied_from must be a whole number from 0"),
+        ("micro_batches", 0, "micro_batches must be a whole number from 1"),
+        ("error", 3, "error must be text"),
+    ],
+)
+def test_every_field_of_a_record_is_checked(tmp_path: Path, field: str, value: object, rule: str) -> None:
+    lines = [record(0).to_json(), {**record(1).to_json(), field: value}]
+    (tmp_path / "trials.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    with pytest.raises(WrongInputError, match=f"trials.jsonl, line 2 is damaged .*{rule}"):
+        read_trials(tmp_path)
+
+
+def test_a_line_of_any_depth_is_answered(tmp_path: Path) -> None:
+    (tmp_path / "trials.jsonl").write_text("[" * 200_000 + "\n" + json.dumps(record(0).to_json()) + "\n")
+    with pytest.raises(WrongInputError, match=r"trials.jsonl, line 1 is damaged"):
+        read_trials(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("event", "rule"),
+    [
+        ({"event": "begun", "number": 0}, "event must be one of"),
+        ({"event": ["asked"], "number": 0}, "event must be one of"),
+        ({"event": "cancelled", "number": "0"}, "number must be a whole number from 0"),
+        ({"event": "asked", "number": 0, "picks": [1]}, "picks and memory must be objects"),
+        ({"event": "started", "number": 0, "attempt": -1}, "attempt must be a whole number from 0"),
+        ({"event": "cancelled", "number": 0, "time": "noon"}, "time must be a number"),
+    ],
+)
+def test_every_field_of_an_event_is_checked(tmp_path: Path, event: dict[str, object], rule: str) -> None:
+    (tmp_path / "events.jsonl").write_text(json.dumps(event) + "\n")
+    with pytest.raises(WrongInputError, match=f"events.jsonl, line 1 is damaged .*{rule}"):
+        read_events(tmp_path)
+
+
 @pytest.mark.parametrize("schema", [1, 99])
 def test_another_format_is_refused(tmp_path: Path, schema: int) -> None:
     (tmp_path / "trials.jsonl").write_text(f'{{"schema":{schema},"number":0,"status":"complete"}}\n')
@@ -76,7 +156,7 @@ def test_another_format_is_refused(tmp_path: Path, schema: int) -> None:
 
 
 def test_an_event_that_is_none_is_named_by_line(tmp_path: Path) -> None:
-    (tmp_path / "events.jsonl").write_text('{"schema":2,"number":0,"event":"asked"}\n[]\n')
+    (tmp_path / "events.jsonl").write_text('{"schema":2,"number":0,"event":"cancelled"}\n[]\n')
     with pytest.raises(WrongInputError, match="line 2 is damaged"):
         History(tmp_path)
 
@@ -135,3 +215,18 @@ def test_trial_seeds_differ_by_study_number_and_purpose() -> None:
     seeds = {trial_seed(s, n, p) for s in range(5) for n in range(50) for p in ("trial", "sampler/0")}
     assert len(seeds) == 500
     assert all(0 <= seed < 2**31 for seed in seeds)
+
+
+def test_a_trial_that_saved_a_checkpoint_since_its_start_was_not_lost_in_vain(tmp_path: Path) -> None:
+    with History(tmp_path) as history:
+        for attempt in range(1, 8):
+            history.event("started", 7, attempt=attempt)
+            history.progressed(7)
+            history.progressed(7)  # noted once for each start
+            history.event("attempt", 7, attempt=attempt + 1, failure="worker_lost")
+        assert (history.crashed(7), history.retried(7, "worker_lost")) == (0, 1)
+        history.event("started", 7, attempt=8)
+        history.event("attempt", 7, attempt=9, failure="worker_lost")
+        history.event("started", 7, attempt=9)
+        assert (history.crashed(7), history.retried(7, "worker_lost")) == (2, 2)
+        assert sum(event["event"] == "saved" for event in history.events) == 7

@@ -262,7 +262,7 @@ def test_a_gpu_is_shared_by_as_many_trials_as_their_shares_allow(
     cluster: Cluster, watched: Callable[..., WatchedStudy]
 ) -> None:
     gpu = cluster.add_node(num_cpus=2, num_gpus=1)
-    study = watched(trials=12, seconds=0.5)
+    study = watched(trials=8, seconds=0.5)
     shares = {"cpus_per_trial": 0.25, "gpus_per_trial": 0.25, "device": "cpu"}
     options = [part for key, value in shares.items() for part in ("--set", f"execution.{key}={value}")]
     study.search("--ray", cluster.address, "--workers", 6, *options)

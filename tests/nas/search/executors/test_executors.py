@@ -12,9 +12,14 @@ import pytest
 
 from nas.errors import WrongInputError
 from nas.search.executors import EXECUTORS, Executor, open_executor
+from nas.search.executors.ray_tasks import SLACK, RayExecutor, _Task
 from nas.settings import ExecutionSettings
+from nas.store.live import Report
 from nas.testing.executors import ExecutorContract, Listening, outcome, plan
-from trainers import Trainer, TrainingData
+from nas.trial import TrialPlan
+from trainers import Supervised, Trainer, TrainingData
+
+PLAN = TrialPlan(0, {}, {}, "", 0, Supervised(), {})
 
 
 class TestInline(ExecutorContract):
@@ -122,3 +127,18 @@ def test_inline_with_several_workers_is_refused() -> None:
 def test_an_unknown_executor_is_answered_with_those_that_exist() -> None:
     with pytest.raises(WrongInputError, match=r"unknown executor 'inlin'. Did you mean 'inline'\? Known: inline, ray"):
         open_executor(None, ExecutionSettings(kind="inlin"), Listening())  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("skew", [0, -3600, 3600])
+def test_the_clock_of_a_worker_kills_nothing(skew: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    executor, killed = RayExecutor.__new__(RayExecutor), list[Any]()
+    monkeypatch.setattr(executor, "_kill", killed.append, raising=False)
+    now = time.monotonic()
+    limited = replace(PLAN, timeout_seconds=600.0)
+    first = Report(0, 1, started=True, time=time.time() + skew)
+    executor.running = {0: _Task(limited, first=first, since=now, heard=now)}
+    executor._kill_overdue()
+    assert not killed
+    executor.running[0].since = now - 600 - SLACK - 1
+    executor._kill_overdue()
+    assert [task.killed[0] for task in killed] == ["timeout"]
