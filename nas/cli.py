@@ -148,11 +148,12 @@ def search(
     directory, rule = found.directory, found.settings.export.pick
     if rule:
         _export_one(found, found.pick(rule), directory / "export", verify=True)
+    quoted = shlex.quote(str(directory))
     click.echo(
         "\nNext:\n"
-        f"  nas pareto {directory} --plot front.png\n"
-        f"  nas show {directory} {found.pick('knee').number}\n"
-        f"  nas export {directory} --pick best:{found.settings.objectives[0]} -o best"
+        f"  nas pareto {quoted} --plot front.png\n"
+        f"  nas show {quoted} {found.pick('knee').number}\n"
+        f"  nas export {quoted} --pick best:{found.settings.objectives[0]} -o best"
     )
 
 

@@ -1,6 +1,7 @@
 """The files of an export: written, read back, loaded as a network."""
 
 import json
+import shlex
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -162,5 +163,6 @@ model = nas.load({str(out)!r})  # nn.Module in eval mode
 logits = model(images)  # (B, {channels}, {height}, {width}), pixels in [0, 1]; normalisation is inside
 ```
 
-`nas evaluate {out} --split test` measures it on the test images, and writes down in `{EVALUATIONS}` that this was done.
+`nas evaluate {shlex.quote(str(out))} --split test` measures it on the test images, and writes down in
+`{EVALUATIONS}` that this was done.
 """

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from nas.errors import WrongInputError
+from nas.errors import WrongInputError, user_input
 from nas.results.pareto import knee
 from nas.store.records import TrialRecord
 from searchspaces.registry import unknown
@@ -25,15 +25,26 @@ def pick(rule: str, front: Sequence[TrialRecord], costs: np.ndarray, objectives:
     Raises:
         WrongInputError: if the rule is unknown.
     """
+    with user_input(""):
+        check_rule(rule, objectives)
+    kind, _, name = rule.partition(":")
+    return front[knee(costs) if kind == "knee" else int(np.argmin(costs[:, list(objectives).index(name)]))]
+
+
+def check_rule(rule: str, objectives: Sequence[str]) -> None:
+    """Refuses a rule that `Study.pick` does not know.
+
+    Raises:
+        ValueError: if it does not.
+    """
     kind, _, argument = rule.partition(":")
+    if kind == "trial" and argument.isdecimal():
+        return
     if kind not in ("knee", "best") or (kind == "knee") == bool(argument):
         rules = ["knee", "trial:NUMBER", *(f"best:{name}" for name in objectives)]
-        raise WrongInputError(f"unknown pick {rule!r}. Known: {', '.join(rules)}.")
+        raise ValueError(f"unknown pick {rule!r}. Known: {', '.join(rules)}.")
     if kind == "best" and argument not in objectives:
-        raise WrongInputError(f"best: {unknown('objective', argument, objectives)}")
-    if kind == "knee":
-        return front[knee(costs)]
-    return front[int(np.argmin(costs[:, list(objectives).index(argument)]))]
+        raise ValueError(f"best: {unknown('objective', argument, objectives)}")
 
 
 def where(records: Iterable[TrialRecord], conditions: Iterable[str], objectives: Iterable[str]) -> list[TrialRecord]:

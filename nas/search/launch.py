@@ -7,11 +7,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from nas.errors import StoppedError, WrongInputError
+from nas.errors import StoppedError, WrongInputError, user_input
 from nas.problem import Problem
+from nas.results.picks import check_rule
 from nas.results.study import Study
 from nas.search.driver import Driver, Watcher, write_environment
-from nas.search.executors import open_executor
+from nas.search.executors import find_executor, open_executor
 from nas.search.interruption import Interruption
 from nas.search.ledger import Ledger
 from nas.search.samplers import open_sampler
@@ -70,6 +71,21 @@ def _no_needless_collections() -> Iterator[None]:
         gc.unfreeze()
 
 
+def find_problem(settings: Settings) -> Problem:
+    """The problem of a study that could be started: its sampler, its executor and what it exports exist too.
+
+    Raises:
+        WrongInputError: naming the key of the study that cannot be used, and why.
+    """
+    find_executor(settings.execution)
+    if settings.export.pick:
+        with user_input("export.pick"):
+            check_rule(settings.export.pick, settings.objectives)
+    problem = Problem.of(settings)
+    open_sampler(problem)
+    return problem
+
+
 def open_study(settings: Settings, out: str | Path | None) -> tuple[Problem, History]:
     """The problem and the open log of a study, new or continued; its directory states what it is and ran on.
 
@@ -80,8 +96,7 @@ def open_study(settings: Settings, out: str | Path | None) -> tuple[Problem, His
     before = _earlier(directory)
     if before:
         settings = replace(settings, reference={**before.get("reference", {}), **settings.reference})
-    problem = Problem.of(settings)
-    open_sampler(problem)  # one that refuses its options is refused before anything is written
+    problem = find_problem(settings)
     changed = differences(before, problem.settings.table()) if before else []
     if changed:
         raise WrongInputError(

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from nas.problem import Problem
+from nas.search.launch import find_problem
 from nas.settings import Settings
 from nas.store.records import trial_seed
 from nas.trial import TrialPlan, run_trial
@@ -27,7 +28,7 @@ def rehearse(settings: Settings) -> dict[str, Any]:
     Raises:
         WrongInputError: if the study could not be started.
     """
-    problem = Problem.of(settings)
+    problem = find_problem(settings)
     probe, generator = problem.probe, random.Random(settings.seed)
     drawn = [problem.space.draw(generator) for _ in range(SAMPLE)]
     priced = [(picks, *probe.measure(problem.space.decode(picks))) for picks in drawn]

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -25,10 +26,10 @@ def finished(tmp_path_factory: pytest.TempPathFactory, small: dict[str, Any]) ->
     folder = tmp_path_factory.mktemp("finished")
     table = {**small, "bounds": {"macs": 12_000}, "export": {"pick": "knee"}}
     (folder / "small.toml").write_text(tomli_w.dumps(table))
-    result = run("search", folder / "small.toml", cwd=folder)
+    result = run("search", folder / "small.toml", "--out", "runs/a small one", cwd=folder)
     assert result.returncode == 0, result.stderr
     (folder / "output.txt").write_text(result.stdout)
-    return folder / "runs" / "small"
+    return folder / "runs" / "a small one"
 
 
 def test_a_search_ends_with_the_front_a_checked_export_and_the_next_commands(finished: Path) -> None:
@@ -36,7 +37,8 @@ def test_a_search_ends_with_the_front_a_checked_export_and_the_next_commands(fin
     assert "4/4 trials" in output
     assert "hypervolume" in output
     assert "OK, read back and measured again: accuracy" in output
-    assert re.search(r"Next:\n  nas pareto runs/small .*\n  nas show runs/small \d+\n  nas export runs/small", output)
+    place = "'runs/a small one'"
+    assert re.search(rf"Next:\n  nas pareto {place} .*\n  nas show {place} \d+\n  nas export {place}", output)
     assert nas.load(finished / "export") is not None
 
 
@@ -116,6 +118,12 @@ def test_a_dry_run_tells_feasibility_cost_and_time_and_writes_nothing(study_file
         ),
         (["search", "small.toml", "--set", "data.name=cifar10"], "Expected cifar10/labels.npz or cifar-10-batches-py"),
         (["search", "small.toml", "--set", "search.sampler=tpee"], "unknown sampler 'tpee'. Did you mean 'tpe'?"),
+        (["search", "small.toml", "--set", "execution.kind=rya"], "execution.kind: unknown executor 'rya'"),
+        (["search", "small.toml", "--set", "export.pick=knees"], "export.pick: unknown pick 'knees'. Known: knee"),
+        (["search", "small.toml", "--dry-run", "--set", "search.sampler=tpee"], "unknown sampler 'tpee'"),
+        (["search", "small.toml", "--dry-run", "--set", "search.options={n=1}"], "has an unknown key 'n'"),
+        (["search", "small.toml", "--dry-run", "--set", "execution.kind=rya"], "unknown executor 'rya'"),
+        (["search", "small.toml", "--dry-run", "--set", "export.pick=best:acuracy"], "Did you mean 'accuracy'?"),
         (
             ["search", "small.toml", "--set", "search.options={n=1}"],
             "\\[search.options\\] has an unknown key 'n'",
@@ -136,6 +144,7 @@ def test_wrong_input_is_one_message_and_status_2(
     assert result.returncode == 2, result.stdout + result.stderr
     assert re.search(message, result.stderr), result.stderr
     assert "Traceback" not in result.stderr
+    assert not (tmp_path / "runs").exists(), "nothing is written before everything is checked"
 
 
 def test_a_search_in_which_nothing_became_complete_is_a_failure(study_file: StudyFile, tmp_path: Path) -> None:
@@ -166,7 +175,7 @@ def test_a_damaged_log_is_named_by_line(finished: Path, tmp_path: Path) -> None:
 
 
 def test_a_reader_that_stops_early_is_no_error(finished: Path) -> None:
-    command = f"{sys.executable} -m nas pareto {finished} --all --json | head -c 1"
+    command = f"{sys.executable} -m nas pareto {shlex.quote(str(finished))} --all --json | head -c 1"
     result = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
     assert (result.stdout, result.stderr) == ("[", "")
 

@@ -1,6 +1,6 @@
 """Where trials run: one executor a file behind one contract."""
 
 from nas.search.executors import inline, ray
-from nas.search.executors.executor import EXECUTORS, Executor, Listener, executor, open_executor
+from nas.search.executors.executor import EXECUTORS, Executor, Listener, executor, find_executor, open_executor
 
-__all__ = ["EXECUTORS", "Executor", "Listener", "executor", "inline", "open_executor", "ray"]
+__all__ = ["EXECUTORS", "Executor", "Listener", "executor", "find_executor", "inline", "open_executor", "ray"]

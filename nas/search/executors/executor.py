@@ -81,12 +81,20 @@ def executor(name: str) -> Callable[[F], F]:
     return add
 
 
+def find_executor(settings: ExecutionSettings) -> Callable[..., Executor]:
+    """What makes the executor of ``[execution]``.
+
+    Raises:
+        WrongInputError: if it is unknown.
+    """
+    with user_input("execution.kind"):
+        return lookup(EXECUTORS, "executor", settings.executor)
+
+
 def open_executor(data: TrainingData, settings: ExecutionSettings, listener: Listener) -> Executor:
     """The executor of ``[execution]``.
 
     Raises:
         WrongInputError: if it is unknown or cannot be started.
     """
-    with user_input("execution.kind"):
-        factory = lookup(EXECUTORS, "executor", settings.executor)
-    return factory(data, settings, listener)
+    return find_executor(settings)(data, settings, listener)
