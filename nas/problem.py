@@ -146,6 +146,9 @@ class Problem:
         """
         if not settings.data.validation:
             raise WrongInputError("data.validation must be above 0: a search compares what it has not trained on.")
+        known = {*settings.objectives, *settings.objective, *OBJECTIVES}  # one that is not searched for is no mistake
+        for name in settings.reference.keys() - known:
+            raise WrongInputError(f"[reference]: {unknown('objective', name, known)}")
         trainer = find_trainer(settings)
         objectives = find_objectives(settings, find_dataset(settings.data))
         data = load_data(settings)

@@ -95,7 +95,8 @@ def open_study(settings: Settings, out: str | Path | None) -> tuple[Problem, His
     directory = Path(out) if out else Path("runs") / settings.name
     before = _earlier(directory)
     if before:
-        settings = replace(settings, reference={**before.get("reference", {}), **settings.reference})
+        known = {name: value for name, value in before.get("reference", {}).items() if name in settings.objectives}
+        settings = replace(settings, reference={**known, **settings.reference})
     problem = find_problem(settings)
     changed = differences(before, problem.settings.table()) if before else []
     if changed:

@@ -95,6 +95,7 @@ def test_wrong_keys_and_values_are_named(study_file: StudyFile, override: str, m
         ({"data": {"name": "digits", "limit": 12}}, "cannot divide 12 images of 10 classes"),
         ({"data": {"name": "digits", "validation": 0}}, r"data\.validation must be above 0: a search compares"),
         ({"data": {"name": "digits", "validation": 1}}, "validation must be a share from 0 to less than 1, got 1"),
+        ({"reference": {"acuracy": 0.5}}, r"\[reference\]: unknown objective 'acuracy'. Did you mean 'accuracy'?"),
         ({"reference": {"macs": -5.0}}, "reference.macs: a count must be finite"),
     ],
 )
