@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -95,7 +94,7 @@ def is_count(value: object) -> bool:
 
 
 def _is_number(value: object) -> bool:
-    return type(value) in (int, float) and math.isfinite(value) and abs(value) < 1e300  # type: ignore[arg-type]
+    return isinstance(value, int | float) and not isinstance(value, bool) and -1e300 < value < 1e300  # NaN is not
 
 
 def _maps(holds: Callable[[Any], bool]) -> Callable[[Any], bool]:

@@ -105,6 +105,8 @@ def test_nothing_but_a_line_feed_ends_a_line_and_damage_leaves_the_file_as_it_is
         ("failure", "bug", "its status is 'complete', but its failure 'bug'"),
         ("measured", {"accuracy": float("nan")}, "NaN is no number of JSON"),
         ("measured", {"accuracy": 1e308}, "measured must be an object of finite numbers"),
+        ("measured", {"accuracy": 10**400}, "measured must be an object of finite numbers"),
+        ("measured", {"accuracy": True}, "measured must be an object of finite numbers"),
         ("measured", {"accuracy": "0.5"}, "measured must be an object of finite numbers"),
         ("measured", [0.5], "measured must be an object of finite numbers"),
         ("picks", {"dim": [8]}, "picks must be an object of words and numbers"),
