@@ -27,6 +27,7 @@ def search(
     seed: int | None = None,
     ray: str | None = None,
     set: Sequence[str] = (),
+    accept_changes: bool = False,
 ) -> Study:
     """Runs a study file, or continues it, and returns the study; the same as ``nas search``.
 
@@ -35,45 +36,58 @@ def search(
         trials, workers, seed, ray: override what the file says.
         out: study directory, ``runs/<name>`` unless given.
         set: ``KEY=VALUE`` overrides with dotted keys.
+        accept_changes: go on with plugins that were edited since the study was started.
 
     Raises:
         nas.errors.WrongInputError: if something given cannot be used.
         nas.errors.StoppedError: if the study cannot continue; what is finished is kept.
     """
-    from rich.console import Console
-
     from nas.search.launch import launch
+    from nas.show.console import PlainConsole
     from nas.show.progress import Progress
 
-    progress = Progress(Console(stderr=True))
+    progress = Progress(PlainConsole(stderr=True))
     try:
         return launch(
-            study, trials=trials, out=out, workers=workers, seed=seed, ray=ray, overrides=set, watcher=progress
+            study,
+            trials=trials,
+            out=out,
+            workers=workers,
+            seed=seed,
+            ray=ray,
+            overrides=set,
+            accept_changes=accept_changes,
+            watcher=progress,
         )
     finally:
         progress.close()
 
 
-def open(directory: str | Path) -> Study:
-    """The study that a directory holds.
+def open(directory: str | Path, *, trust: bool = False) -> Study:
+    """The study that a directory holds; opening it runs none of its code.
+
+    Args:
+        trust: let its plugins run, now and later, when something needs them.
 
     Raises:
         nas.errors.WrongInputError: if it holds none.
     """
     from nas.results.study import Study
 
-    return Study(directory)
+    return Study(directory, trust=trust)
 
 
-def load(directory: str | Path, *, plugins: Sequence[str | Path] = ()) -> Network:
+def load(directory: str | Path, *, plugins: Sequence[str | Path] = (), trust: bool = False) -> Network:
     """An exported network with its weights, in eval mode: (B, C, H, W) in [0, 1] -> logits.
 
     Args:
-        plugins: files of the user's own operators; needed only where those of the search are missing.
+        plugins: files of the user's own operators, instead of the copies in the directory.
+        trust: let those copies run, now and later; needless where the search ran or they were trusted before.
 
     Raises:
-        nas.errors.WrongInputError: if the directory is no export.
+        nas.errors.WrongInputError: if the directory is no export, or its files were changed.
+        nas.plugins.UntrustedError: if it needs plugins that were never trusted.
     """
     from nas.export.bundle import load
 
-    return load(directory, plugins=plugins)
+    return load(directory, plugins=plugins, trust=trust)

@@ -13,16 +13,20 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 import nas
 from nas.errors import StoppedError, WrongInputError
+from nas.plugins import UntrustedError
+
+T = TypeVar("T")
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from nas.export.export import Verification
     from nas.results.study import Study
     from nas.store.records import TrialRecord
 
@@ -48,15 +52,49 @@ def answers(command: Callable[..., Answer]) -> Callable[..., None]:
     @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
     @functools.wraps(command)
     def run(*arguments: Any, as_json: bool, **options: Any) -> None:
-        from rich.console import Console
+        from nas.show.console import PlainConsole
 
         answer = command(*arguments, **options)
         if as_json:
             click.echo(json.dumps(answer.figures, indent=2))
         else:
-            answer.draw(Console())
+            answer.draw(PlainConsole())
 
     return run
+
+
+def may_run_plugins(command: Callable[..., T]) -> Callable[..., T]:
+    """Decorator that adds ``--trust`` to a command that may need code which came with what it reads.
+
+    Without it the user is asked, once, if there is a terminal to ask on; the command then starts again.
+    """
+
+    @click.option("--trust", is_flag=True, help="Run the plugins that came with it, now and later.")
+    @functools.wraps(command)
+    def run(*arguments: Any, trust: bool, **options: Any) -> T:
+        while True:
+            try:
+                return command(*arguments, **options)
+            except UntrustedError as error:
+                from nas.plugins import trust as remember
+
+                if not trust and not _asked(error):
+                    raise
+                remember(error.plugins)
+
+    return run
+
+
+def _asked(error: UntrustedError) -> bool:
+    """Whether the user, asked on the terminal, lets the plugins run."""
+    from nas.show.console import echo
+
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        return False
+    echo("This needs code that came with what it reads, and that was never run on this machine:", err=True)
+    for plugin in error.plugins:
+        echo(f"  {plugin.path}", err=True)
+    return click.confirm("It can do all that you can. Run it, now and later?", default=False, err=True)
 
 
 def main() -> None:
@@ -64,7 +102,9 @@ def main() -> None:
     try:
         code = cli.main(standalone_mode=False)
     except (WrongInputError, StoppedError) as error:
-        click.echo(f"Error: {error}", err=True)
+        from nas.show.console import echo
+
+        echo(f"Error: {error}", err=True)
         code = 2 if isinstance(error, WrongInputError) else 1
     except click.ClickException as error:
         error.show()
@@ -96,6 +136,7 @@ def cli() -> None:
 @click.option("--seed", type=int, help="Seed of everything random.")
 @click.option("--ray", metavar="local|ADDRESS", help="Run trials on a private Ray, or on a cluster.")
 @click.option("--set", "overrides", metavar="KEY=VALUE", multiple=True, help="Override a key of the study file.")
+@click.option("--accept-changes", is_flag=True, help="Go on with plugins that were edited since the study was started.")
 @click.option("--dry-run", is_flag=True, help="Check the study: feasible share, costs, time; train nothing.")
 def search(
     study: Path,
@@ -105,6 +146,7 @@ def search(
     seed: int | None,
     ray: str | None,
     overrides: tuple[str, ...],
+    accept_changes: bool,
     dry_run: bool,
 ) -> None:
     """Runs a study, or continues it where its directory already holds it.
@@ -112,14 +154,13 @@ def search(
     \b
     Example: nas search studies/quickstart.toml --set data.name=fashion_mnist --set data.limit=2000 --out runs/fashion
     """
-    from rich.console import Console
-
     from nas.search.launch import apply, launch
     from nas.settings import read_settings
+    from nas.show.console import PlainConsole, echo
     from nas.show.progress import Progress
     from nas.show.trials import print_trials
 
-    console = Console()
+    console = PlainConsole()
     if dry_run:
         from nas.search.rehearsal import rehearse
         from nas.show.rehearsal import print_rehearsal
@@ -137,6 +178,7 @@ def search(
             seed=seed,
             ray=ray,
             overrides=overrides,
+            accept_changes=accept_changes,
             watcher=progress,
         )
     finally:
@@ -144,12 +186,12 @@ def search(
     if not found.complete:
         raise StoppedError(_nothing_complete(found))
     print_trials(found, found.front, console)
-    console.print(f"hypervolume {found.hypervolume:.4f}", highlight=False)
+    console.print(f"hypervolume {found.hypervolume:.4f}")
     directory, rule = found.directory, found.settings.export.pick
     if rule:
-        _export_one(found, found.pick(rule), directory / "export", verify=True)
+        _export_one(found, found.pick(rule), directory / "export", force=True)
     quoted = shlex.quote(str(directory))
-    click.echo(
+    echo(
         "\nNext:\n"
         f"  nas pareto {quoted} --plot front.png\n"
         f"  nas show {quoted} {found.pick('knee').number}\n"
@@ -198,6 +240,7 @@ def pareto(directory: Path, as_csv: bool, everything: bool, where: tuple[str, ..
     \b
     Example: nas pareto runs/quickstart --where "macs<=1e5" --plot front.png
     """
+    from nas.show.console import echo
     from nas.show.trials import print_trials, trial_figures, write_csv
 
     study = nas.open(directory)
@@ -206,7 +249,7 @@ def pareto(directory: Path, as_csv: bool, everything: bool, where: tuple[str, ..
         from nas.show.plot import plot
 
         plot(study, picture)
-        click.echo(f"drawn: {picture}", err=True)
+        echo(f"drawn: {picture}", err=True)
     if as_csv:
         return Answer(trial_figures(records), lambda console: write_csv(study, records, sys.stdout))
     return Answer(trial_figures(records), lambda console: print_trials(study, records, console))
@@ -222,15 +265,17 @@ def optuna(directory: Path, out: Path) -> None:
     Example: nas optuna runs/quickstart -o study.db
     """
     from nas.results.optuna_copy import write_storage
+    from nas.show.console import echo
 
     count = write_storage(nas.open(directory), out)
     look = f"optuna-dashboard {shlex.quote(f'sqlite:///{out}')}"
-    click.echo(f"written: {count} trials to {out}; look at them with {look} (pip install optuna-dashboard)")
+    echo(f"written: {count} trials to {out}; look at them with {look} (pip install optuna-dashboard)")
 
 
 @cli.command()
 @DIRECTORY
 @click.argument("trial", type=int)
+@may_run_plugins
 @answers
 def show(directory: Path, trial: int) -> Answer:
     """One architecture, stage by stage, with the spectra and singular values of its trained mixing layers.
@@ -248,8 +293,9 @@ def show(directory: Path, trial: int) -> Answer:
     record = study.trial(trial)
 
     def draw(console: Console) -> None:
+        study.load_plugins()
         architecture = Architecture.from_json(record.architecture)
-        console.print(in_one_line(record, study.objectives), highlight=False)
+        console.print(in_one_line(record, study.objectives))
         console.print(cost_table(f"trial {trial}", cost_figures(architecture)))
         weights = weights_path(directory, trial)
         if weights.exists():
@@ -263,28 +309,44 @@ def show(directory: Path, trial: int) -> Answer:
 @DIRECTORY
 @click.option("--pick", required=True, help="knee, best:OBJECTIVE, trial:NUMBER, or front for every member.")
 @click.option("-o", "--out", required=True, type=click.Path(path_type=Path), help="Where to write.")
+@click.option("--data", help="The study's data set, NAME:LOCATION, where it lies elsewhere now.")
 @click.option("--no-verify", is_flag=True, help="Do not measure the written files again.")
-def export(directory: Path, pick: str, out: Path, no_verify: bool) -> None:
+@click.option("--force", is_flag=True, help="Replace an earlier export.")
+@may_run_plugins
+def export(directory: Path, pick: str, out: Path, data: str | None, no_verify: bool, force: bool) -> None:
     """Takes architectures away, with their weights, and measures again what was written.
 
     \b
     Example: nas export runs/quickstart --pick knee -o knee
     """
+    from nas.export.bundle import ARCHITECTURE
+    from nas.export.export import Verification, check_place
+
     study = nas.open(directory)
-    if pick == "front":
-        for record in study.front:
-            _export_one(study, record, out / str(record.number), verify=not no_verify)
-    else:
-        _export_one(study, study.pick(pick), out, verify=not no_verify)
+    study.load_plugins()
+    verify = Verification(not no_verify, data)
+    if pick != "front":
+        _export_one(study, study.pick(pick), out, verify=verify, force=force)
+        return
+    if (out / ARCHITECTURE).exists():
+        raise WrongInputError(f"{out} holds an export. Give another folder with -o for those of the front.")
+    for record in study.front:
+        check_place(out / str(record.number), force=force)
+    for record in study.front:
+        _export_one(study, record, out / str(record.number), verify=verify, force=force)
 
 
-def _export_one(study: Study, record: TrialRecord, out: Path, *, verify: bool) -> None:
-    from nas.export.export import export
+def _export_one(
+    study: Study, record: TrialRecord, out: Path, *, verify: Verification | None = None, force: bool
+) -> None:
+    from nas.export.export import Verification, export
+    from nas.show.console import echo
 
-    done = export(study.directory, study.settings, record, out, verify=verify)
+    verify = verify or Verification()
+    done = export(study.directory, study.settings, record, out, plugins=study.plugins, verify=verify, force=force)
     checked = ", ".join(f"{name} {value:.4f}" for name, value in done.measured.items())
-    verdict = f"OK, read back and measured again: {checked}" if verify else "not measured again"
-    click.echo(f"exported trial {record.number} to {out}: {verdict}")
+    verdict = f"OK, read back and measured again: {checked}" if verify.wanted else "not measured again"
+    echo(f"exported trial {record.number} to {out}: {verdict}")
 
 
 @cli.command()
@@ -299,6 +361,7 @@ def _export_one(study: Study, record: TrialRecord, out: Path, *, verify: bool) -
 @click.option("--test", is_flag=True, help="Measure on the test images at the end; that is written down in OUT.")
 @click.option("--set", "overrides", metavar="KEY=VALUE", multiple=True, help="As in a study: training.mixup=0.2.")
 @click.option("--plugin", "plugins", multiple=True, help="Python file with operators of your own.")
+@may_run_plugins
 @answers
 def train(
     arch: str,
@@ -318,12 +381,11 @@ def train(
     \b
     Example: nas train known:convmixer_256_8 --data cifar10 --preset convmixer -o convmixer --test
     """
-    from rich.console import Console
-
     from nas.export.train import train as train_all
     from nas.plugins import load_plugins
     from nas.results.references import find_architecture
     from nas.settings import settings_of
+    from nas.show.console import PlainConsole
     from nas.show.progress import Trainings
 
     load_plugins(plugins)
@@ -338,7 +400,7 @@ def train(
         "plugins": list(plugins),
     }
     architecture, settings = find_architecture(arch), settings_of(table, overrides)
-    with Trainings(Console(stderr=True)) as shown:
+    with Trainings(PlainConsole(stderr=True)) as shown:
         done = train_all(
             architecture, settings, out, seeds=range(seed, seed + seeds), test=test, say=shown.say, watch=shown.watch
         )
@@ -352,6 +414,7 @@ def train(
 @click.option(
     "--split", type=click.Choice(["validation", "test"]), default="validation", show_default=True, help="Which images."
 )
+@may_run_plugins
 @answers
 def evaluate(directory: Path, data: str | None, split: str) -> Answer:
     """Measures an exported network; use of the test split is written down in OUT.
@@ -366,8 +429,9 @@ def evaluate(directory: Path, data: str | None, split: str) -> Answer:
 
     def draw(console: Console) -> None:
         for name, value in result["measured"].items():
-            click.echo(f"{name} {value:.4f}")
-        click.echo(f"on {result['samples']} {split} images of {result['data']}; noted in {directory / EVALUATIONS}")
+            console.print(f"{name} {value:.4f}")
+        noted = f"noted in {directory / EVALUATIONS}"
+        console.print(f"on {result['samples']} {split} images of {result['data']}; {noted}", soft_wrap=True)
 
     return Answer(result, draw)
 
@@ -412,6 +476,7 @@ def _download(name: str) -> None:
 @click.option("--input", "shape", metavar="C,H,W", help="Shape of one image, if not that of the architecture.")
 @click.option("--batch", type=click.IntRange(1), default=1, show_default=True, help="Images in a training step.")
 @click.option("--plugin", "plugins", multiple=True, help="Python file with operators of your own.")
+@may_run_plugins
 @answers
 def cost(arch: str, shape: str | None, batch: int, plugins: tuple[str, ...]) -> Answer:
     """Parameters, MACs, FLOPs and memory of ARCH, part by part: a file, known:NAME or DIR#TRIAL.

@@ -12,7 +12,7 @@ import numpy as np
 from nas.errors import WrongInputError, user_input
 from nas.pricing import Probe
 from nas.settings import DATA_KEYS, DataSettings, Settings, construct
-from objectives import OBJECTIVES, Objective, to_minimise
+from objectives import OBJECTIVES, Goal, Objective, to_minimise
 from searchspaces import SEARCH_SPACES, SearchSpace
 from searchspaces.registry import lookup, unknown
 from trainers import DATASETS, PRESETS, TRAINERS, Dataset, Trainer, TrainingData, training_data
@@ -168,6 +168,11 @@ class Problem:
         )
         point = np.array([to_minimise(objectives[name], value) for name, value in reference.items()])
         return cls(resolved, data, space, trainer, objectives, dict(settings.bounds), point)
+
+    @property
+    def goals(self) -> dict[str, Goal]:
+        """What the values of every objective mean, by name."""
+        return {name: Goal.of(objective) for name, objective in self.objectives.items()}
 
     @cached_property
     def probe(self) -> Probe:

@@ -19,9 +19,10 @@ import tomli_w
 from pydantic import TypeAdapter, ValidationError
 
 from nas.errors import WrongInputError, user_input
-from nas.plugins import load_plugins
+from nas.plugins import FOLDER, Plugin, load_plugins
 from nas.store.files import write_atomically
 from nas.store.records import SCHEMA, refusal
+from objectives import Goal
 from searchspaces.registry import unknown
 from trainers import DATASETS
 
@@ -236,6 +237,19 @@ class Settings:
         return table
 
 
+@dataclass(frozen=True)
+class Facts:
+    """``[facts]`` of a resolved study: what starting it has found out, so that no plugin has to run to read it.
+
+    Args:
+        objectives: name -> what its values mean, of the objectives of the front and of those that bound it.
+        plugins: name of each copy in the study's folder ``plugins`` -> SHA-256.
+    """
+
+    objectives: dict[str, Goal]
+    plugins: dict[str, str] = field(default_factory=dict)
+
+
 RESUMABLE = ("trials", "execution", "limits", "export", "name", "plugins")
 """Settings that may change when a study continues; any other change would mix what cannot be compared."""
 DERIVED = {"data.checksum", "data.input", "data.classes"}
@@ -253,10 +267,18 @@ def differences(old: Table, new: Table) -> list[str]:
     return [f"{key} was {_shown(a.get(key))}, now {_shown(b.get(key))}" for key in sorted(changed)]
 
 
+def is_moved(old: Table, new: Table) -> bool:
+    """Whether all that differs between two resolved studies, and must not, is where the same data lie."""
+    a, b = _flat(old), _flat(new)
+    here, there = a.pop("data.location", None), b.pop("data.location", None)
+    return here != there and a.get("data.checksum") == b.get("data.checksum") and not differences(a, b)
+
+
 def read_settings(path: Path, overrides: Iterable[str] = ()) -> Settings:
     """Settings of a study file, with ``KEY=VALUE`` overrides (dotted keys, TOML values or bare words) on top.
 
-    Its plugins are loaded. Relative paths in the file are relative to it, those in overrides to the current folder.
+    Its plugins are run. Relative paths in the file are relative to it, those in overrides to the current folder. The
+    ``study.toml`` of a study directory is a study file too.
 
     Raises:
         WrongInputError: naming the key, what was expected and the nearest right spelling.
@@ -269,6 +291,8 @@ def read_settings(path: Path, overrides: Iterable[str] = ()) -> Settings:
         raise WrongInputError(f"study file {path} cannot be read: {error}.") from None
     except tomllib.TOMLDecodeError as error:
         raise WrongInputError(f"study file {path} is not valid TOML: {error}.") from None
+    if "schema" in table:  # a resolved study
+        table = _resolved(table, path)[0]
     return settings_of(table, overrides, folder=path.parent)
 
 
@@ -305,17 +329,32 @@ def settings_from(table: Table) -> Settings:
     return construct(Settings, table, "")
 
 
-def write_resolved(directory: Path, settings: Settings) -> None:
-    """Writes ``study.toml`` of a study directory.
+def write_resolved(
+    directory: Path, settings: Settings, goals: Mapping[str, Goal], plugins: Mapping[str, Plugin]
+) -> None:
+    """Writes ``study.toml`` of a study directory, and copies of the plugins beside it; it is complete without others.
+
+    Args:
+        goals: what the values of every objective mean.
+        plugins: by the name of the copy.
 
     Raises:
-        StoppedError: if it cannot be written.
+        StoppedError: if a file cannot be written.
     """
-    write_atomically(directory / STUDY, tomli_w.dumps({"schema": SCHEMA, **settings.table()}).encode())
+    for name, plugin in plugins.items():
+        write_atomically(directory / FOLDER / name, plugin.source)
+    facts = Facts(dict(goals), {name: plugin.digest for name, plugin in plugins.items()})
+    table = {"schema": SCHEMA, **portable(settings, plugins), "facts": dataclasses.asdict(facts)}
+    write_atomically(directory / STUDY, tomli_w.dumps(table).encode())
 
 
-def read_resolved(directory: Path) -> Table:
-    """The tables of ``study.toml`` of a study directory.
+def portable(settings: Settings, plugins: Iterable[str]) -> Table:
+    """The settings as tables, with the names of the plugins' copies in place of where they came from."""
+    return settings.table() | {"plugins": [f"{FOLDER}/{name}" for name in plugins]}
+
+
+def read_resolved(directory: Path) -> tuple[Table, Facts]:
+    """The tables of ``study.toml`` of a study directory, and its facts.
 
     Raises:
         WrongInputError: if there is none, or it cannot be read or is of another format.
@@ -330,10 +369,19 @@ def read_resolved(directory: Path) -> Table:
         ) from None
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise WrongInputError(f"{path} cannot be read: {error}.") from None
+    return _resolved(table, path)
+
+
+def _resolved(table: Table, path: Path) -> tuple[Table, Facts]:
+    """The study and the facts that a resolved study file holds."""
     schema = table.pop("schema", 1)
     if schema != SCHEMA:
         raise WrongInputError(f"{path}: {refusal(schema)}.")
-    return table
+    facts = table.pop("facts", None)
+    if not isinstance(facts, dict):
+        raise WrongInputError(f"{path} lacks the table [facts]. Restore it from a copy.")
+    with user_input(str(path)):
+        return table, construct(Facts, facts, "facts")
 
 
 def _with_absolute_paths(table: Table, folder: Path) -> Table:

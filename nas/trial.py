@@ -17,7 +17,7 @@ import numpy as np
 import safetensors.torch
 import torch
 
-from nas.plugins import load_plugins
+from nas.plugins import Plugin, loaded_from, run_all
 from nas.settings import Settings
 from nas.store.records import Failure, Status, TrialRecord
 from objectives import Candidate, Objective, as_settings, as_value
@@ -44,7 +44,7 @@ class TrialPlan:
         attempt: 1, or more if the trial was started before.
         checkpoint: last one of an earlier attempt that was lost, if there is one.
         checkpoint_seconds: between two savings of the training; 0 for none.
-        plugins: files that the worker loads first.
+        plugins: that the worker runs first; their content travels, so that all trials run the same.
     """
 
     number: int
@@ -64,7 +64,7 @@ class TrialPlan:
     attempt: int = 1
     checkpoint: bytes | None = None
     checkpoint_seconds: float = 0.0
-    plugins: tuple[str, ...] = ()
+    plugins: tuple[Plugin, ...] = ()
 
     @classmethod
     def of(
@@ -94,7 +94,7 @@ class TrialPlan:
             gpu_share=execution.gpus_per_trial,
             timeout_seconds=execution.timeout_seconds,
             checkpoint_seconds=execution.checkpoint_seconds,
-            plugins=tuple(settings.plugins),
+            plugins=tuple(loaded_from(path) for path in settings.plugins),
         )
 
     def checkpoints(self, send: Callable[[bytes], None]) -> Checkpoints | None:
@@ -102,6 +102,8 @@ class TrialPlan:
         if not self.checkpoint_seconds:
             return None
         belongs_to = {"architecture": self.key, "seed": self.seed, **asdict(self.trainer)}
+        if self.plugins:
+            belongs_to["plugins"] = [plugin.digest for plugin in self.plugins]
         return SentCheckpoints(self.checkpoint, send, belongs_to, self.checkpoint_seconds)
 
     def failed(self, failure: Failure, error: str, seconds: dict[str, float] | None = None) -> "TrialOutcome":
@@ -168,7 +170,7 @@ def run_trial(
             )
 
     try:
-        load_plugins(plan.plugins)
+        run_all(plan.plugins)
         with _restored_state(), _share(plan):
             model = build(Architecture.from_json(plan.architecture), seed=plan.seed)
             _set_normalization(model, data)

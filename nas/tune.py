@@ -70,6 +70,7 @@ class TuneStudy:
         out: study directory, ``runs/<name>`` unless given; one that holds this study is continued.
         trials, seed: override what the file says.
         set: ``KEY=VALUE`` overrides with dotted keys.
+        accept_changes: go on with plugins that were edited since the study was started.
 
     Raises:
         nas.errors.WrongInputError: if something given cannot be used.
@@ -83,9 +84,10 @@ class TuneStudy:
         trials: int | None = None,
         seed: int | None = None,
         set: Sequence[str] = (),
+        accept_changes: bool = False,
     ) -> None:
         settings = apply(read_settings(Path(path), set), trials=trials, workers=None, seed=seed, ray=None)
-        problem, self.history = open_study(settings, out)
+        problem, self.history = open_study(settings, out, accept_changes=accept_changes)
         for note in self.history.notes:
             LOG.warning("%s", note)
         self.directory = self.history.directory.resolve()

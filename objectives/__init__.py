@@ -4,11 +4,12 @@ Knows nothing of search spaces, of training or of the search: it measures any ``
 """
 
 from objectives import accuracy, attacks, costs, robust_accuracy
-from objectives.objective import OBJECTIVES, Candidate, Objective, as_settings, as_value, to_minimise
+from objectives.objective import OBJECTIVES, Candidate, Goal, Objective, as_settings, as_value, to_minimise
 
 __all__ = [
     "OBJECTIVES",
     "Candidate",
+    "Goal",
     "Objective",
     "accuracy",
     "as_settings",

@@ -31,6 +31,7 @@ class Macs(Count):
     """Multiply-accumulates of matrix products and convolutions for one image."""
 
     field: ClassVar[str] = "macs"
+    unit: ClassVar[str] = "MACs"
 
 
 @objective("flops")
@@ -39,6 +40,7 @@ class Flops(Count):
     """Floating-point operations for one image: 2 macs + transforms + element-wise work."""
 
     field: ClassVar[str] = "flops"
+    unit: ClassVar[str] = "FLOPs"
 
 
 @objective("parameters")
@@ -47,6 +49,7 @@ class Parameters(Count):
     """Parameters, frozen ones included."""
 
     field: ClassVar[str] = "parameters"
+    unit: ClassVar[str] = "parameters"
 
 
 @objective("trainable_parameters")
@@ -55,3 +58,4 @@ class TrainableParameters(Count):
     """Parameters that are trained."""
 
     field: ClassVar[str] = "trainable_parameters"
+    unit: ClassVar[str] = "parameters"

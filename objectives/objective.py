@@ -76,6 +76,24 @@ class DataTraits(Protocol):
 
 
 @dataclass(frozen=True)
+class Goal:
+    """What the values of an objective mean, without the code that measures them.
+
+    Args:
+        unit: of the values, in a word such as ``MACs``; empty for a plain number.
+    """
+
+    direction: Direction
+    scale: Scale
+    unit: str = ""
+
+    @classmethod
+    def of(cls, kind: "Objective | type[Objective]") -> Self:
+        """That of an objective."""
+        return cls(kind.direction, kind.scale, kind.unit)
+
+
+@dataclass(frozen=True)
 class Objective(ABC):
     """One number about a candidate; implementations are frozen dataclasses whose fields are the settings."""
 
@@ -83,6 +101,8 @@ class Objective(ABC):
     needs: ClassVar[Needs]
     scale: ClassVar[Scale]
     """``fraction``: a value in [0, 1]; ``count``: a positive number that is compared by its logarithm."""
+    unit: ClassVar[str] = ""
+    """Of the values, in a word such as ``MACs``; empty for a plain number."""
 
     @abstractmethod
     def measure(self, candidate: Candidate) -> float:
@@ -130,7 +150,7 @@ def objective(name: str) -> Callable[[T], T]:
         words = dir(cls)
         if "measure" not in words:
             raise ValueError(f"objective {name!r} must define measure(self, candidate) -> float.")
-        for word in ("settings", "suited"):
+        for word in ("settings", "suited", "unit"):
             if word not in words:  # a class that does not derive from Objective
                 setattr(cls, word, getattr(Objective, word))
         OBJECTIVES[name] = cls
@@ -189,7 +209,7 @@ def _brief(value: object) -> str:
     return text if len(text) <= 80 else f"{text[:77]}..."
 
 
-def to_minimise(kind: Objective | type[Objective], value: float) -> float:
+def to_minimise(kind: Goal | Objective | type[Objective], value: float) -> float:
     """``value`` as a cost to be minimised: 1 - value for fractions to maximise, log10 for counts.
 
     The one place where a direction becomes a sign; Pareto fronts and hypervolumes are computed from costs.

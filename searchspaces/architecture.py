@@ -243,6 +243,14 @@ class Architecture:
         return key_of(self.to_json())
 
 
+def label_of(document: Mapping[str, Any]) -> str:
+    """`Architecture.label` of an architecture written by `to_json`; where a node's class is not known, its fields."""
+    try:
+        return Architecture.from_json(document).label()
+    except (ValueError, TypeError):
+        return json.dumps({name: document[name] for name in ("stem", "stages") if name in document})
+
+
 def key_of(document: Mapping[str, Any]) -> str:
     """The key of an architecture written by `Architecture.to_json`."""
     text = json.dumps(document, sort_keys=True, separators=(",", ":"))

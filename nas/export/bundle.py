@@ -1,118 +1,248 @@
-"""The files of an export: written, read back, loaded as a network."""
+"""The files of an export: written, read back, loaded as a network.
 
+They are data: loading runs no code but that of this project and of plugins that the user has named or trusted. Their
+SHA-256 stand in ``SHA256SUMS`` (``sha256sum -c SHA256SUMS``), so that a changed byte is noticed.
+"""
+
+import hashlib
 import json
 import shlex
 import time
-from collections.abc import Iterable
-from pathlib import Path
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import safetensors.torch
+import torch
 from safetensors import SafetensorError
+from torch import Tensor
 
-from nas.errors import WrongInputError, user_input
-from nas.plugins import checksum, load_plugins
-from nas.settings import Settings
+from nas.errors import WrongInputError
+from nas.plugins import FOLDER, Plugin, load_plugins, load_trusted, named, read_copies
+from nas.plugins import trust as trust_all
+from nas.settings import Settings, portable, settings_from
 from nas.store.artifacts import WEIGHTS
 from nas.store.files import write_atomically
 from nas.store.records import TrialRecord
 from searchspaces import Architecture, Network, build
 
-ARCHITECTURE, CARD, ORIGIN, EVALUATIONS, PLUGINS = (
+ARCHITECTURE, CARD, ORIGIN, EVALUATIONS, SUMS = (
     "architecture.json",
     "README.md",
     "origin.json",
     "evaluations.jsonl",
-    "plugins",
+    "SHA256SUMS",
 )
 
 
-def write_bundle(record: TrialRecord, settings: Settings, weights: bytes, out: Path) -> None:
+def write_bundle(record: TrialRecord, settings: Settings, plugins: Sequence[Plugin], weights: bytes, out: Path) -> None:
     """Writes ``architecture.json``, ``origin.json``, plugins and ``weights.safetensors`` of a trained network.
 
     Raises:
-        WrongInputError: if ``out`` cannot be created.
+        WrongInputError: if the weights are damaged or not finite.
         StoppedError: if a file cannot be written.
     """
+    try:
+        _check_finite(safetensors.torch.load(weights))
+    except (SafetensorError, ValueError) as error:
+        raise WrongInputError(f"the weights of trial {record.number} cannot be exported: {error}.") from None
+    copies = named(plugins)
     origin = {
-        "study": settings.table(),
+        "study": portable(settings, copies),
         "trial": record.to_json(),
-        "plugins": {path: checksum(Path(path)) for path in settings.plugins},
+        "plugins": {name: plugin.digest for name, plugin in copies.items()},
         "exported": time.strftime("%Y-%m-%d %H:%M:%S"),
     }
-    with user_input(str(out)):
-        out.mkdir(parents=True, exist_ok=True)
-        (out / EVALUATIONS).unlink(missing_ok=True)
     write_atomically(out / ARCHITECTURE, _pretty(record.architecture))
     write_atomically(out / ORIGIN, _pretty(origin))
-    for path in settings.plugins:
-        write_atomically(out / PLUGINS / Path(path).name, Path(path).read_bytes())
+    for name, plugin in copies.items():
+        write_atomically(out / FOLDER / name, plugin.source)
     write_atomically(out / WEIGHTS, weights)
 
 
-def write_card(out: Path, record: TrialRecord, settings: Settings, measured: dict[str, float]) -> None:
+def write_card(
+    out: Path, record: TrialRecord, settings: Settings, measured: Mapping[str, float], *, place: Path
+) -> None:
     """Writes the ``README.md`` of an export.
 
     Args:
         measured: values of the files read back, by objective; empty if they were not measured.
+        place: folder in which a reader will find the export.
     """
-    write_atomically(out / CARD, _card(out, record, settings, measured).encode())
+    write_atomically(out / CARD, _card(record, settings, measured, place).encode())
 
 
-def read_origin(directory: Path) -> dict[str, Any]:
-    """The content of ``origin.json``: the study, the trial and the plugins that the network came from."""
-    origin: dict[str, Any] = json.loads((directory / ORIGIN).read_text(encoding="utf-8"))
-    return origin
+def write_sums(out: Path) -> None:
+    """Writes the checksums of all files of an export."""
+    files = sorted(path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file())
+    lines = [f"{_sha256(out / name)}  {name}\n" for name in files if name not in (SUMS, EVALUATIONS)]
+    write_atomically(out / SUMS, "".join(lines).encode())
 
 
-def load(directory: str | Path, *, plugins: Iterable[str | Path] = ()) -> Network:
+def read_sums(directory: Path) -> dict[str, str]:
+    """File of an export -> SHA-256 that was written down; empty for an export without checksums.
+
+    Raises:
+        WrongInputError: if they cannot be read.
+    """
+    path = directory / SUMS
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+        sums = {name: digest for digest, name in (line.split("  ", 1) for line in lines)}
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise WrongInputError(f"{path} is damaged ({error}). Restore it from a copy, or export again.") from None
+    for name in sums:
+        if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
+            raise WrongInputError(f"{path} names {name!r}, which is outside the export. Export again.")
+    return sums
+
+
+def check_sums(directory: Path) -> None:
+    """Checks the files of an export against their checksums.
+
+    Raises:
+        WrongInputError: naming the first file that is missing or was changed.
+    """
+    for name, digest in read_sums(directory).items():
+        try:
+            found = _sha256(directory / name)
+        except (OSError, ValueError) as error:
+            why = getattr(error, "strerror", None) or error
+            raise WrongInputError(f"{directory} holds no {name} ({why}). Export again with nas export.") from None
+        if found != digest:
+            raise WrongInputError(
+                f"{directory / name} is damaged: it is not what was exported. Restore it from a copy or export again; "
+                f"if you changed it yourself, delete its line in {SUMS}."
+            )
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where an exported network comes from: ``origin.json``, read part by part, so that old exports can be loaded.
+
+    Raises (each property):
+        WrongInputError: if that part is missing or damaged.
+    """
+
+    path: Path
+    content: dict[str, Any]
+
+    @property
+    def settings(self) -> Settings:
+        """Those of the study, resolved."""
+        with self._part("study"):
+            return settings_from(self.content["study"])
+
+    @property
+    def record(self) -> TrialRecord:
+        """The trial that it was."""
+        with self._part("trial"):
+            return TrialRecord.from_json(self.content["trial"])
+
+    @property
+    def plugins(self) -> dict[str, str]:
+        """Name of each copy of a plugin -> SHA-256; before those were written down, shorter digests of their paths."""
+        with self._part("plugins"):
+            plugins = self.content.get("plugins", {})
+            if not isinstance(plugins, dict) or not all(isinstance(digest, str) for digest in plugins.values()):
+                raise ValueError("it must be an object of checksums")
+            return {Path(name).name: digest for name, digest in plugins.items()}
+
+    @contextmanager
+    def _part(self, name: str) -> Iterator[None]:
+        try:
+            yield
+        except KeyError as error:
+            raise WrongInputError(f"{self.path} is damaged ({name}: it lacks {error}). Export again.") from None
+        except (ValueError, TypeError, AttributeError, RecursionError) as error:
+            raise WrongInputError(f"{self.path} is damaged ({name}: {error}). Export again.") from None
+
+
+def read_origin(directory: Path) -> Origin:
+    """The content of ``origin.json``.
+
+    Raises:
+        WrongInputError: if it is missing or no JSON object.
+    """
+    path = directory / ORIGIN
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise WrongInputError(f"{directory} is no export: it holds no {ORIGIN}. Write one with nas export.") from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise WrongInputError(f"{path} is damaged ({error}). Export again.") from None
+    if not isinstance(content, dict):
+        raise WrongInputError(f"{path} is damaged (it is no JSON object). Export again.")
+    return Origin(path, content)
+
+
+def load(directory: str | Path, *, plugins: Iterable[str | Path] = (), trust: bool = False) -> Network:
     """The exported network with its weights, in eval mode; maps (B, C, H, W) in [0, 1] to logits.
 
     Args:
-        plugins: files of the user's own operators. Those that the search used are loaded without being named while
-            they are where they were, unchanged; elsewhere name the copies in ``directory``, which runs them.
+        plugins: files of the user's own operators, which are run in place of the copies in ``directory``.
+        trust: let those copies run, now and later; needless where the search ran or they were trusted before.
 
     Raises:
         WrongInputError: if the directory is no export, or its files do not belong together.
+        UntrustedError: if it needs plugins that were never trusted.
     """
     directory = Path(directory)
-    load_plugins([*plugins, *(() if plugins else _own_plugins(directory))])
+    check_sums(directory)
+    if plugins := list(plugins):
+        load_plugins(plugins)
+    else:
+        copies = read_plugins(directory)
+        if trust:
+            trust_all(copies)
+        load_trusted(copies, directory)
     return load_weights(load_architecture(directory / ARCHITECTURE), directory / WEIGHTS)
+
+
+def read_plugins(directory: Path) -> list[Plugin]:
+    """The copies of plugins in an export; reading them runs nothing.
+
+    Raises:
+        WrongInputError: if one is missing or was changed.
+    """
+    if not (directory / ORIGIN).exists():
+        return []
+    return read_copies(directory, read_origin(directory).plugins)
 
 
 def load_weights(architecture: Architecture, path: Path) -> Network:
     """The network of an architecture with the weights of a safetensors file, in eval mode.
 
     Raises:
-        WrongInputError: if the file is missing, damaged or of another network.
+        WrongInputError: if the file is missing, damaged, of another network, or holds what is no finite number.
     """
-    network = build(architecture)
     try:
-        network.load_state_dict(safetensors.torch.load_file(path))
+        tensors = safetensors.torch.load_file(path)
+        network = build(architecture)
+        for name, own in network.state_dict().items():
+            if name in tensors and tensors[name].dtype != own.dtype:
+                raise ValueError(f"{name} is {_dtype(tensors[name])}, the network has {_dtype(own)}")
+        _check_finite(tensors)
+        network.load_state_dict(tensors)
     except FileNotFoundError:
         raise WrongInputError(f"{path.parent} holds no {path.name}. Export again with nas export.") from None
-    except (SafetensorError, RuntimeError) as error:
+    except (SafetensorError, RuntimeError, ValueError, OSError) as error:
         raise WrongInputError(f"{path} is damaged, or of another network than {ARCHITECTURE}: {error}") from None
     return network.eval()
 
 
-def _own_plugins(directory: Path) -> list[Path]:
-    """The plugin files that the search used, if they are still on this machine, unchanged.
+def _check_finite(tensors: Mapping[str, Tensor]) -> None:
+    for name, tensor in tensors.items():
+        if tensor.is_floating_point() and not torch.isfinite(tensor).all():
+            raise ValueError(f"{name} holds values that are no finite numbers")
 
-    The copies inside an export are only run on request: an export may come from somebody else.
-    """
-    try:
-        used: dict[str, str] = read_origin(directory).get("plugins", {})
-    except (OSError, ValueError):
-        return []
-    missing = [path for path, digest in used.items() if not Path(path).is_file() or checksum(Path(path)) != digest]
-    if missing:
-        copies = ", ".join(repr(str(directory / PLUGINS / Path(path).name)) for path in used)
-        raise WrongInputError(
-            f"{directory} needs operators of {', '.join(missing)}, which is not on this machine or has changed. "
-            f"Read the copies, then load with plugins=[{copies}]."
-        )
-    return [Path(path) for path in used]
+
+def _dtype(tensor: Tensor) -> str:
+    return str(tensor.dtype).removeprefix("torch.")
 
 
 def load_architecture(path: Path) -> Architecture:
@@ -129,11 +259,16 @@ def load_architecture(path: Path) -> Architecture:
         raise WrongInputError(f"{path} is not an architecture: {error}") from None
 
 
+def _sha256(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def _pretty(content: Any) -> bytes:
     return (json.dumps(content, indent=2) + "\n").encode()
 
 
-def _card(out: Path, record: TrialRecord, settings: Settings, measured: dict[str, float]) -> str:
+def _card(record: TrialRecord, settings: Settings, measured: Mapping[str, float], place: Path) -> str:
     """The README.md of an export."""
     channels, height, width = record.architecture["input"]
     rows = "\n".join(
@@ -159,10 +294,10 @@ Network `{record.key}` for {channels}x{height}x{width} images and {record.archit
 ```python
 import nas
 
-model = nas.load({str(out)!r})  # nn.Module in eval mode
+model = nas.load({str(place)!r})  # nn.Module in eval mode
 logits = model(images)  # (B, {channels}, {height}, {width}), pixels in [0, 1]; normalisation is inside
 ```
 
-`nas evaluate {shlex.quote(str(out))} --split test` measures it on the test images, and writes down in
-`{EVALUATIONS}` that this was done.
+`nas evaluate {shlex.quote(str(place))} --split test` measures it on the test images, and writes down in
+`{EVALUATIONS}` that this was done. `sha256sum -c {SUMS}` checks the files.
 """

@@ -1,64 +1,105 @@
 """Exported networks measured on a split; use of the test split is written down."""
 
+import errno
 import json
+import os
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from nas.errors import WrongInputError, user_input
+from nas.errors import StoppedError, WrongInputError, user_input
 from nas.export.bundle import ARCHITECTURE, EVALUATIONS, load, load_architecture, read_origin
-from nas.problem import find_dataset, find_objectives, load_data
-from nas.settings import DataSettings, Settings, settings_from, settings_of
+from nas.problem import data_checksum, find_dataset, find_objectives, load_data
+from nas.settings import DataSettings, Settings, settings_of
 from objectives import Candidate
 from searchspaces import Architecture, Network
-from trainers import Samples
+from trainers import Samples, TrainingData
 from trainers.splits import resized
 
 
-def evaluate(directory: Path, data: str | None, split: str) -> dict[str, Any]:
+def evaluate(directory: Path, data: str | None, split: str, *, trust: bool = False) -> dict[str, Any]:
     """Measures an export on a data set, and notes in its ``evaluations.jsonl`` that this was done.
 
     Args:
         data: data set as ``name`` or ``name:location``; that of the study unless given.
-        split: ``test``, or ``validation``: the images that the search measured on.
+        split: ``test``, or ``validation``: the images that the search measured on, wherever they lie.
+        trust: let the plugins that came with the export run.
 
     Raises:
         WrongInputError: if the directory is no export, or the data are not on this machine or do not fit it.
+        UntrustedError: if it needs plugins that were never trusted.
+        StoppedError: if it cannot be noted; the message holds the values.
     """
-    network = load(directory)
+    network = load(directory, trust=trust)
     architecture = load_architecture(directory / ARCHITECTURE)
-    settings = settings_from(read_origin(directory)["study"])
+    settings = read_origin(directory).settings
     chosen = settings.data if data is None else named(data)
-    name = chosen.label
-    same = (chosen.name, chosen.options) == (settings.data.name, settings.data.options)
     if split == "test":
         dataset = find_dataset(chosen)
         with user_input("data"):
             samples, classes = dataset.load("test"), dataset.classes()
         if settings.data.resolution is not None:
             samples = resized(samples, settings.data.resolution)
-    elif not same:
-        raise WrongInputError(f"the validation split of {name} is unknown to this export; use --split test.")
     elif not settings.data.validation:
-        raise WrongInputError(f"this network was trained on all training images of {name}; use --split test.")
+        raise WrongInputError(f"this network was trained on all training images of {chosen.label}; use --split test.")
     else:
-        loaded = load_data(settings)
+        loaded = same_data(settings, data)
         samples, classes = loaded.validation, loaded.classes
     if samples.images.shape[1:] != architecture.input or len(classes) != architecture.classes:
         raise WrongInputError(
-            f"{name} has images {samples.images.shape[1:]} and {len(classes)} classes, but the network takes "
+            f"{chosen.label} has images {samples.images.shape[1:]} and {len(classes)} classes, but the network takes "
             f"{architecture.input} and has {architecture.classes} classes."
         )
     result = {
-        "data": name,
+        "data": chosen.label,
         "split": split,
         "samples": len(samples),
         "measured": measure(network, architecture, samples, settings),
         "time": time.strftime("%Y-%m-%d %H:%M:%S"),
     }
-    with open(directory / EVALUATIONS, "a", encoding="utf-8") as file:
-        file.write(json.dumps(result) + "\n")
+    _note(directory / EVALUATIONS, result)
     return result
+
+
+def _note(path: Path, result: dict[str, Any]) -> None:
+    """Appends an evaluation, never through a symbolic link."""
+    line = json.dumps(result) + "\n"
+    try:
+        file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, 0o644)
+        try:
+            length = os.fstat(file).st_size
+            if os.write(file, line.encode()) < len(line.encode()):
+                os.ftruncate(file, length)
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        finally:
+            os.close(file)
+    except OSError as error:
+        raise StoppedError(
+            f"{path} cannot be written ({error.strerror}), so this was not noted: {line.strip()}"
+        ) from None
+
+
+def same_data(settings: Settings, data: str | None = None) -> TrainingData:
+    """The training and validation images of a study.
+
+    Args:
+        data: data set as ``name`` or ``name:location``, if they lie elsewhere than where the study read them.
+
+    Raises:
+        WrongInputError: if they are not on this machine, or are others than those of the study.
+    """
+    if data is not None:
+        there = named(data)
+        settings = replace(settings, data=replace(settings.data, name=there.name, options=there.options))
+    loaded = load_data(settings)
+    found, wanted = data_checksum(loaded), settings.data.checksum
+    if wanted is not None and found != wanted:
+        raise WrongInputError(
+            f"the images of {settings.data.label} are not those of the study: their checksum is {found}, that of the "
+            f"study's {wanted}."
+        )
+    return loaded
 
 
 def named(data: str) -> DataSettings:

@@ -1,18 +1,35 @@
 """Taking architectures away: written, read back and measured again before they count."""
 
+import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
 from nas.errors import StoppedError, WrongInputError
-from nas.export.bundle import ARCHITECTURE, load, write_bundle, write_card
-from nas.export.evaluate import measure
-from nas.problem import load_data
+from nas.export.bundle import (
+    ARCHITECTURE,
+    CARD,
+    EVALUATIONS,
+    ORIGIN,
+    SUMS,
+    load,
+    read_sums,
+    write_bundle,
+    write_card,
+    write_sums,
+)
+from nas.export.evaluate import measure, same_data
+from nas.plugins import FOLDER, Plugin
 from nas.settings import Settings
-from nas.store.artifacts import weights_path
+from nas.store.artifacts import WEIGHTS, weights_path
+from nas.store.files import check_replaceable, new_folder
 from nas.store.records import TrialRecord
 from searchspaces import Architecture
+
+OURS = {ARCHITECTURE, CARD, ORIGIN, EVALUATIONS, SUMS, FOLDER, WEIGHTS}
+"""What an export consists of; a folder that holds anything else is never replaced."""
 
 
 @dataclass(frozen=True)
@@ -28,19 +45,42 @@ class Exported:
     measured: dict[str, float]
 
 
-def export(directory: Path, settings: Settings, record: TrialRecord, out: Path, *, verify: bool = True) -> Exported:
-    """Writes ``architecture.json``, ``weights.safetensors``, ``README.md``, ``origin.json`` of a trial into ``out``.
+@dataclass(frozen=True)
+class Verification:
+    """Whether and on what an export is measured again.
 
-    The files are then loaded and measured again on the study's validation images; a fraction may differ from the record
-    by one image or 0.005, whichever is more (another processor rounds differently).
+    Args:
+        data: the study's data set as ``name`` or ``name:location``, where it lies elsewhere on this machine.
+    """
+
+    wanted: bool = True
+    data: str | None = None
+
+
+def export(
+    directory: Path,
+    settings: Settings,
+    record: TrialRecord,
+    out: Path,
+    *,
+    plugins: Sequence[Plugin] = (),
+    verify: Verification = Verification(),
+    force: bool = False,
+) -> Exported:
+    """Writes a trial's architecture, weights, origin and a README into ``out``, as a whole or not at all.
+
+    The files are loaded and measured again on the study's validation images before they are put there; a fraction may
+    differ from the record by one image or 0.005, whichever is more (another processor rounds differently).
 
     Args:
         directory: of the study that the trial belongs to.
         settings: of that study, resolved.
+        plugins: of that study.
+        force: replace an earlier export.
 
     Raises:
-        WrongInputError: if the trial has no weights, ``out`` holds something else, or the data are not on this machine.
-        StoppedError: if the written files do not measure what the record says.
+        WrongInputError: if the trial has no weights, ``out`` holds something, or the data are not on this machine.
+        StoppedError: if the written files do not measure what the record says, or cannot be written.
     """
     path = weights_path(directory, record.number)
     if record.status != "complete":
@@ -51,39 +91,81 @@ def export(directory: Path, settings: Settings, record: TrialRecord, out: Path, 
         trimmed = settings.limits.artifacts_gb is not None
         hint = "; limits.artifacts_gb keeps those of the front" if trimmed else ""
         raise _without_weights(record, f"{path} is missing{hint}") from None
-    if out.exists() and (not out.is_dir() or (any(out.iterdir()) and not (out / ARCHITECTURE).exists())):
+    check_place(out, force=force)
+    return write_export(record, settings, weights, out, plugins=plugins, verify=verify)
+
+
+def check_place(out: Path, *, force: bool) -> None:
+    """Checks that an export may be written to ``out``.
+
+    Raises:
+        WrongInputError: if something is there that must not be replaced.
+    """
+    check_replaceable(out)
+    try:
+        held = {file.name for file in out.iterdir()} if out.exists() else set()
+    except OSError as error:
+        raise WrongInputError(f"{out} is no folder ({error.strerror}). Give another place with -o.") from None
+    if held and ARCHITECTURE not in held:
         raise WrongInputError(f"{out} exists and is no earlier export. Give another place with -o, or remove it.")
-    return write_export(record, settings, weights, out, verify=verify)
+    if foreign := sorted(held - OURS):
+        raise WrongInputError(
+            f"{out} holds an export, and besides it {', '.join(map(repr, foreign))}. Move that away, or give another "
+            "place with -o."
+        )
+    if held and not force:
+        raise WrongInputError(f"{out} holds an earlier export. Give another place with -o, or --force to replace it.")
 
 
 def _without_weights(record: TrialRecord, why: str) -> WrongInputError:
     return WrongInputError(f"trial {record.number} has no weights to export: {why}. Pick a complete trial.")
 
 
-def write_export(record: TrialRecord, settings: Settings, weights: bytes, out: Path, *, verify: bool) -> Exported:
-    """Writes the files of a trained network into ``out`` and measures them again; see `export`."""
-    write_bundle(record, settings, weights, out)
-    measured = _measure_again(out, record, settings) if verify else {}
-    write_card(out, record, settings, measured)
+def write_export(
+    record: TrialRecord,
+    settings: Settings,
+    weights: bytes,
+    out: Path,
+    *,
+    plugins: Sequence[Plugin] = (),
+    verify: Verification = Verification(),
+    kept: Sequence[str] = (),
+) -> Exported:
+    """Writes the files of a trained network, measures them again and puts them in place of ``out``; see `export`.
+
+    Args:
+        kept: files of ``out`` that stay.
+    """
+    with new_folder(out) as folder:
+        write_bundle(record, settings, plugins, weights, folder)
+        measured = _measure_again(folder, record, settings, verify.data) if verify.wanted else {}
+        write_card(folder, record, settings, measured, place=out)
+        for name in kept:
+            shutil.copy2(out / name, folder / name)
+        write_sums(folder)
+        if (out / EVALUATIONS).is_file() and read_sums(out).get(WEIGHTS) == read_sums(folder)[WEIGHTS]:
+            shutil.copyfile(out / EVALUATIONS, folder / EVALUATIONS)  # that its test images were used stays known
     return Exported(out, record, measured)
 
 
-def _measure_again(out: Path, record: TrialRecord, settings: Settings) -> dict[str, float]:
+def _measure_again(folder: Path, record: TrialRecord, settings: Settings, data: str | None) -> dict[str, float]:
+    network = load(folder)
     try:
-        samples = load_data(settings).validation
+        samples = same_data(settings, data).validation
     except WrongInputError as error:
         raise WrongInputError(
-            f"the files are written to {out} but not checked: {error} To export without measuring again: --no-verify."
+            f"nothing was exported, because it cannot be checked: {error} Where the data lie elsewhere: "
+            "--data NAME:LOCATION; to export without measuring again: --no-verify."
         ) from None
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    measured = measure(load(out), Architecture.from_json(record.architecture), samples, settings)
+    measured = measure(network, Architecture.from_json(record.architecture), samples, settings)
     torch.set_num_threads(threads)
     for name, value in measured.items():
         allowed = max(0.005, 1 / record.settings[name].get("samples", len(samples)))
         if abs(value - record.measured[name]) > allowed + 1e-9:
             raise StoppedError(
-                f"the export in {out} measures {name} = {value:.4f}, but trial {record.number} recorded "
-                f"{record.measured[name]:.4f}. Do not use it; check that the data are those of the study."
+                f"nothing was exported: the files measure {name} = {value:.4f}, but trial {record.number} recorded "
+                f"{record.measured[name]:.4f}. Check that the data are those of the study."
             )
     return measured

@@ -6,7 +6,6 @@ checkpoints.
 
 import csv
 import io
-import shutil
 import signal
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, replace
@@ -18,6 +17,7 @@ from nas.errors import StoppedError, WrongInputError, user_input
 from nas.export.bundle import ORIGIN, read_origin
 from nas.export.evaluate import evaluate
 from nas.export.export import write_export
+from nas.plugins import Plugin, loaded_from, named
 from nas.pricing import price
 from nas.problem import (
     described,
@@ -28,8 +28,8 @@ from nas.problem import (
     objective_tables,
     training_table,
 )
-from nas.settings import Settings, settings_from
-from nas.store.files import write_atomically
+from nas.settings import Settings
+from nas.store.files import check_replaceable, write_atomically
 from nas.store.records import TrialRecord
 from nas.trial import TrialPlan, run_trial
 from objectives import Candidate
@@ -133,12 +133,19 @@ class _Training:
             "data": self.settings.data.label,
             "checksum": self.settings.data.checksum,
             "seed": self.seed,
+            **{f"plugin {name}": plugin.digest for name, plugin in named(self.plugins).items()},
             **asdict(self.trainer),
         }
+
+    @property
+    def plugins(self) -> list[Plugin]:
+        """The plugins that the command line or the study named."""
+        return [loaded_from(path) for path in self.settings.plugins]
 
     def trained(self, *, test: bool) -> Trained:
         """The result; trains first, unless the folder holds this training already."""
         out, settings = self.out, self.settings
+        check_replaceable(out)
         if (out / ORIGIN).exists():
             finished = self._finished()
             self.say(f"{out} holds this training, which has ended.")
@@ -160,9 +167,10 @@ class _Training:
             WrongInputError: if it is another one, with what differs.
         """
         origin = read_origin(self.out)
-        record, study = TrialRecord.from_json(origin["trial"]), settings_from(origin["study"])
+        record, study = origin.record, origin.settings
+        plugins = {f"plugin {name}": digest for name, digest in origin.plugins.items()}
         data = {"data": study.data.label, "checksum": study.data.checksum}
-        before = {"architecture": record.key, "seed": record.seed, **data, **study.training}
+        before = {"architecture": record.key, "seed": record.seed, **data, **plugins, **study.training}
         changed = [
             f"{key} was {before[key]!r}, now {value!r}"
             for key, value in self.belongs_to.items()
@@ -203,8 +211,9 @@ class _Training:
                 signal.signal(number, handler)
         if outcome.weights is None:
             raise StoppedError(f"the training failed ({outcome.record.failure}): {outcome.record.error}")
-        exported = write_export(outcome.record, self.settings, outcome.weights, self.out, verify=True)
-        shutil.rmtree(self.out / CHECKPOINTS)
+        exported = write_export(
+            outcome.record, self.settings, outcome.weights, self.out, plugins=self.plugins, kept=[LOG]
+        )
         return exported.record
 
     def _on_epoch(self, epoch: Epoch, candidate: Candidate) -> None:
@@ -225,5 +234,5 @@ class _Training:
 
 
 def _is_foreign(file: Path) -> bool:
-    """Whether a file is not of a training that continues; hidden ones are what a kill while writing leaves."""
-    return file.name not in (LOG, CHECKPOINTS) and not file.name.startswith(".")
+    """Whether a file is not of a training that continues, nor what a kill while writing leaves."""
+    return file.name not in (LOG, CHECKPOINTS) and not file.name.startswith(f".{LOG}.")

@@ -25,13 +25,13 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from sqlalchemy import insert
 
 from nas.errors import StoppedError, WrongInputError
-from nas.pricing import Probe, excess
-from nas.problem import find_objectives
+from nas.pricing import excess
 from nas.results.study import Study
 from nas.store.files import write_atomically
 from nas.store.history import TRIALS, is_held, read_events
 from nas.store.records import Status, TrialRecord
-from searchspaces import Architecture, Value
+from searchspaces import Value
+from searchspaces.architecture import label_of
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 
@@ -91,7 +91,6 @@ class _Copy:
 
     Args:
         distributions: of the open choices, by name.
-        probe: prices what the log has no cost of.
         asked: the last ``asked`` event, by number.
         begun: when a trial was last asked for or started, by number, in seconds since the epoch.
         written: when the log was last written to, for trials without an event.
@@ -99,7 +98,6 @@ class _Copy:
 
     study: Study
     distributions: dict[str, CategoricalDistribution]
-    probe: Probe
     asked: dict[int, dict[str, Any]]
     begun: dict[int, float]
     written: float
@@ -107,7 +105,7 @@ class _Copy:
     @property
     def fixed(self) -> dict[str, Value]:
         """The choices with one option, and that option."""
-        return {c.name: c.options[0] for c in self.probe.space.choices if len(c.options) == 1}
+        return {name: options[0] for name, options in self.study.choices.items() if len(options) == 1}
 
     @classmethod
     def of(cls, study: Study) -> "_Copy":
@@ -116,11 +114,8 @@ class _Copy:
         return cls(
             study=study,
             distributions={
-                choice.name: CategoricalDistribution(choice.options)
-                for choice in study.space.choices
-                if len(choice.options) > 1
+                name: CategoricalDistribution(options) for name, options in study.choices.items() if len(options) > 1
             },
-            probe=Probe(study.space, find_objectives(study.settings), study.settings.bounds),
             asked={event["number"]: event for event in events if event["event"] == "asked"},
             begun={e["number"]: e["time"] for e in events if e["event"] in ("asked", "started")},
             written=log.stat().st_mtime if log.exists() else 0.0,
@@ -147,14 +142,14 @@ class _Copy:
             STATES[record.status],
             _attributes(record),
             picks=record.picks,
-            costs=record.measured,
+            costs=record.measured or self.asked.get(record.number, {}).get("measured"),
             values=values,
             seconds=sum(record.seconds.values()),
         )
 
     def _open(self, event: Mapping[str, Any], state: TrialState) -> FrozenTrial:
         attributes = {"status": state.name.lower(), "key": event["key"]}
-        return self._trial(event["number"], state, attributes, picks=event["picks"])
+        return self._trial(event["number"], state, attributes, picks=event["picks"], costs=event.get("measured"))
 
     def _trial(
         self,
@@ -188,10 +183,8 @@ class _Copy:
     def _constraints(self, picks: Mapping[str, Value] | None, costs: Mapping[str, float]) -> dict[str, float]:
         """Share by which each bound is exceeded, negative if it is kept; the same names in the same order always."""
         bounds = self.study.settings.bounds
-        if picks is None:
+        if picks is None or not costs.keys() >= bounds.keys():
             return {}
-        if not costs.keys() >= bounds.keys():
-            costs = self.probe.measure(self.probe.space.decode(picks))[0]
         return {name: excess(costs[name], bound) for name, bound in bounds.items()}
 
 
@@ -199,7 +192,7 @@ def _attributes(record: TrialRecord) -> dict[str, Any]:
     """What a record holds besides picks and values; each number by itself, so that the dashboard sorts and plots it."""
     found = {
         "status": record.status,
-        "architecture": Architecture.from_json(record.architecture).label(),
+        "architecture": label_of(record.architecture),
         "key": record.key,
         "seed": record.seed,
         "failure": record.failure,

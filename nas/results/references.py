@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from nas.errors import WrongInputError, user_input
-from nas.export.bundle import ARCHITECTURE, load_architecture
+from nas.export.bundle import ARCHITECTURE, load_architecture, read_plugins
+from nas.plugins import load_trusted
 from nas.results.study import Study
 from searchspaces import Architecture
 from searchspaces.known import KNOWN
@@ -15,6 +16,7 @@ def find_architecture(reference: str) -> Architecture:
 
     Raises:
         WrongInputError: if there is none.
+        UntrustedError: if it takes plugins that came with it and were never trusted.
     """
     kind, _, name = reference.partition(":")
     if kind == "known":
@@ -22,8 +24,15 @@ def find_architecture(reference: str) -> Architecture:
             return lookup(KNOWN, "known network", name)()
     directory, hash_sign, number = reference.rpartition("#")
     if hash_sign and number.isdecimal():
-        return Architecture.from_json(Study(directory).trial(int(number)).architecture)
+        study = Study(directory)
+        record = study.trial(int(number))
+        study.load_plugins()
+        with user_input(reference):
+            return Architecture.from_json(record.architecture)
     path = Path(reference)
     if not path.exists():
         raise WrongInputError(f"{reference} is no file. Give an architecture file, known:NAME or DIR#TRIAL.")
-    return load_architecture(path / ARCHITECTURE if path.is_dir() else path)
+    if path.is_dir():
+        load_trusted(read_plugins(path), path)
+        path /= ARCHITECTURE
+    return load_architecture(path)

@@ -10,8 +10,9 @@ import numpy as np
 
 from nas.errors import WrongInputError
 from nas.export.export import export
-from nas.plugins import load_plugins
-from nas.problem import find_objectives, find_space
+from nas.plugins import Plugin, is_trusted, load_trusted, read_copies
+from nas.plugins import trust as trust_all
+from nas.problem import find_space
 from nas.results import picks
 from nas.results.pareto import hypervolume, non_dominated
 from nas.settings import STUDY, read_resolved, settings_from
@@ -19,31 +20,73 @@ from nas.store.artifacts import Artifacts
 from nas.store.history import read_trials
 from nas.store.live import running_trials
 from nas.store.records import COUNTED, TrialRecord
-from objectives import Objective, to_minimise
-from searchspaces import SearchSpace
+from objectives import Goal, to_minimise
+from searchspaces import SearchSpace, Value
 
 
 class Study:
     """What a study directory holds; reading it never disturbs a search that is writing to it.
 
+    Opening it runs none of its plugins, whoever wrote them; what needs them says so (`load_plugins`).
+
     Args:
         directory: holds ``study.toml`` and ``trials.jsonl``.
+        trust: let its plugins run, now and later, when something needs them.
 
     Raises:
         WrongInputError: if it is no study directory, or a line of its log is damaged.
     """
 
-    def __init__(self, directory: str | Path) -> None:
-        self.directory = Path(directory)
-        self.settings = settings_from(read_resolved(self.directory))
-        load_plugins(self.settings.plugins)
+    def __init__(self, directory: str | Path, *, trust: bool = False) -> None:
+        self.directory, self.trust = Path(directory), trust
+        table, self.facts = read_resolved(self.directory)
+        self.settings = settings_from(table)
         self.records = read_trials(self.directory)
 
     @cached_property
-    def objectives(self) -> dict[str, Objective]:
-        """The objectives of the front, by name, in the order of the study."""
-        found = find_objectives(self.settings)
-        return {name: found[name] for name in self.settings.objectives}
+    def plugins(self) -> list[Plugin]:
+        """The copies of the plugins that the search ran, as they lie in the directory; reading them runs nothing.
+
+        Raises:
+            WrongInputError: if one is missing or has changed.
+        """
+        return read_copies(self.directory, self.facts.plugins)
+
+    def load_plugins(self) -> None:
+        """Runs the plugins of the search, for what needs its operators, space or data set.
+
+        Raises:
+            UntrustedError: if the user has not trusted one of them.
+        """
+        if self.trust:
+            trust_all(self.plugins)
+        load_trusted(self.plugins, self.directory)
+
+    @cached_property
+    def is_trusted(self) -> bool:
+        """Whether everything that its networks are made of may run."""
+        return self.trust or all(map(is_trusted, self.plugins))
+
+    @cached_property
+    def objectives(self) -> dict[str, Goal]:
+        """What the values of the objectives of the front mean, by name, in the order of the study."""
+        if lacking := [name for name in self.settings.objectives if name not in self.facts.objectives]:
+            raise WrongInputError(
+                f"{self.directory / STUDY} lacks facts.objectives.{lacking[0]}. Restore it from a copy."
+            )
+        return {name: self.facts.objectives[name] for name in self.settings.objectives}
+
+    @property
+    def choices(self) -> dict[str, list[Value]]:
+        """The choices of the search space and the options of each, from the study file.
+
+        Raises:
+            WrongInputError: if they do not stand there.
+        """
+        choices = self.settings.space.get("choices")
+        if not isinstance(choices, dict) or not all(isinstance(options, list) for options in choices.values()):
+            raise WrongInputError(f"{self.directory / STUDY} lacks space.choices. Restore it from a copy.")
+        return choices
 
     @cached_property
     def space(self) -> SearchSpace:
@@ -51,7 +94,9 @@ class Study:
 
         Raises:
             WrongInputError: if ``study.toml`` does not say for which images.
+            UntrustedError: if it takes a plugin that the user has not trusted.
         """
+        self.load_plugins()
         data = self.settings.data
         if data.input is None or data.classes is None:
             raise WrongInputError(f"{self.directory / STUDY} lacks data.input or data.classes. Restore it from a copy.")
@@ -141,6 +186,8 @@ class Study:
             "seconds_left": left / float(pace) if pace else None,
         }
 
-    def export(self, rule: str, out: str | Path) -> Path:
+    def export(self, rule: str, out: str | Path, *, force: bool = False) -> Path:
         """Takes the picked architecture away into ``out`` and checks what was written; see `nas.export.export`."""
-        return export(self.directory, self.settings, self.pick(rule), Path(out)).directory
+        record = self.pick(rule)
+        self.load_plugins()
+        return export(self.directory, self.settings, record, Path(out), plugins=self.plugins, force=force).directory

@@ -2,12 +2,13 @@
 
 import contextlib
 import gc
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from nas.errors import StoppedError, WrongInputError, user_input
+from nas.plugins import FOLDER, Plugin, loaded_from, named, trust
 from nas.problem import Problem
 from nas.results.picks import check_rule
 from nas.results.study import Study
@@ -16,8 +17,19 @@ from nas.search.executors import find_executor, open_executor
 from nas.search.interruption import Interruption
 from nas.search.ledger import Ledger
 from nas.search.samplers import open_sampler
-from nas.settings import STUDY, Settings, differences, read_resolved, read_settings, write_resolved
-from nas.store.history import History
+from nas.settings import (
+    STUDY,
+    Facts,
+    Settings,
+    Table,
+    differences,
+    is_moved,
+    read_resolved,
+    read_settings,
+    write_resolved,
+)
+from nas.store.files import refuse_links
+from nas.store.history import EVENTS, LOCK, TRIALS, History
 
 
 def launch(
@@ -29,14 +41,17 @@ def launch(
     seed: int | None = None,
     ray: str | None = None,
     overrides: Sequence[str] = (),
+    accept_changes: bool = False,
     watcher: Watcher,
 ) -> Study:
     """Runs the study of a TOML file, or continues it where its directory already holds it.
 
     Args:
         trials, workers, seed, ray: override what the file says.
-        out: study directory, ``runs/<name>`` unless given.
+        out: study directory; unless given, that of ``path`` if it is a ``study.toml`` beside a log, else
+            ``runs/<name>``.
         overrides: ``KEY=VALUE`` with dotted keys.
+        accept_changes: go on with plugins that were edited since the study was started.
         watcher: called after every change.
 
     Raises:
@@ -44,8 +59,11 @@ def launch(
         StoppedError: if the study cannot continue; what is finished is kept.
         KeyboardInterrupt: on Ctrl-C or SIGTERM; what is finished is kept.
     """
-    settings = apply(read_settings(Path(path), overrides), trials=trials, workers=workers, seed=seed, ray=ray)
-    problem, history = open_study(settings, out)
+    path = Path(path)
+    settings = apply(read_settings(path, overrides), trials=trials, workers=workers, seed=seed, ray=ray)
+    if out is None and path.name == STUDY and (path.parent / TRIALS).exists():
+        out = path.parent
+    problem, history = open_study(settings, out, accept_changes=accept_changes)
     limits, execution = settings.limits, settings.execution
     with history, Interruption(execution.grace_seconds, limits.seconds, watcher.say) as interruption:
         for note in history.notes:
@@ -86,24 +104,28 @@ def find_problem(settings: Settings) -> Problem:
     return problem
 
 
-def open_study(settings: Settings, out: str | Path | None) -> tuple[Problem, History]:
+def open_study(settings: Settings, out: str | Path | None, *, accept_changes: bool = False) -> tuple[Problem, History]:
     """The problem and the open log of a study, new or continued; its directory states what it is and ran on.
 
     Raises:
         WrongInputError: if the settings cannot be used, or the directory is not this study's.
     """
     directory = Path(out) if out else Path("runs") / settings.name
-    before = _earlier(directory)
+    refuse_links(directory)
+    before, facts = _earlier(directory)
     if before:
         known = {name: value for name, value in before.get("reference", {}).items() if name in settings.objectives}
         settings = replace(settings, reference={**known, **settings.reference})
-    problem = find_problem(settings)
-    changed = differences(before, problem.settings.table()) if before else []
-    if changed:
+    problem, plugins = find_problem(settings), named(map(loaded_from, settings.plugins))
+    after, notes = problem.settings.table(), []
+    if before and is_moved(before, after):
+        notes.append(f"the data are now read from {problem.settings.data.label}; they are the same (checksum).")
+    elif changed := differences(before, after) if before else []:
         raise WrongInputError(
             f"{directory} holds another study: {'; '.join(changed)}. Give another directory with --out, "
             "or the settings it was started with."
         )
+    notes += _edited(directory, plugins, facts, accept_changes=accept_changes)
     try:
         directory.mkdir(parents=True, exist_ok=True)
         history = History(directory)
@@ -111,13 +133,33 @@ def open_study(settings: Settings, out: str | Path | None) -> tuple[Problem, His
         raise WrongInputError(
             f"{directory} cannot be written to ({error.strerror}). Give another directory with --out."
         ) from None
+    history.notes += notes
     try:
-        write_resolved(directory, problem.settings)
+        write_resolved(directory, problem.settings, problem.goals, plugins)
         write_environment(directory)
     except StoppedError:
         history.close()
         raise
+    with contextlib.suppress(WrongInputError):  # without a record the user is asked again, no more
+        trust(plugins.values())
     return problem, history
+
+
+def _edited(directory: Path, plugins: Mapping[str, Plugin], facts: Facts | None, *, accept_changes: bool) -> list[str]:
+    """What to say of plugins that are not those that the study was started with.
+
+    Raises:
+        WrongInputError: if there are such, and the user did not say to go on.
+    """
+    before = facts.plugins if facts else {}
+    edited = [name for name in before.keys() & plugins.keys() if before[name] != plugins[name].digest]
+    if edited and not accept_changes:
+        files = ", ".join(f"{plugins[name].path} (as it was: {directory / FOLDER / name})" for name in sorted(edited))
+        raise WrongInputError(
+            f"plugins have changed since {directory} was started: {files}. Its trials would mix both versions. Give "
+            "another directory with --out, restore the file, or go on with --accept-changes."
+        )
+    return [f"{plugins[name].path} has changed since the study was started; going on with it." for name in edited]
 
 
 def apply(
@@ -140,14 +182,21 @@ def apply(
         raise WrongInputError(str(error)) from None
 
 
-def _earlier(directory: Path) -> dict[str, Any]:
-    """The resolved settings of the study that a directory holds; empty if it holds none.
+def _earlier(directory: Path) -> tuple[Table, Facts | None]:
+    """The resolved settings and the facts of the study that a directory holds; nothing if it holds none.
 
     Raises:
         WrongInputError: if it holds something else.
     """
     if (directory / STUDY).exists():
         return read_resolved(directory)
-    if directory.exists() and (not directory.is_dir() or any(f.name != "lock" for f in directory.iterdir())):
+    if directory.exists() and (not directory.is_dir() or any(map(_is_foreign, directory.iterdir()))):
         raise WrongInputError(f"{directory} exists and is no study directory. Give another directory with --out.")
-    return {}
+    return {}, None
+
+
+def _is_foreign(file: Path) -> bool:
+    """Whether a file is not of a study that was stopped before it was begun, by a kill or a full disk."""
+    if file.name in (TRIALS, EVENTS):
+        return file.stat().st_size > 0
+    return file.name not in (LOCK, FOLDER) and not file.name.startswith(f".{STUDY}.")

@@ -85,7 +85,8 @@ class Ledger:
                 break
             if draw < REDRAWS - 1:
                 self.sampler.forget(proposal)
-        self.history.event("asked", number, picks=proposal.picks, key=plan.key, memory=proposal.memory)
+        known = {"key": plan.key, "measured": plan.measured, "memory": proposal.memory}
+        self.history.event("asked", number, picks=proposal.picks, **known)
         admitted = self._admit(plan, proposal)
         if admitted is None:
             self._check_barren()

@@ -1,11 +1,14 @@
 """The front of a study as a picture."""
 
+import io
 from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from nas.errors import WrongInputError
+from nas.errors import WrongInputError, user_input
 from nas.results.study import Study
+from nas.show.console import printable
+from nas.store.files import write_atomically
 
 
 def plot(study: Study, path: Path) -> None:
@@ -14,7 +17,8 @@ def plot(study: Study, path: Path) -> None:
     A cost is on the x axis if there is one, on a logarithmic scale.
 
     Raises:
-        WrongInputError: if there is nothing to draw, or the file cannot be written.
+        WrongInputError: if there is nothing to draw, or the file's ending names no kind of picture.
+        StoppedError: if the file cannot be written.
     """
     if not study.front:
         raise WrongInputError(f"{study.directory} has no complete trial to draw. Run nas search first.")
@@ -35,15 +39,16 @@ def plot(study: Study, path: Path) -> None:
             str(record.number), (record.measured[x], record.measured[y]), (4, 4), textcoords="offset points", fontsize=8
         )
     if others:
-        figure.colorbar(dots, label=others[0])
+        figure.colorbar(dots, label=printable(others[0]).replace("$", r"\$"))
     for name, set_label, set_scale in ((x, axes.set_xlabel, axes.set_xscale), (y, axes.set_ylabel, axes.set_yscale)):
-        set_label(name)
+        set_label(printable(name).replace("$", r"\$"))
         if study.objectives[name].scale == "count":
             set_scale("log")
-    axes.set_title(f"{study.settings.name}: {len(front)} of {len(study.complete)} trials on the front", fontsize=10)
+    title = printable(study.settings.name).replace("$", r"\$")  # no formula
+    axes.set_title(f"{title}: {len(front)} of {len(study.complete)} trials on the front", fontsize=10)
     axes.grid(alpha=0.3)
     axes.legend(loc="lower right", fontsize=8)
-    try:
-        figure.savefig(path, dpi=130)
-    except (OSError, ValueError) as error:
-        raise WrongInputError(f"the picture cannot be written to {path}: {error}.") from None
+    drawn = io.BytesIO()
+    with user_input(f"--plot {path}"):
+        figure.savefig(drawn, format=path.suffix.lstrip(".") or "png", dpi=130)
+    write_atomically(path, drawn.getvalue())

@@ -16,6 +16,7 @@ from rich.text import Text
 from nas.export.train import Trained
 from nas.problem import Problem
 from nas.search.standing import Standing
+from nas.show.console import printable
 from nas.show.trials import in_one_line, running_line
 from nas.store.live import Live
 from trainers import Epoch
@@ -37,13 +38,12 @@ class Progress:
     def begin(self, problem: Problem, directory: Path) -> None:
         """Prints what is searched and starts the clock."""
         settings = problem.settings
-        self.problem, self.objectives = problem, {n: problem.objectives[n] for n in settings.objectives}
+        self.problem, self.objectives = problem, {n: problem.goals[n] for n in settings.objectives}
         self.console.print(
-            f"[bold]{settings.name}[/bold]: {settings.trials} trials of {problem.space.name} "
+            f"{settings.name}: {settings.trials} trials of {problem.space.name} "
             f"({problem.space.size:,} assignments) on {settings.data.label} "
             f"({len(problem.data.train):,} training, {len(problem.data.validation):,} validation images), "
             f"{settings.search.sampler}, seed {settings.seed}, {settings.execution.workers} worker(s) -> {directory}",
-            highlight=False,
             soft_wrap=True,
         )
         self.started = time.monotonic()
@@ -62,16 +62,16 @@ class Progress:
                 running = [f"\n  {running_line(row)}" for row in live.table()[:SHOWN]]
                 more = len(live.running) - SHOWN
                 text = self._line(standing, live, artifact_bytes) + "".join(running)
-                self.screen.update(Text(text + (f"\n  and {more} more" if more > 0 else "")))
+                self.screen.update(Text(printable(text + (f"\n  and {more} more" if more > 0 else ""))))
                 self.updated = now
         elif ended > self.shown and standing.last:
             line = f"{in_one_line(standing.last, self.objectives)}  |  {self._line(standing, live, artifact_bytes)}"
-            print(line, file=self.console.file, flush=True)  # rich needs half a millisecond for the same
+            print(printable(line), file=self.console.file, flush=True)  # rich needs half a millisecond for the same
         self.shown = ended
 
     def say(self, message: str) -> None:
         """Prints a note."""
-        self.console.print(message, style="yellow", highlight=False, markup=False, soft_wrap=True)
+        self.console.print(message, style="yellow", soft_wrap=True)
 
     def close(self) -> None:
         """Removes the changing line."""
@@ -112,7 +112,7 @@ class Trainings:
 
     def say(self, message: str) -> None:
         """Prints a note."""
-        self.console.print(message, style="yellow", highlight=False, soft_wrap=True)
+        self.console.print(message, style="yellow", soft_wrap=True)
 
     def watch(self, seed: int) -> Callable[[Epoch, float], None]:
         """Shows the epochs of the training of one seed."""
@@ -123,7 +123,7 @@ class Trainings:
             self.bar.update(task, total=epoch.total, completed=epoch.number, state=state)
             if self.bar.disable:
                 line = f"seed {seed}: epoch {epoch.number} of {epoch.total}, {state}, {epoch.seconds:.1f} s"
-                self.console.print(line, highlight=False, soft_wrap=True)
+                self.console.print(line, soft_wrap=True)
 
         return show
 
@@ -134,5 +134,5 @@ class Trainings:
                 values = [trained.measured[split][name] for trained in done]
                 spread = f", mean {mean(values):.4f}, standard deviation {stdev(values):.4f}" if len(values) > 1 else ""
                 shown = ", ".join(f"{value:.4f}" for value in values)
-                self.console.print(f"{split} {name} {shown}{spread}", highlight=False, soft_wrap=True)
+                self.console.print(f"{split} {name} {shown}{spread}", soft_wrap=True)
         self.console.print(f"written to {', '.join(str(trained.directory) for trained in done)}", soft_wrap=True)

@@ -13,9 +13,9 @@ def print_rehearsal(figures: Mapping[str, Any], console: Console) -> None:
     """Prints the figures of `nas.search.rehearsal.rehearse`, a line each."""
 
     def line(name: str, text: str) -> None:
-        console.print(f"{name:10} {text}", highlight=False)
+        console.print(f"{name:10} {text}")
 
-    console.print(f"[bold]{figures['name']}[/bold]: nothing is trained or written by a dry run", highlight=False)
+    console.print(f"{figures['name']}: nothing is trained or written by a dry run")
     line("space", f"{figures['space']}, {figures['assignments']:,} assignments")
     line("feasible", f"{figures['feasible']} of {figures['candidates']} random candidates")
     for name, cost in figures["costs"].items():
@@ -28,7 +28,7 @@ def print_rehearsal(figures: Mapping[str, Any], console: Console) -> None:
         return
     line("timed", f"1 epoch of {timed['architecture']}: {timed['status']}")
     if timed["seconds"] is None:
-        console.print(timed["error"] or "", style="yellow", highlight=False)
+        console.print(timed["error"] or "", style="yellow")
         return
     pace = f"{timed['epoch_seconds']:.2f} s an epoch, {timed['trial_seconds']:.1f} s a trial"
     total = timedelta(seconds=round(timed["seconds"]))

@@ -9,10 +9,12 @@ from typing import IO, Any
 from rich.console import Console
 from rich.table import Table
 
+from nas.errors import user_input
 from nas.results.study import Study
+from nas.show.console import PlainConsole, printable
 from nas.store.records import TrialRecord
-from objectives import Objective
-from searchspaces import Architecture
+from objectives import Goal
+from searchspaces.architecture import label_of
 
 
 def number(value: float, scale: str) -> str:
@@ -47,10 +49,11 @@ def write_csv(study: Study, records: Iterable[TrialRecord], file: IO[str]) -> No
         values = [record.measured.get(name, "") for name in study.objectives]
         picks = [record.picks.get(name, "") for name in choices]
         seconds = round(sum(record.seconds.values()), 3)
-        writer.writerow([record.number, record.status, *values, *picks, record.key, seconds])
+        cells = [record.number, record.status, *values, *picks, record.key, seconds]
+        writer.writerow([printable(cell) if isinstance(cell, str) else cell for cell in cells])
 
 
-def in_one_line(record: TrialRecord, objectives: Mapping[str, Objective]) -> str:
+def in_one_line(record: TrialRecord, objectives: Mapping[str, Goal]) -> str:
     """One trial in one line."""
     if record.status == "complete":
         values = ", ".join(f"{name} {number(record.measured[name], o.scale)}" for name, o in objectives.items())
@@ -66,21 +69,22 @@ def in_one_line(record: TrialRecord, objectives: Mapping[str, Objective]) -> str
 def print_trials(study: Study, records: Iterable[TrialRecord], console: Console) -> None:
     """Prints trials as a table: objectives, then a column for every open choice, else, where narrow, the architecture.
 
-    A choice that every stage makes is one column, its picks joined by ``/``; a pick without effect is a dot.
+    A choice that every stage makes is one column, its picks joined by ``/``; a pick without effect is a dot (unless it
+    takes a plugin that was never trusted to know).
     """
     records = list(records)
     picks = {record.number: _picks(study, record) for record in records}
     columns = list(dict.fromkeys(name for row in picks.values() for name in row))
     wide = _trials_table(study, records, columns, picks)
-    if Console(width=10_000).measure(wide).maximum <= console.width:
+    if PlainConsole(width=10_000).measure(wide).maximum <= console.width:
         console.print(wide)
         return
-    labels = {r.number: {"architecture": Architecture.from_json(r.architecture).label()} for r in records}
+    labels = {r.number: {"architecture": label_of(r.architecture)} for r in records}
     console.print(_trials_table(study, records, ["architecture"], labels))
     note = (
         f"{len(columns)} choices do not fit beside each other in {console.width} columns: widen the terminal, or --csv."
     )
-    console.print(note, style="dim", highlight=False)
+    console.print(note, style="dim")
 
 
 def _trials_table(
@@ -107,17 +111,18 @@ def _trials_table(
 
 def _picks(study: Study, record: TrialRecord) -> dict[str, str]:
     """Picks of the choices that the study leaves open, by the name of the choice without its stage."""
-    choices = study.space.choices
-    effective = study.space.effective(record.picks)
+    choices = study.choices
+    with user_input(f"trial {record.number}"):
+        effective = study.space.effective(record.picks) if study.is_trusted else record.picks.keys()
     joined: dict[str, list[str]] = {}
-    for choice in choices:
-        shown = str(record.picks[choice.name]) if choice.name in effective else "\u00b7"
-        joined.setdefault(choice.name.split(".", 1)[-1], []).append(shown)
-    open_choices = {choice.name.split(".", 1)[-1] for choice in choices if len(choice.options) > 1}
+    for name in choices:
+        shown = str(record.picks.get(name, "-")) if name in effective else "\u00b7"
+        joined.setdefault(name.split(".", 1)[-1], []).append(shown)
+    open_choices = {name.split(".", 1)[-1] for name, options in choices.items() if len(options) > 1}
     return {name: "/".join(values) for name, values in joined.items() if name in open_choices}
 
 
-def status_table(status: Mapping[str, Any], objectives: Mapping[str, Objective]) -> Table:
+def status_table(status: Mapping[str, Any], objectives: Mapping[str, Goal]) -> Table:
     """The figures of `Study.status` as a table."""
     table = Table(show_header=False, title=status["name"], title_justify="left")
     counts = ", ".join(f"{count} {name}" for name, count in status["trials"].items()) or "none yet"

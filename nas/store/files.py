@@ -1,11 +1,15 @@
-"""Files that are written whole or not at all."""
+"""Files and folders that are written whole or not at all."""
 
 import contextlib
+import ctypes
+import glob
 import os
+import re
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from nas.errors import StoppedError
+from nas.errors import StoppedError, WrongInputError
 
 
 def write_atomically(path: Path, content: bytes, *, durable: bool = True) -> None:
@@ -19,6 +23,21 @@ def write_atomically(path: Path, content: bytes, *, durable: bool = True) -> Non
         TimeoutError: if an alarm rings meanwhile.
     """
     put_in_place(write_beside(path, content, durable=durable), path)
+
+
+def refuse_links(directory: Path) -> None:
+    """Checks that nothing below a directory is a symbolic link, through which files elsewhere would be changed.
+
+    Raises:
+        WrongInputError: naming the first one.
+    """
+    for folder, folders, files in os.walk(directory):
+        for name in (*folders, *files):
+            if os.path.islink(path := os.path.join(folder, name)):
+                raise WrongInputError(
+                    f"{path} is a symbolic link to {os.readlink(path)}. A study directory must hold its own files, "
+                    "so that nothing outside it is changed: put the file or folder itself there."
+                )
 
 
 def write_beside(path: Path, content: bytes, *, durable: bool = True) -> str:
@@ -50,7 +69,83 @@ def put_in_place(temporary: str, path: Path) -> None:
 
 
 @contextlib.contextmanager
-def _or_stop(path: Path, temporary: str) -> Iterator[None]:
+def new_folder(path: Path) -> Iterator[Path]:
+    """A hidden folder to write into, which takes the place of ``path`` as a whole once the block ends well.
+
+    Killed or out of disk at any moment, what was at ``path`` before stays as it was. Remains of processes that were
+    killed in the block are deleted by the next.
+
+    Raises:
+        WrongInputError: if ``path`` cannot be replaced.
+        StoppedError: if a folder cannot be made or a file written.
+    """
+    target = Path(os.path.realpath(path))
+    check_replaceable(path)
+    with _or_stop(path):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        _sweep(target)
+        hidden = target.with_name(f".{target.name}.{os.getpid()}")
+        hidden.mkdir()
+    try:
+        yield hidden
+        with _or_stop(path):
+            _exchange(hidden, target) if target.exists() else os.rename(hidden, target)
+    except StoppedError as error:
+        raise StoppedError(str(error).replace(str(hidden), str(path))) from None
+    finally:
+        shutil.rmtree(hidden, ignore_errors=True)
+
+
+def check_replaceable(path: Path) -> None:
+    """Checks that a folder may take the place of ``path``.
+
+    Raises:
+        WrongInputError: if it is a mount point or holds the current folder, or its name cannot be.
+    """
+    try:
+        target = Path(os.path.realpath(path))
+        fixed = os.path.ismount(target) or Path.cwd().is_relative_to(target)
+    except (OSError, ValueError) as error:
+        raise WrongInputError(f"{str(path)!r} cannot be a folder: {error}.") from None
+    if fixed:
+        raise WrongInputError(
+            f"{path} is a mount point or holds the current folder, so it cannot be replaced as a whole. "
+            f"Give a new folder in it, as {path / 'best'}."
+        )
+
+
+def _sweep(target: Path) -> None:
+    """Deletes what processes left that were killed while they wrote a new ``target``."""
+    for folder in target.parent.glob(f".{glob.escape(target.name)}.*"):
+        pid = re.fullmatch(r"\d+", folder.name.rpartition(".")[2])
+        if pid and folder.is_dir() and not folder.is_symlink() and not _is_alive(int(pid[0])):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except OSError:
+        pass
+    return True
+
+
+def _exchange(a: Path, b: Path) -> None:
+    """Swaps two folders in one step (renameat2 of Linux), or else in two renames."""
+    rename = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
+    here, exchange = -100, 2  # AT_FDCWD, RENAME_EXCHANGE
+    if rename is not None and rename(here, os.fsencode(a), here, os.fsencode(b), exchange) == 0:
+        return
+    old = a.with_name(f"{a.name}.old")
+    os.rename(b, old)
+    os.rename(a, b)
+    os.rename(old, a)
+
+
+@contextlib.contextmanager
+def _or_stop(path: Path, temporary: str = "") -> Iterator[None]:
     try:
         yield
     except OSError as error:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 if TYPE_CHECKING:  # at run time it would import torch
     from searchspaces import Value
 
-SCHEMA = 2
+SCHEMA = 3
 """Format of a study directory: of its records, its events and its ``study.toml``."""
 
 Status = Literal["complete", "infeasible", "duplicate", "truncated", "failed", "cancelled"]

@@ -74,24 +74,6 @@ def test_the_example_fulfils_the_contract_of_operators(example: Path, tmp_path: 
     assert "28 passed" in result.stdout
 
 
-def test_an_export_is_loaded_again_and_never_runs_its_copy_unasked(example: Path, tmp_path: Path) -> None:
-    study = nas.search(example / "mine.toml", out=tmp_path / "run")
-    record = next(r for r in study.complete if "gated_shift" in json.dumps(r.architecture))
-    out = study.export(f"trial:{record.number}", tmp_path / "out")
-    assert (out / "plugins" / "gated_shift.py").read_text() == (example / "gated_shift.py").read_text()
-    load = "import sys, nas; print(type(nas.load(sys.argv[1], plugins=sys.argv[2:])).__name__)"
-    assert in_a_fresh_process(load, out) == "Network\n"
-
-    origin = json.loads((out / "origin.json").read_text())
-    origin["plugins"] = {"/nowhere/gated_shift.py": "0" * 16}
-    (out / "origin.json").write_text(json.dumps(origin))
-    with pytest.raises(
-        WrongInputError, match=r"needs operators of /nowhere/gated_shift\.py, which is not on this machine"
-    ):
-        nas.load(out)
-    assert in_a_fresh_process(load, out, out / "plugins" / "gated_shift.py") == "Network\n"
-
-
 def test_an_operator_without_a_formula_is_counted_and_the_figures_say_so(tmp_path: Path) -> None:
     (tmp_path / "plain.py").write_text(
         "from dataclasses import dataclass\n"

@@ -27,7 +27,6 @@ from nas.errors import StoppedError
 from nas.store.history import read_trials
 from nas.store.records import TrialRecord, trial_seed
 from nas.tune import StudySearcher, TuneStudy
-from trainers import TRAINERS
 
 EPOCHS = 16
 SPACE = {"dim": [8, 16, 24, 32], "depth": [1, 2, 3, 4], "patch": [2], "kernel": [3, 5]}
@@ -131,13 +130,11 @@ def own_ray() -> Iterator[None]:
     ray.shutdown()
 
 
-@pytest.fixture(scope="module")
-def plugin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+@pytest.fixture(scope="session")
+def plugin(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("plugin") / "pretend.py"
     path.write_text(TRAINER)
-    yield path
-    for name in ("pretend", "cut_off"):
-        TRAINERS.pop(name, None)
+    return path
 
 
 @pytest.fixture

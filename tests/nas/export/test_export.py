@@ -1,22 +1,37 @@
 """Exports: whole, read back, measured again, and honest about the test split."""
 
 import json
+import random
+import resource
 import shutil
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import safetensors.torch
 import tomli_w
 import torch
+from terminal import run
 
 import nas
 from nas.errors import StoppedError, WrongInputError
+from nas.export.bundle import check_sums
 from nas.export.evaluate import evaluate
-from nas.export.export import export
+from nas.export.export import Verification, export
 from nas.results.study import Study
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    """The files below a folder."""
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
 
 StudyFile = Callable[..., Path]
 
@@ -44,6 +59,7 @@ def test_an_export_holds_everything_and_measures_what_the_record_says(study: Stu
         "weights.safetensors",
         "README.md",
         "origin.json",
+        "SHA256SUMS",
     }
     assert done.measured["accuracy"] == record.measured["accuracy"]
     assert done.measured["robust_accuracy"] == record.measured["robust_accuracy"]
@@ -70,7 +86,7 @@ def test_a_study_can_be_copied_and_inspected_elsewhere(study: Study) -> None:
 def test_an_export_that_does_not_measure_what_the_record_says_is_caught(study: Study, tmp_path: Path) -> None:
     record = study.pick("knee")
     boasting = replace(record, measured={**record.measured, "accuracy": record.measured["accuracy"] + 0.2})
-    with pytest.raises(StoppedError, match=rf"measures accuracy = .*, but trial {record.number} recorded"):
+    with pytest.raises(StoppedError, match=rf"measure accuracy = .*, but trial {record.number} recorded"):
         export(study.directory, study.settings, boasting, tmp_path / "out")
 
 
@@ -87,23 +103,134 @@ def test_a_folder_of_something_else_is_left_alone(study: Study, tmp_path: Path) 
         study.export("knee", tmp_path / "out")
 
 
-def test_exporting_again_replaces_the_export(study: Study, tmp_path: Path) -> None:
-    study.export("trial:0", tmp_path / "out")
-    study.export("best:macs", tmp_path / "out")
-    origin = json.loads((tmp_path / "out/origin.json").read_text())
+def test_an_earlier_export_is_replaced_only_if_that_is_said(study: Study, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    study.export("trial:0", out)
+    before = content(out)
+    with pytest.raises(WrongInputError, match=r"out holds an earlier export\. .* --force to replace it"):
+        study.export("best:macs", out)
+    assert content(out) == before
+    study.export("best:macs", out, force=True)
+    origin = json.loads((out / "origin.json").read_text())
     assert origin["trial"]["number"] == study.pick("best:macs").number
+    assert [path.name for path in tmp_path.iterdir() if path.name != "run"] == ["out"]
+
+
+def test_what_a_person_put_into_an_export_is_never_deleted(study: Study, tmp_path: Path) -> None:
+    study.export("trial:0", tmp_path / "out")
+    (tmp_path / "out/notes.txt").write_text("mine")
+    with pytest.raises(WrongInputError, match=r"holds an export, and besides it 'notes\.txt'"):
+        study.export("trial:0", tmp_path / "out", force=True)
+    assert (tmp_path / "out/notes.txt").read_text() == "mine"
+
+
+def test_the_use_of_the_test_images_stays_known_when_the_same_network_is_exported_again(
+    study: Study, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    study.export("trial:0", out)
+    evaluate(out, None, "test")
+    study.export("trial:0", out, force=True)
+    assert len((out / "evaluations.jsonl").read_text().splitlines()) == 1
+    study.export(f"trial:{study.complete[-1].number}", out, force=True)
+    assert not (out / "evaluations.jsonl").exists()
+
+
+def test_the_front_is_never_written_into_an_export(study: Study, tmp_path: Path) -> None:
+    study.export("trial:0", tmp_path / "out")
+    done = run("export", study.directory, "--pick", "front", "-o", tmp_path / "out", "--force")
+    assert done.returncode == 2
+    assert "holds an export. Give another folder with -o for those of the front" in done.stderr
+    first = run("export", study.directory, "--pick", "front", "-o", tmp_path / "front", "--no-verify")
+    again = run("export", study.directory, "--pick", "front", "-o", tmp_path / "front", "--no-verify")
+    assert (first.returncode, again.returncode, "holds an earlier export" in again.stderr) == (0, 2, True)
+
+
+def test_an_export_that_is_refused_leaves_the_earlier_one_whole(study: Study, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    study.export("trial:0", out)
+    before, record = content(out), study.pick("knee")
+    boasting = replace(record, measured={**record.measured, "accuracy": record.measured["accuracy"] + 0.2})
+    with pytest.raises(StoppedError, match="nothing was exported"):
+        export(study.directory, study.settings, boasting, out, force=True)
+    assert content(out) == before
+    assert {path.name for path in tmp_path.iterdir()} == {"run", "out"}
+
+
+@pytest.mark.parametrize("room", [0, 100, 2_000])
+def test_a_full_disk_is_one_message_and_leaves_the_earlier_export_whole(
+    study: Study, tmp_path: Path, room: int
+) -> None:
+    out = tmp_path / "out"
+    study.export("trial:0", out)
+    before, limits = content(out), resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (room, limits[1]))
+    try:
+        with pytest.raises(StoppedError, match=r"out/.* cannot be written \(File too large\)\. What was finished"):
+            study.export("trial:0", out, force=True)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (0, limits[1]))
+        with pytest.raises(StoppedError, match=r"evaluations\.jsonl cannot be written .*, so this was not noted: "):
+            evaluate(out, None, "test")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    (out / "evaluations.jsonl").unlink()
+    assert content(out) == before
+
+
+def test_a_folder_that_cannot_be_replaced_as_a_whole_is_refused(
+    study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "here" / "below").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "here" / "below")
+    for out in (Path(), tmp_path / "here", Path("/")):
+        with pytest.raises(WrongInputError, match="is a mount point or holds the current folder"):
+            study.export("trial:0", out)
+
+
+@pytest.mark.slow
+def test_twenty_kills_of_an_export_over_an_export_leave_a_whole_one(trained: Path, tmp_path: Path) -> None:
+    first = nas.open(trained).complete[0].number
+    command = [sys.executable, "-m", "nas", "export", trained, "-o", tmp_path / "out", "--force", "--pick"]
+    subprocess.run([*command, f"trial:{first}"], check=True, capture_output=True)
+    generator, whole, killed = random.Random(0), 0, 0
+    for _ in range(20):
+        process = subprocess.Popen([*command, "best:macs"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        deadline = time.monotonic() + 30
+        while process.poll() is None and not list(tmp_path.glob(".out.*")) and time.monotonic() < deadline:
+            time.sleep(0.002)
+        time.sleep(generator.uniform(0, 0.06))
+        process.kill()
+        killed += process.wait() == -signal.SIGKILL
+        check_sums(tmp_path / "out")
+        whole += isinstance(nas.load(tmp_path / "out"), torch.nn.Module)
+    assert (whole, killed > 5) == (20, True)
+    subprocess.run([*command, "best:macs"], check=True, capture_output=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+FILES = ["architecture.json", "weights.safetensors", "origin.json", "README.md"]
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_changed_byte_is_refused(study: Study, tmp_path: Path, name: str) -> None:
+    path = study.export("trial:0", tmp_path / "out") / name
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(WrongInputError, match=rf"{name} is damaged: it is not what was exported"):
+        nas.load(tmp_path / "out")
 
 
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (lambda out: (out / "weights.safetensors").unlink(), "holds no weights.safetensors"),
+        (lambda out: (out / "weights.safetensors").unlink(), r"holds no weights\.safetensors"),
+        (lambda out: (out / "architecture.json").unlink(), r"holds no architecture\.json"),
+        (lambda out: (out / "SHA256SUMS").write_text("nothing"), "SHA256SUMS is damaged"),
         (
-            lambda out: (out / "weights.safetensors").write_bytes(b"short"),
-            "is damaged, or of another network than architecture.json",
+            lambda out: (out / "SHA256SUMS").write_text(f"{'0' * 64}  ../run/study.toml\n"),
+            "which is outside the export",
         ),
-        (lambda out: (out / "architecture.json").unlink(), "architecture.json does not exist"),
-        (lambda out: (out / "architecture.json").write_text("{"), "is not an architecture"),
     ],
 )
 def test_a_damaged_export_is_one_message(
@@ -113,6 +240,95 @@ def test_a_damaged_export_is_one_message(
     spoil(tmp_path / "out")
     with pytest.raises(WrongInputError, match=message):
         nas.load(tmp_path / "out")
+
+
+def change(out: Path, tensor: Callable[[torch.Tensor], torch.Tensor]) -> None:
+    """Replaces the floating-point weights of an export."""
+    path = out / "weights.safetensors"
+    tensors = safetensors.torch.load_file(path)
+    safetensors.torch.save_file({n: tensor(t) if t.is_floating_point() else t for n, t in tensors.items()}, path)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda out: (out / "weights.safetensors").write_bytes(b"short"), "damaged, or of another network than arch"),
+        (lambda out: (out / "weights.safetensors").unlink(), "holds no weights.safetensors"),
+        (lambda out: (out / "architecture.json").unlink(), "architecture.json does not exist"),
+        (lambda out: (out / "architecture.json").write_text("{"), "is not an architecture"),
+        (lambda out: change(out, torch.Tensor.half), r"is float16, the network has float32"),
+        (lambda out: change(out, torch.Tensor.double), r"is float64, the network has float32"),
+        (lambda out: change(out, lambda t: t / 0), "holds values that are no finite numbers"),
+        (lambda out: (out / "origin.json").write_text("[]"), "it is no JSON object"),
+        (lambda out: (out / "origin.json").write_text('{"plugins": 3}'), "it must be an object of checksums"),
+        (lambda out: (out / "origin.json").write_text('{"plugins": {"no.py": "0"}}'), r"plugins/no\.py does not exist"),
+    ],
+)
+def test_without_checksums_an_export_is_still_checked(
+    study: Study, tmp_path: Path, spoil: Callable[[Path], None], message: str
+) -> None:
+    study.export("trial:0", tmp_path / "out")
+    (tmp_path / "out/SHA256SUMS").unlink()
+    nas.load(tmp_path / "out")
+    spoil(tmp_path / "out")
+    with pytest.raises(WrongInputError, match=message):
+        nas.load(tmp_path / "out")
+
+
+def test_weights_that_are_not_finite_are_not_exported(study: Study, tmp_path: Path) -> None:
+    change(study.directory / "artifacts" / "0", lambda tensor: tensor * float("nan"))
+    with pytest.raises(WrongInputError, match=r"weights of trial 0 cannot be exported: .* no finite numbers"):
+        export(study.directory, study.settings, study.trial(0), tmp_path / "out", verify=Verification(wanted=False))
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_same_images_elsewhere_verify_an_export(small: dict[str, Any], tmp_path: Path) -> None:
+    (tmp_path / "here").mkdir()
+    rng = np.random.default_rng(0)
+    images, labels = rng.integers(0, 256, (80, 8, 8), np.uint8), np.arange(80) % 2
+    np.savez(tmp_path / "here/my.npz", x_train=images, y_train=labels, x_test=images[:20], y_test=labels[:20])
+    table = {**small, "trials": 2, "data": {"name": "npz:here/my.npz"}}
+    (tmp_path / "small.toml").write_text(tomli_w.dumps(table))
+    nas.search(tmp_path / "small.toml", out=tmp_path / "run")
+    (tmp_path / "there").mkdir()
+    shutil.move(tmp_path / "here/my.npz", tmp_path / "there/my.npz")
+    study, there = nas.open(tmp_path / "run"), f"npz:{tmp_path / 'there/my.npz'}"
+    number = study.complete[0].number
+
+    refused = run("export", tmp_path / "run", "--pick", f"trial:{number}", "-o", tmp_path / "out")
+    assert (refused.returncode, "--data NAME:LOCATION" in refused.stderr) == (2, True)
+    done = run("export", tmp_path / "run", "--pick", f"trial:{number}", "-o", tmp_path / "out", "--data", there)
+    assert done.returncode == 0, done.stderr
+    result = evaluate(tmp_path / "out", there, "validation")
+    assert result["measured"]["accuracy"] == study.trial(number).measured["accuracy"]
+    np.savez(tmp_path / "there/my.npz", x_train=images + 1, y_train=labels, x_test=images[:20], y_test=labels[:20])
+    with pytest.raises(WrongInputError, match="are not those of the study: their checksum is"):
+        evaluate(tmp_path / "out", there, "validation")
+
+
+def test_a_study_whose_data_moved_goes_on_and_says_so(small: dict[str, Any], tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    images, labels = rng.integers(0, 256, (80, 8, 8), np.uint8), np.arange(80) % 2
+    np.savez(tmp_path / "my.npz", x_train=images, y_train=labels, x_test=images[:20], y_test=labels[:20])
+    path = tmp_path / "small.toml"
+    path.write_text(tomli_w.dumps({**small, "trials": 2, "data": {"name": "npz", "location": "my.npz"}}))
+    nas.search(path, out=tmp_path / "run")
+    shutil.move(tmp_path / "my.npz", tmp_path / "moved.npz")
+    done = run(
+        "search", path, "--set", f"data.location={tmp_path / 'moved.npz'}", "--out", tmp_path / "run", "--trials", 3
+    )
+    assert done.returncode == 0, done.stderr
+    assert f"the data are now read from npz:{tmp_path / 'moved.npz'}; they are the same" in done.stdout
+    study = nas.open(tmp_path / "run")
+    assert (len(study.complete), study.settings.data.options["location"]) == (3, str(tmp_path / "moved.npz"))
+
+    shutil.copytree(tmp_path / "run", tmp_path / "elsewhere")  # and it is a study file of its own
+    again = run("search", tmp_path / "elsewhere/study.toml", "--trials", 4)
+    assert again.returncode == 0, again.stderr
+    assert len(nas.open(tmp_path / "elsewhere").complete) == 4
+    np.savez(tmp_path / "moved.npz", x_train=images + 1, y_train=labels, x_test=images[:20], y_test=labels[:20])
+    with pytest.raises(WrongInputError, match=r"holds another study: data\.checksum was"):
+        nas.search(tmp_path / "elsewhere/study.toml", trials=5)
 
 
 def test_evaluating_on_the_test_split_is_written_down(study: Study, tmp_path: Path) -> None:
@@ -131,8 +347,6 @@ def test_evaluating_on_validation_gives_the_recorded_values(study: Study, tmp_pa
 
 
 def test_data_that_do_not_fit_are_refused(study: Study, tmp_path: Path) -> None:
-    import numpy as np
-
     images = np.zeros((20, 9, 9), np.uint8)
     np.savez(tmp_path / "other.npz", x_train=images, y_train=np.arange(20) % 2, x_test=images, y_test=np.arange(20) % 2)
     study.export("trial:0", tmp_path / "out")
@@ -140,7 +354,7 @@ def test_data_that_do_not_fit_are_refused(study: Study, tmp_path: Path) -> None:
         WrongInputError, match=r"has images \(1, 9, 9\) and 2 classes, but the network takes \(1, 8, 8\)"
     ):
         evaluate(tmp_path / "out", f"npz:{tmp_path / 'other.npz'}", "test")
-    with pytest.raises(WrongInputError, match="unknown to this export; use --split test"):
+    with pytest.raises(WrongInputError, match="are not those of the study: their checksum is"):
         evaluate(tmp_path / "out", f"npz:{tmp_path / 'other.npz'}", "validation")
 
 

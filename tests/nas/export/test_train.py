@@ -49,7 +49,8 @@ def test_a_training_ends_as_an_export_with_its_log(architecture: Path, tmp_path:
     for row in rows:
         folder = Path(row["out"])
         assert {f.name for f in folder.iterdir()} == {
-            *("README.md", "architecture.json", "evaluations.jsonl", "log.csv", "origin.json", "weights.safetensors")
+            *("README.md", "SHA256SUMS", "architecture.json", "evaluations.jsonl", "log.csv", "origin.json"),
+            "weights.safetensors",
         }
         lines = (folder / "log.csv").read_text().splitlines()
         assert [line.split(",")[0] for line in lines] == ["epoch", "1", "2", "3"]

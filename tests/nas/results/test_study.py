@@ -27,11 +27,11 @@ def test_a_study_knows_its_images_classes_and_space(study: Study) -> None:
 
 def test_a_directory_of_another_format_is_refused_with_that_reason(study: Study) -> None:
     path = study.directory / "study.toml"
-    path.write_text(path.read_text().replace("schema = 2", "schema = 7"))
-    with pytest.raises(WrongInputError, match=r"study\.toml: its format is 7, this version reads 2; continue with the"):
+    path.write_text(path.read_text().replace("schema = 3", "schema = 7"))
+    with pytest.raises(WrongInputError, match=r"study\.toml: its format is 7, this version reads 3; continue with the"):
         nas.open(study.directory)
     path.write_text(path.read_text().replace("schema = 7\n", ""))  # as before formats were written down
-    with pytest.raises(WrongInputError, match=r"study\.toml: its format is 1, this version reads 2"):
+    with pytest.raises(WrongInputError, match=r"study\.toml: its format is 1, this version reads 3"):
         nas.open(study.directory)
 
 

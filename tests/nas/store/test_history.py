@@ -150,15 +150,15 @@ def test_every_field_of_an_event_is_checked(tmp_path: Path, event: dict[str, obj
 @pytest.mark.parametrize("schema", [1, 99])
 def test_another_format_is_refused(tmp_path: Path, schema: int) -> None:
     (tmp_path / "trials.jsonl").write_text(f'{{"schema":{schema},"number":0,"status":"complete"}}\n')
-    with pytest.raises(WrongInputError, match=f"its format is {schema}, this version reads 2; continue with"):
+    with pytest.raises(WrongInputError, match=f"its format is {schema}, this version reads 3; continue with"):
         read_trials(tmp_path)
     (tmp_path / "events.jsonl").write_text(f'{{"schema":{schema},"number":0,"event":"asked"}}\n')
-    with pytest.raises(WrongInputError, match=f"line 1: its format is {schema}, this version reads 2"):
+    with pytest.raises(WrongInputError, match=f"line 1: its format is {schema}, this version reads 3"):
         read_events(tmp_path)
 
 
 def test_an_event_that_is_none_is_named_by_line(tmp_path: Path) -> None:
-    (tmp_path / "events.jsonl").write_text('{"schema":2,"number":0,"event":"cancelled"}\n[]\n')
+    (tmp_path / "events.jsonl").write_text('{"schema":3,"number":0,"event":"cancelled"}\n[]\n')
     with pytest.raises(WrongInputError, match="line 2 is damaged"):
         History(tmp_path)
 

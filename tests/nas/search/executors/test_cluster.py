@@ -19,7 +19,7 @@ import tomli_w
 import torch
 from ray.cluster_utils import Cluster
 
-from nas.plugins import load_plugins
+from nas.plugins import Plugin, load_plugins
 from nas.search.executors.ray_tasks import RayExecutor
 from nas.settings import ExecutionSettings
 from nas.store.history import read_events, read_trials
@@ -546,7 +546,7 @@ def test_four_trials_share_a_gpu_and_none_gets_more_memory_than_its_share(data: 
     (tmp_path / "watched.py").write_text(PLUGIN)
     load_plugins([tmp_path / "watched.py"])
     settings = ExecutionSettings(workers=4, cpus_per_trial=0.5, gpus_per_trial=0.25)
-    given = {"device": "cuda", "gpu_share": 0.25, "plugins": (str(tmp_path / "watched.py"),)}
+    given = {"device": "cuda", "gpu_share": 0.25, "plugins": (Plugin.read(tmp_path / "watched.py"),)}
     with RayExecutor(data, settings, Ear()) as executor:
         for number in range(4):
             trainer: Any = TRAINERS["hoarding"](epochs=1, folder=str(tmp_path), share=0.15, others=4)  # type: ignore[call-arg]

@@ -1,0 +1,46 @@
+"""Text for a terminal. Names, options and messages come from files, which may be a stranger's: they are shown as text.
+
+Rich reads markup in what it prints and passes control characters on, and a terminal obeys those; here neither happens.
+"""
+
+import re
+import unicodedata
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.text import Text
+
+HIDDEN = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
+"""Unicode categories of what a terminal may obey, or shows in another order or not at all."""
+
+
+def printable(text: str) -> str:
+    """The text with control characters, and what else cannot be seen, as escapes; tabs and line ends stay.
+
+    Example: ``printable("a\\x1b[2Jb")`` returns ``"a\\\\x1b[2Jb"``.
+    """
+    if text.isprintable():
+        return text
+    return re.sub(r"[^\x20-\x7e\n\t]", lambda match: _shown(match[0]), text)
+
+
+def echo(text: str, *, err: bool = False) -> None:
+    """Prints one message, `printable`."""
+    click.echo(printable(text), err=err)
+
+
+def _shown(character: str) -> str:
+    if unicodedata.category(character) in HIDDEN:
+        return character.encode("unicode_escape", "surrogatepass").decode("ascii")
+    return character
+
+
+class PlainConsole(Console):
+    """A console without markup, emoji codes and highlighting that prints every text `printable`."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(markup=False, emoji=False, highlight=False, **options)
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        return super().render_str(printable(text), **options)
