@@ -17,6 +17,7 @@ import numpy as np
 import safetensors.torch
 import torch
 
+from nas.errors import StoppedError
 from nas.plugins import Plugin, loaded_from, run_all
 from nas.settings import Settings
 from nas.store.records import Failure, Status, TrialRecord
@@ -195,6 +196,8 @@ def run_trial(
             seconds["measure"] = time.perf_counter() - started - seconds["build"] - seconds["train"]
         record = plan.record("complete", measured=measured, settings=settings, seconds=seconds)
         return TrialOutcome(record, serialize(model))
+    except StoppedError:  # of whoever was reported to, whose disk is full: not the trial's fault
+        raise
     except (Exception, SystemExit) as error:  # the one place where an exception becomes a failed trial
         seconds["total"] = time.perf_counter() - started
         failure = _failure(error, limited=plan.memory_gb is not None)

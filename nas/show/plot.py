@@ -30,10 +30,8 @@ def plot(study: Study, path: Path) -> None:
     rest = [[record.measured[name] for record in dominated] for name in (x, y)]
     axes.scatter(rest[0], rest[1], s=18, facecolors="none", edgecolors="0.6", label="dominated")
     front = sorted(study.front, key=lambda record: record.measured[x])
-    colours = [record.measured[others[0]] for record in front] if others else "C0"
-    dots = axes.scatter(
-        [r.measured[x] for r in front], [r.measured[y] for r in front], s=46, c=colours, cmap="viridis", label="front"
-    )
+    colours = {"c": [record.measured[others[0]] for record in front], "cmap": "viridis"} if others else {"c": "C0"}
+    dots = axes.scatter([r.measured[x] for r in front], [r.measured[y] for r in front], s=46, label="front", **colours)
     for record in front:
         axes.annotate(
             str(record.number), (record.measured[x], record.measured[y]), (4, 4), textcoords="offset points", fontsize=8

@@ -9,9 +9,11 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import tomli_w
 from terminal import Result, run
@@ -136,6 +138,34 @@ def test_a_directory_is_complete_without_the_originals(own: Path, tmp_path: Path
     (copy,) = nas.open(tmp_path / "run").plugins
     assert copy == Plugin(str(tmp_path / "run/plugins/mine.py"), PLUGIN.read_bytes())
     assert str(own) not in (tmp_path / "run" / "study.toml").read_text()
+
+
+def test_a_study_with_plugins_and_own_data_is_inspected_and_goes_on_elsewhere(own: Path, tmp_path: Path) -> None:
+    here, there, generator = tmp_path / "here", tmp_path / "there", np.random.default_rng(0)
+    here.mkdir()
+    shutil.copy(PLUGIN, here / "mine.py")
+    images, labels = generator.integers(0, 256, (80, 8, 8), np.uint8), np.arange(80) % 2
+    np.savez(here / "my.npz", x_train=images, y_train=labels, x_test=images[:20], y_test=labels[:20])
+    table = tomllib.loads((own / "small.toml").read_text())
+    (here / "small.toml").write_text(tomli_w.dumps({**table, "data": {"name": "npz", "location": "my.npz"}}))
+    front = nas.search(here / "small.toml", out=here / "run").front
+
+    there.mkdir()
+    shutil.move(here / "run", there / "run")
+    shutil.move(here / "my.npz", there / "my.npz")
+    shutil.rmtree(here)
+    code = (
+        "import nas\n"
+        "print([record.number for record in nas.open('run').front], nas.open('run').pick('knee').number)\n"
+        "print(len(nas.search('run/study.toml', set=['data.location=my.npz'], trials=3).records))\n"
+    )
+    stranger = {**os.environ, "XDG_CONFIG_HOME": str(there)}
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, cwd=there, env=stranger, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(f"{[record.number for record in front]} ")
+    assert done.stdout.splitlines()[-1] == "3"
+    assert "they are the same (checksum)" in done.stderr
 
 
 def test_a_copy_that_is_not_what_was_copied_is_refused(own: Path, tmp_path: Path) -> None:
