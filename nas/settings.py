@@ -6,6 +6,7 @@ are checked by pydantic.
 """
 
 import dataclasses
+import hashlib
 import inspect
 import json
 import math
@@ -68,6 +69,11 @@ class DataSettings:
         options = dict(self.options)
         words = [str(options.pop("location", ""))] + [f"{key}={value}" for key, value in sorted(options.items())]
         return ":".join(filter(None, [self.name, ",".join(filter(None, words))]))
+
+    @property
+    def part_seed(self) -> int:
+        """Seed of the part of the images that expensive objectives measure on: the same for all trials of a study."""
+        return int.from_bytes(hashlib.blake2b((self.checksum or "").encode(), digest_size=4).digest()) >> 1
 
 
 DATA_KEYS = {field.name for field in dataclasses.fields(DataSettings)} - {"options"}

@@ -46,6 +46,7 @@ class TrialPlan:
         checkpoint: last one of an earlier attempt that was lost, if there is one.
         checkpoint_seconds: between two savings of the training; 0 for none.
         plugins: that the worker runs first; their content travels, so that all trials run the same.
+        part_seed: of the part of the images that expensive objectives measure on.
     """
 
     number: int
@@ -66,6 +67,7 @@ class TrialPlan:
     checkpoint: bytes | None = None
     checkpoint_seconds: float = 0.0
     plugins: tuple[Plugin, ...] = ()
+    part_seed: int = 0
 
     @classmethod
     def of(
@@ -96,6 +98,7 @@ class TrialPlan:
             timeout_seconds=execution.timeout_seconds,
             checkpoint_seconds=execution.checkpoint_seconds,
             plugins=tuple(loaded_from(path) for path in settings.plugins),
+            part_seed=settings.data.part_seed,
         )
 
     def checkpoints(self, send: Callable[[bytes], None]) -> Checkpoints | None:
@@ -177,7 +180,7 @@ def run_trial(
             _set_normalization(model, data)
             model.to(plan.device)
             images, labels = data.validation.tensors(plan.device)
-            candidate = Candidate(model, data.input, images, labels)
+            candidate = Candidate(model, data.input, images, labels, seed=plan.part_seed)
             measured, settings = dict(plan.measured), dict(plan.settings)
 
             def measure(state: str) -> None:

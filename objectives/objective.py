@@ -13,9 +13,11 @@ from functools import cached_property
 from typing import Any, ClassVar, Literal, Protocol, Self, SupportsFloat, TypeVar, get_args
 
 import numpy as np
+import torch
 from torch import Tensor, nn
 
 from objectives.counting import Counts, count
+from objectives.part import stratified
 
 Direction = Literal["maximize", "minimize"]
 Needs = Literal["shapes", "weights", "training"]
@@ -27,8 +29,8 @@ class Images(Protocol):
 
     def __len__(self) -> int: ...
 
-    def __getitem__(self, part: slice) -> Tensor:
-        """(B, C, H, W) float in [0, 1], on the device of the model."""
+    def __getitem__(self, part: slice | Tensor) -> Tensor:
+        """(B, C, H, W) float in [0, 1], on the device of the model: a slice, or the images of those numbers."""
         ...
 
 
@@ -42,6 +44,8 @@ class Candidate:
         images: None unless the objective needs more than shapes.
         labels: (N,) class numbers.
         known: operations and parameters where they are known in closed form.
+        seed: of the part that expensive objectives measure on; from the checksum of the data, so that it is the same
+            for all trials of a study.
     """
 
     model: nn.Module
@@ -49,6 +53,7 @@ class Candidate:
     images: Images | None = None
     labels: Tensor | None = None
     known: Counts | None = None
+    seed: int = 0
 
     @cached_property
     def counts(self) -> Counts:
@@ -64,6 +69,43 @@ class Candidate:
         if self.images is None or self.labels is None or len(self.images) == 0:
             raise ValueError("this objective measures on images, but the candidate carries none.")
         return self.images, self.labels
+
+    def part(self, samples: int) -> "Part":
+        """About ``samples`` of the images, every class in its share; the same ones whenever that many are asked for.
+
+        Raises:
+            ValueError: as `examples`.
+        """
+        if samples not in self._parts:
+            images, labels = self.examples()
+            chosen = stratified(labels, samples, self.seed)
+            self._parts[samples] = Part(images[chosen], labels[chosen.to(labels.device)], self.seed)
+        return self._parts[samples]
+
+    @cached_property
+    def _parts(self) -> "dict[int, Part]":
+        return {}
+
+
+@dataclass(frozen=True)
+class Part:
+    """Images that were chosen to stand for all.
+
+    Args:
+        images: (n, C, H, W).
+        labels: (n,).
+        seed: by which they were chosen.
+    """
+
+    images: Tensor
+    labels: Tensor
+    seed: int
+
+    def settings(self) -> dict[str, Any]:
+        """How many of which classes, as JSON: ``per_class`` is one number if all have as many."""
+        counts = torch.bincount(self.labels).tolist()
+        same = len(set(counts)) == 1
+        return {"samples": len(self.labels), "per_class": counts[0] if same else counts, "part_seed": self.seed}
 
 
 class DataTraits(Protocol):

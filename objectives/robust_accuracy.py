@@ -23,7 +23,7 @@ class RobustAccuracy(Objective):
         epsilon: radius in pixel units 0..1, as a number or a quotient such as ``"8/255"``; unset: what suits the data.
         steps: gradient steps, for attacks that take several.
         restarts: runs of the attack; the first starts at zero, the others at random points of the ball.
-        samples: number of images attacked, the first ones of the split.
+        samples: number of images attacked, every class in its share.
         seed: of the random starts.
     """
 
@@ -55,8 +55,8 @@ class RobustAccuracy(Objective):
         return self if self.epsilon is not None else replace(self, epsilon=data.epsilon)
 
     def measure(self, candidate: Candidate) -> float:
-        images, labels = candidate.examples()
-        images, labels = images[: self.samples], labels[: self.samples]
+        part = candidate.part(self.samples)
+        images, labels = part.images, part.labels
         adversary, model = self.adversary(), candidate.model.eval()
         trained = [p for p in model.parameters() if p.requires_grad]
         for parameter in trained:
@@ -67,11 +67,11 @@ class RobustAccuracy(Objective):
             for restart in range(self.restarts):
                 start = adversary.random_start(images, generator) if restart else None
                 for first in range(0, len(labels), BATCH):
-                    part = slice(first, first + BATCH)
+                    batch = slice(first, first + BATCH)
                     attacked = adversary.perturb(
-                        model, images[part], labels[part], None if start is None else start[part]
+                        model, images[batch], labels[batch], None if start is None else start[batch]
                     )
-                    survived[part] &= correct(model, attacked, labels[part])
+                    survived[batch] &= correct(model, attacked, labels[batch])
         finally:
             for parameter in trained:
                 parameter.requires_grad_(True)
@@ -84,5 +84,5 @@ class RobustAccuracy(Objective):
             "start": "zero" if self.restarts == 1 else "zero, then random",
             "restarts": self.restarts,
             **({"seed": self.seed} if self.restarts > 1 else {}),
-            "samples": min(self.samples, len(candidate.examples()[1])),
+            **candidate.part(self.samples).settings(),
         }

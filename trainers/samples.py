@@ -89,9 +89,10 @@ class Streamed:
     def __len__(self) -> int:
         return len(self.images)
 
-    def __getitem__(self, part: slice) -> Tensor:
+    def __getitem__(self, part: slice | Tensor) -> Tensor:
         """(B, C, H, W) float32 in [0, 1], read now."""
-        return _pixels(self.images[part], self.levels, self.device)
+        index = part if isinstance(part, slice) else part.cpu().numpy()
+        return _pixels(self.images[index], self.levels, self.device)
 
 
 def _pixels(images: np.ndarray, levels: int, device: torch.device | str) -> Tensor:

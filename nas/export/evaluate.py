@@ -112,6 +112,6 @@ def measure(network: Network, architecture: Architecture, samples: Samples, sett
     """Values of the study's objectives that need a trained network, by name."""
     with user_input("data"):  # images that stay in their files are read now
         images, labels = samples.tensors()
-    candidate = Candidate(network, architecture.input, images, labels)
+    candidate = Candidate(network, architecture.input, images, labels, seed=settings.data.part_seed)
     objectives = find_objectives(settings)
     return {name: o.measure(candidate) for name, o in objectives.items() if o.needs == "training"}

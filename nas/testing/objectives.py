@@ -36,6 +36,20 @@ def candidate(kind: type[Objective], *, seed: int = 0, number: int = 60) -> Cand
     return Candidate(model, ARCHITECTURE.input, images, labels)
 
 
+class Watched:
+    """Images that note which of them are read."""
+
+    def __init__(self, images: Tensor) -> None:
+        self.images, self.read = images, torch.zeros(len(images), dtype=torch.bool)
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, part: slice | Tensor) -> Tensor:
+        self.read[part] = True
+        return self.images[part]
+
+
 def state(model: nn.Module) -> dict[str, Tensor]:
     return {name: tensor.clone() for name, tensor in model.state_dict().items()}
 
@@ -52,6 +66,15 @@ class ObjectiveContract:
         assert vars(kind)["__dataclass_params__"].frozen
         for field in dataclasses.fields(kind):
             assert field.default is not dataclasses.MISSING or field.default_factory is not dataclasses.MISSING
+
+    def test_every_class_is_measured_on_images_stored_class_by_class(self, kind: type[Objective]) -> None:
+        one = candidate(kind, number=2_000)
+        if one.images is None or one.labels is None:
+            return
+        order = one.labels.argsort()
+        images, labels = Watched(one.images[:][order]), one.labels[order]
+        kind().measure(dataclasses.replace(one, images=images, labels=labels))
+        assert not images.read.any() or set(labels[images.read].tolist()) == set(labels.tolist())
 
     def test_the_value_is_a_finite_float_in_its_range(self, kind: type[Objective]) -> None:
         value = kind().measure(candidate(kind))

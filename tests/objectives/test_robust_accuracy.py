@@ -74,12 +74,21 @@ def test_an_image_must_survive_every_restart(restarts: int) -> None:
     assert RobustAccuracy("fgsm", 0.2, restarts=restarts).measure(in_valley(0.5, bottom=0.45, width=0.2)) == 0.0
 
 
-def test_robust_accuracy_attacks_the_first_samples_only(grey: Grey) -> None:
-    one = grey(0.1, 0.9, 0.9, 0.9, labels=[0, 1, 0, 0])
-    assert RobustAccuracy(epsilon=0.01, samples=2).measure(one) == 1.0
-    assert RobustAccuracy(epsilon=0.01, samples=4).measure(one) == 0.5
-    assert RobustAccuracy(samples=2).settings(one)["samples"] == 2
-    assert RobustAccuracy(samples=9).settings(one)["samples"] == 4
+def test_robust_accuracy_at_radius_zero_is_the_accuracy_of_its_part() -> None:
+    one = candidate(Accuracy, number=200)
+    order = one.examples()[1].argsort()
+    by_class = Candidate(one.model, one.input, one.examples()[0][order], one.examples()[1][order], seed=7)
+    part = by_class.part(80)
+    of_part = Accuracy().measure(Candidate(one.model, one.input, part.images, part.labels))
+    assert RobustAccuracy(epsilon=0, samples=80).measure(by_class) == of_part
+    assert RobustAccuracy(epsilon=0, samples=200).measure(by_class) == Accuracy().measure(by_class) == 0.9
+
+
+def test_the_record_says_how_many_of_each_class_were_attacked(grey: Grey) -> None:
+    one = grey(0.1, 0.9, 0.9, 0.9, labels=[0, 1, 1, 1])
+    said = RobustAccuracy(epsilon=0.01, samples=2).settings(one)
+    assert (said["samples"], said["per_class"], said["part_seed"]) == (2, 1, 0)
+    assert RobustAccuracy(epsilon=0.01, samples=4).settings(one)["per_class"] == [1, 3]
 
 
 def test_fgsm_is_one_step_of_pgd() -> None:
