@@ -1,7 +1,7 @@
 """Share of images classified correctly under attack."""
 
-from dataclasses import dataclass, fields, replace
-from typing import Any, ClassVar
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, ClassVar, Literal, get_args, get_origin, get_type_hints
 
 import torch
 
@@ -21,25 +21,27 @@ class RobustAccuracy(Objective):
     Args:
         attack: name of the attack (`objectives.attacks.ATTACKS`).
         epsilon: radius in pixel units 0..1, as a number or a quotient such as ``"8/255"``; unset: what suits the data.
-        steps: gradient steps, for attacks that take several.
+        steps: gradient steps; unset: what the attack takes.
         restarts: runs of the attack; the first starts at zero, the others at random points of the ball.
+        options: further settings of the attack, by name, such as ``norm``, ``loss`` or ``queries``.
         samples: number of images attacked, every class in its share.
         seed: of the random starts.
     """
 
     attack: str = "pgd"
     epsilon: float | str | None = None
-    steps: int = 10
+    steps: int | None = None
     restarts: int = 1
     samples: int = 400
     seed: int = 0
+    options: dict[str, Any] = field(default_factory=dict)
 
     direction: ClassVar[Direction] = "maximize"
     needs: ClassVar[Needs] = "training"
     scale: ClassVar[Scale] = "fraction"
 
     def __post_init__(self) -> None:
-        for name in ("steps", "restarts", "samples"):
+        for name in ("restarts", "samples"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}.")
         self.adversary()
@@ -47,9 +49,17 @@ class RobustAccuracy(Objective):
     def adversary(self) -> Attack:
         """The attack with the settings that it takes."""
         kind = find_attack(self.attack)
-        takes = {field.name for field in fields(kind)}
-        given = {"epsilon": radius(EPSILON if self.epsilon is None else self.epsilon), "steps": self.steps}
-        return kind(**{name: value for name, value in given.items() if name in takes})
+        given = dict(self.options) if self.steps is None else {"steps": self.steps, **self.options}
+        hints = get_type_hints(kind)
+        takes = {field.name: hints[field.name] for field in fields(kind) if field.name != "epsilon"}
+        for name, value in given.items():
+            if name not in takes:
+                raise ValueError(f"attack {self.attack!r} takes no {name}. It takes: {', '.join(takes)}.")
+            allowed = get_args(takes[name]) if get_origin(takes[name]) is Literal else ()
+            if value not in allowed if allowed else type(value) is not int:
+                rule = f"one of {', '.join(allowed)}" if allowed else "a whole number"
+                raise ValueError(f"{name} of attack {self.attack!r} must be {rule}, got {value!r}.")
+        return kind(radius(EPSILON if self.epsilon is None else self.epsilon), **given)
 
     def suited(self, data: DataTraits) -> "RobustAccuracy":
         return self if self.epsilon is not None else replace(self, epsilon=data.epsilon)

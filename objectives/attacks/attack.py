@@ -5,15 +5,18 @@ of a search costs 5 to 80 % more for the same result; a test compares them with 
 """
 
 import dataclasses
+import hashlib
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, Literal, TypeVar
 
 import torch
 from torch import Generator, Tensor, nn
+
+Norm = Literal["linf", "l2"]
 
 
 @dataclass(frozen=True)
@@ -21,13 +24,23 @@ class Attack(ABC):
     """One way to change images; implementations are frozen dataclasses whose fields are the settings.
 
     Args:
-        epsilon: radius in pixel units 0..1.
+        epsilon: radius in pixel units 0..1 (of a pixel for ``linf``, of the whole image for ``l2``).
+        norm: of the ball: ``linf``, the largest change of a pixel, or ``l2``, the Euclidean length of the change.
     """
 
     epsilon: float
+    norm: Norm = "linf"
 
-    norm: ClassVar[str] = "linf"
-    """Norm of the ball of radius epsilon: ``linf``, the largest change of a pixel."""
+    norms: ClassVar[tuple[Norm, ...]] = ("linf",)
+    """Norms that the attack can take."""
+
+    def __post_init__(self) -> None:
+        if self.norm not in self.norms:
+            raise ValueError(f"norm must be one of {', '.join(self.norms)}, got {self.norm!r}.")
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if field.type in ("int", int) and value < 1:
+                raise ValueError(f"{field.name} must be at least 1, got {value}.")
 
     @abstractmethod
     def perturb(self, model: nn.Module, images: Tensor, labels: Tensor, start: Tensor | None = None) -> Tensor:
@@ -42,11 +55,48 @@ class Attack(ABC):
 
     def random_start(self, images: Tensor, generator: Generator) -> Tensor:
         """(B, C, H, W) a uniformly random point of the ball for each image, for a restart."""
-        return (2 * torch.rand(images.shape, generator=generator) - 1).to(images) * self.epsilon
+        if self.norm == "linf":
+            return (2 * torch.rand(images.shape, generator=generator) - 1).to(images) * self.epsilon
+        directions = torch.randn(images.shape, generator=generator)
+        lengths = torch.rand(len(images), 1, 1, 1, generator=generator) ** (1 / images[0].numel())
+        return (self.epsilon * lengths * directions / length(directions)).to(images)
 
     def settings(self) -> dict[str, Any]:
         """What another person needs to run the same attack, as JSON."""
-        return {"norm": self.norm, **dataclasses.asdict(self)}
+        return dataclasses.asdict(self)
+
+
+def length(change: Tensor) -> Tensor:
+    """(B, 1, 1, 1) Euclidean length of each change, never 0."""
+    found: Tensor = torch.linalg.vector_norm(change.flatten(1), dim=1).clamp_min(1e-12)
+    return found.view(-1, 1, 1, 1)
+
+
+def project(change: Tensor, epsilon: float, norm: Norm) -> Tensor:
+    """Each change, if it is outside the ball of radius ``epsilon``, moved to the nearest point of it."""
+    if norm == "linf":
+        return change.clamp(-epsilon, epsilon)
+    return change * (epsilon / length(change)).clamp_max(1)
+
+
+def steepest(gradient: Tensor, norm: Norm) -> Tensor:
+    """The step of length 1 in ``norm`` that climbs most: the sign of the gradient, or the gradient over its length."""
+    return gradient.sign() if norm == "linf" else gradient / length(gradient)
+
+
+def margin(logits: Tensor, labels: Tensor) -> Tensor:
+    """(B,) by how much the likeliest wrong class exceeds the true one; above 0 the network errs."""
+    true = logits.gather(1, labels[:, None])[:, 0]
+    return logits.scatter(1, labels[:, None], -torch.inf).amax(1) - true
+
+
+def own_numbers(images: Tensor, count: int, seed: int) -> Tensor:
+    """(B, count) uniform random numbers for each image that depend on it and ``seed`` alone, not on the batch."""
+    rows = []
+    for image in images.detach().cpu().contiguous():
+        digest = hashlib.blake2b(image.numpy().tobytes() + seed.to_bytes(8, "big"), digest_size=7).digest()
+        rows.append(torch.rand(count, generator=Generator().manual_seed(int.from_bytes(digest))))
+    return torch.stack(rows).to(images.device)
 
 
 ATTACKS: dict[str, type[Attack]] = {}

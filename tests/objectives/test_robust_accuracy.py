@@ -93,7 +93,7 @@ def test_the_record_says_how_many_of_each_class_were_attacked(grey: Grey) -> Non
 
 def test_fgsm_is_one_step_of_pgd() -> None:
     one = candidate(Accuracy)
-    assert RobustAccuracy("fgsm", "8/255", steps=7).measure(one) == RobustAccuracy("pgd", "8/255", steps=1).measure(one)
+    assert RobustAccuracy("fgsm", "8/255").measure(one) == RobustAccuracy("pgd", "8/255", steps=1).measure(one)
     fgsm = RobustAccuracy("fgsm", "51/255").settings(one)
     assert (fgsm["steps"], fgsm["step_size"], fgsm["epsilon"]) == (1, 0.2, 0.2)
 
@@ -121,7 +121,7 @@ def test_the_radius_that_suits_the_data_is_taken_where_none_is_given() -> None:
 
 
 def test_an_unknown_attack_is_answered_with_the_nearest() -> None:
-    with pytest.raises(ValueError, match=r"unknown attack 'fgms'. Did you mean 'fgsm'\? Known: fgsm, pgd"):
+    with pytest.raises(ValueError, match=r"unknown attack 'fgms'. Did you mean 'fgsm'\? Known: apgd, fgsm, margin, "):
         RobustAccuracy(attack="fgms")
 
 
@@ -129,3 +129,28 @@ def test_settings_state_random_starts(grey: Grey) -> None:
     settings = RobustAccuracy(restarts=3, seed=7).settings(grey(0.1, labels=[0]))
     assert settings["start"] != "zero"
     assert settings["seed"] == 7
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"attack": "fgsm", "steps": 7}, r"attack 'fgsm' takes no steps\. It takes: norm"),
+        ({"options": {"quries": 7}}, r"attack 'pgd' takes no quries\. It takes: norm, steps"),
+        ({"options": {"norm": "l3"}}, r"norm of attack 'pgd' must be one of linf, l2, got 'l3'"),
+        ({"attack": "square", "options": {"queries": 2.5}}, "queries of attack 'square' must be a whole number, got 2"),
+        ({"attack": "square", "options": {"queries": 0}}, "queries must be at least 1, got 0"),
+    ],
+)
+def test_settings_that_the_attack_does_not_take_are_refused(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        RobustAccuracy(**settings)
+
+
+def test_the_record_holds_the_settings_of_the_attack() -> None:
+    said = RobustAccuracy("margin", "2/255", options={"targets": 3, "norm": "l2"}).settings(candidate(Accuracy))
+    assert {k: said[k] for k in ("attack", "norm", "steps", "targets")} == {
+        "attack": "margin",
+        "norm": "l2",
+        "steps": 10,
+        "targets": 3,
+    }

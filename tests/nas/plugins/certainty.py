@@ -14,7 +14,7 @@ class Certainty(Objective):
     """Mean probability of the predicted class, a fraction in [0, 1].
 
     Args:
-        samples: number of images to measure on, the first ones of the split.
+        samples: number of images to measure on, every class in its share.
     """
 
     samples: int = 100
@@ -25,8 +25,8 @@ class Certainty(Objective):
 
     @torch.no_grad()
     def measure(self, candidate: Candidate) -> float:
-        images, _ = candidate.examples()
-        return float(candidate.model(images[: self.samples]).softmax(1).amax(1).mean())
+        images = candidate.part(self.samples).images
+        return float(candidate.model(images).softmax(1).amax(1).mean())
 
     def settings(self, candidate: Candidate) -> dict[str, Any]:
-        return {"samples": min(self.samples, len(candidate.examples()[1]))}
+        return candidate.part(self.samples).settings()

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from objectives.attacks import radius
 from objectives.attacks.fgsm import Fgsm
-from objectives.attacks.pgd import Pgd, projected_steps
+from objectives.attacks.pgd import Pgd, climb
 
 RADII = (1 / 255, 8 / 255, 0.1)
 
@@ -25,8 +25,8 @@ def pgd(
 ) -> Tensor:
     """PGD as it is registered, or with steps of another length."""
     if step_size is None:
-        return Pgd(epsilon, steps).perturb(model, images, labels, start)
-    return projected_steps(model, images, labels, epsilon=epsilon, steps=steps, step_size=step_size, start=start)
+        return Pgd(epsilon, steps=steps).perturb(model, images, labels, start)
+    return climb(Pgd(epsilon), model, images, labels, steps=steps, step_size=step_size, start=start)
 
 
 @pytest.fixture(scope="module")
@@ -82,6 +82,23 @@ def test_pgd_is_that_of_foolbox(model: nn.Module, images: Tensor, labels: Tensor
     attacked = pgd(model, images, labels, epsilon=epsilon, steps=steps)
     assert (attacked - expected).abs().max() < 1e-6
     assert robust_accuracy(model, attacked, labels) == float((~fooled).double().mean())
+
+
+LENGTHS = (0.25, 0.5, 1.0)
+
+
+@pytest.mark.parametrize("epsilon", LENGTHS)
+def test_with_euclidean_balls_they_are_those_of_foolbox_too(
+    model: nn.Module, images: Tensor, labels: Tensor, epsilon: float
+) -> None:
+    judge = foolbox.PyTorchModel(model, bounds=(0, 1))
+    one = foolbox.attacks.L2FastGradientAttack(random_start=False)
+    ten = foolbox.attacks.L2ProjectedGradientDescentAttack(rel_stepsize=0.25, steps=10, random_start=False)
+    for theirs, ours in ((one, Fgsm(epsilon, norm="l2")), (ten, Pgd(epsilon, norm="l2"))):
+        _, expected, fooled = theirs(judge, images, labels, epsilons=epsilon)
+        attacked = ours.perturb(model, images, labels)
+        assert (attacked - expected).abs().max() < 1e-5
+        assert robust_accuracy(model, attacked, labels) == float((~fooled).double().mean())
 
 
 def test_the_comparison_is_not_empty(model: nn.Module, images: Tensor, labels: Tensor) -> None:
