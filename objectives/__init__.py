@@ -1,9 +1,11 @@
-"""What a candidate is worth and what it costs.
+"""What a candidate is worth and what it costs: one objective a file.
 
 Knows nothing of search spaces, of training or of the search: it measures any ``nn.Module`` on tensors.
 """
 
-from objectives import accuracy, attacks, costs, robust_accuracy
+from importlib import import_module
+from pkgutil import iter_modules
+
 from objectives.objective import OBJECTIVES, Candidate, Goal, Objective, as_settings, as_value, to_minimise
 
 __all__ = [
@@ -11,11 +13,10 @@ __all__ = [
     "Candidate",
     "Goal",
     "Objective",
-    "accuracy",
     "as_settings",
     "as_value",
-    "attacks",
-    "costs",
-    "robust_accuracy",
     "to_minimise",
 ]
+
+for _module in iter_modules(__path__):
+    import_module(f"{__name__}.{_module.name}")

@@ -29,15 +29,24 @@ class Accuracy(Objective):
         return {"samples": len(candidate.examples()[1])}
 
 
-@torch.no_grad()
 def correct(model: nn.Module, images: Images, labels: Tensor) -> Tensor:
     """(N,) booleans: whether the model, in eval mode, predicts the label of each image.
 
     Raises:
         FloatingPointError: if the model's logits are not finite.
     """
+    return logits(model, images).argmax(1) == labels
+
+
+@torch.no_grad()
+def logits(model: nn.Module, images: Images) -> Tensor:
+    """(N, K) outputs of the model in eval mode.
+
+    Raises:
+        FloatingPointError: if they are not finite.
+    """
     model.eval()
-    logits = torch.cat([model(images[i : i + BATCH]) for i in range(0, len(images), BATCH)])
-    if not torch.isfinite(logits).all():
+    outputs = torch.cat([model(images[i : i + BATCH]) for i in range(0, len(images), BATCH)])
+    if not torch.isfinite(outputs).all():
         raise FloatingPointError("the model's logits are not finite.")
-    return logits.argmax(1) == labels
+    return outputs
