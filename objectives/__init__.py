@@ -3,7 +3,7 @@
 Knows nothing of search spaces, of training or of the search: it measures any ``nn.Module`` on tensors.
 """
 
-from objectives import accuracy, attacks, costs, robust_accuracy
+from objectives import accuracy, attacks, balanced_accuracy, costs, robust_accuracy
 from objectives.objective import OBJECTIVES, Candidate, Objective, as_settings, as_value, to_minimise
 
 __all__ = [
@@ -14,6 +14,7 @@ __all__ = [
     "as_settings",
     "as_value",
     "attacks",
+    "balanced_accuracy",
     "costs",
     "robust_accuracy",
     "to_minimise",
