@@ -365,9 +365,12 @@ def evaluate(directory: Path, data: str | None, split: str) -> Answer:
     result = measure(directory, data, split)
 
     def draw(console: Console) -> None:
+        for note in result["notes"]:
+            click.echo(note, err=True)
         for name, value in result["measured"].items():
             click.echo(f"{name} {value:.4f}")
-        click.echo(f"on {result['samples']} {split} images of {result['data']}; noted in {directory / EVALUATIONS}")
+        what = f"{result['samples']} {split} {result['things']} of {result['data']}"
+        click.echo(f"on {what}; noted in {directory / EVALUATIONS}")
 
     return Answer(result, draw)
 

@@ -41,7 +41,8 @@ class Progress:
         self.console.print(
             f"[bold]{settings.name}[/bold]: {settings.trials} trials of {problem.space.name} "
             f"({problem.space.size:,} assignments) on {settings.data.label} "
-            f"({len(problem.data.train):,} training, {len(problem.data.validation):,} validation images), "
+            f"({len(problem.data.train):,} training, {len(problem.data.validation):,} validation "
+            f"{problem.data.things}), "
             f"{settings.search.sampler}, seed {settings.seed}, {settings.execution.workers} worker(s) -> {directory}",
             highlight=False,
             soft_wrap=True,
@@ -112,7 +113,7 @@ class Trainings:
 
     def say(self, message: str) -> None:
         """Prints a note."""
-        self.console.print(message, style="yellow", highlight=False, soft_wrap=True)
+        self.console.print(message, style="yellow", highlight=False, markup=False, soft_wrap=True)
 
     def watch(self, seed: int) -> Callable[[Epoch, float], None]:
         """Shows the epochs of the training of one seed."""

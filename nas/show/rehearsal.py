@@ -16,6 +16,8 @@ def print_rehearsal(figures: Mapping[str, Any], console: Console) -> None:
         console.print(f"{name:10} {text}", highlight=False)
 
     console.print(f"[bold]{figures['name']}[/bold]: nothing is trained or written by a dry run", highlight=False)
+    for note in figures["notes"]:
+        console.print(note, style="yellow", highlight=False, markup=False, soft_wrap=True)
     line("space", f"{figures['space']}, {figures['assignments']:,} assignments")
     line("feasible", f"{figures['feasible']} of {figures['candidates']} random candidates")
     for name, cost in figures["costs"].items():
