@@ -424,14 +424,17 @@ def evaluate(directory: Path, data: str | None, split: str) -> Answer:
     """
     from nas.export.bundle import EVALUATIONS
     from nas.export.evaluate import evaluate as measure
+    from nas.show.console import echo
 
     result = measure(directory, data, split)
 
     def draw(console: Console) -> None:
+        for note in result["notes"]:
+            echo(note, err=True)
         for name, value in result["measured"].items():
             console.print(f"{name} {value:.4f}")
-        noted = f"noted in {directory / EVALUATIONS}"
-        console.print(f"on {result['samples']} {split} images of {result['data']}; {noted}", soft_wrap=True)
+        what = f"{result['samples']} {split} {result['things']} of {result['data']}"
+        console.print(f"on {what}; noted in {directory / EVALUATIONS}", soft_wrap=True)
 
     return Answer(result, draw)
 

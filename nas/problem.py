@@ -182,7 +182,10 @@ class Problem:
 
 def described(settings: DataSettings, data: TrainingData) -> DataSettings:
     """``[data]`` with what loading the data has shown."""
-    return replace(settings, checksum=data_checksum(data), input=data.input, classes=list(data.classes))
+    options = {**settings.options, **data.decided}
+    return replace(
+        settings, checksum=data_checksum(data), input=data.input, classes=list(data.classes), options=options
+    )
 
 
 def training_table(settings: Settings, trainer: Trainer) -> dict[str, Any]:

@@ -290,7 +290,7 @@ def read_settings(path: Path, overrides: Iterable[str] = ()) -> Settings:
         WrongInputError: naming the key, what was expected and the nearest right spelling.
     """
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
+        table = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         raise WrongInputError(f"study file {path} does not exist. Give the path of a .toml file.") from None
     except (OSError, UnicodeDecodeError) as error:

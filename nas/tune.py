@@ -88,7 +88,7 @@ class TuneStudy:
     ) -> None:
         settings = apply(read_settings(Path(path), set), trials=trials, workers=None, seed=seed, ray=None)
         problem, self.history = open_study(settings, out, accept_changes=accept_changes)
-        for note in self.history.notes:
+        for note in (*problem.data.notes, *self.history.notes):
             LOG.warning("%s", note)
         self.directory = self.history.directory.resolve()
         self.ledger = Ledger(problem, open_sampler(problem), self.history)

@@ -17,7 +17,7 @@ from functools import cached_property
 from io import BytesIO
 from pathlib import Path
 from types import ModuleType
-from typing import cast
+from typing import BinaryIO, cast
 
 import numpy as np
 import torch
@@ -34,6 +34,10 @@ SIDES = (8, 2048)
 RATES = (1_000, 192_000)
 MISSING_BYTES = 8
 """A RIFF header may promise so many bytes too much: some writers count its first eight too."""
+UNKNOWN_BYTES = 0x7FFFF000
+"""From this number on, a length in a RIFF header means that it was not known, as where a pipe was written."""
+UNKNOWN_SAMPLES = 1 << 40
+"""The same of what libsndfile says of a FLAC file."""
 
 
 @dataclass(frozen=True)
@@ -154,11 +158,13 @@ def read_wave(source: Path | bytes, front_end: LogMel) -> np.ndarray:
         OSError: if the file cannot be opened.
     """
     soundfile = require_soundfile()
-    _check_riff(source)
+    source = _checked_riff(source)
     try:
         # As a string: older versions do not take paths. Not as a file object: its callbacks double the time.
-        file = BytesIO(source) if isinstance(source, bytes) else str(source)
-        wave, rate = soundfile.read(file, dtype="float32", always_2d=True)
+        with soundfile.SoundFile(BytesIO(source) if isinstance(source, bytes) else str(source)) as file:
+            if file.frames >= UNKNOWN_SAMPLES:
+                raise ValueError("its header does not say how long it is, as where a pipe was written; write it again")
+            rate, wave = file.samplerate, file.read(dtype="float32", always_2d=True)
     except RuntimeError as error:  # libsndfile's reason follows the name
         raise ValueError(str(error).rpartition(": ")[2].rstrip(".")) from None
     if len(wave) == 0:
@@ -194,15 +200,35 @@ def resampled(wave: np.ndarray, rate: int, target: int, samples: int) -> np.ndar
     return np.asarray(wave[:samples], np.float32)
 
 
-def _check_riff(source: Path | bytes) -> None:
-    """Refuses a WAV file shorter than its header says: libsndfile reads what is left of it without a word."""
-    if isinstance(source, bytes):
-        head, size = source[:8], len(source)
-    else:
-        with open(source, "rb") as file:
-            head, size = file.read(8), source.stat().st_size
-    if head[:4] == b"RIFF" and len(head) == 8:
+def _checked_riff(source: Path | bytes) -> Path | bytes:
+    """``source``, or what it holds with the length that its header lacks, because its writer was not ended.
+
+    Raises:
+        ValueError: if a WAV file is shorter than its header says: libsndfile reads what is left of it without a word.
+    """
+    with BytesIO(source) if isinstance(source, bytes) else open(source, "rb") as file:
+        size, _ = file.seek(0, 2), file.seek(0)
+        head = file.read(8)
+        if head[:4] != b"RIFF" or len(head) < 8:
+            return source
         (promised,) = struct.unpack("<I", head[4:])
-        # A stream that was never closed has no size.
-        if promised != 0xFFFFFFFF and promised > size + MISSING_BYTES - 8:
-            raise ValueError(f"it is truncated: {size} bytes of {promised + 8}")
+        start = _empty_data(file)
+        if start is not None and not size - MISSING_BYTES <= promised < UNKNOWN_BYTES:
+            file.seek(0)
+            content = bytearray(file.read())
+            content[start - 4 : start] = struct.pack("<I", min(size - start, UNKNOWN_BYTES))
+            return bytes(content)
+    if size + MISSING_BYTES - 8 < promised < UNKNOWN_BYTES:
+        raise ValueError(f"it is truncated: {size} bytes of {promised + 8}")
+    return source
+
+
+def _empty_data(file: BinaryIO) -> int | None:
+    """Where the samples of a WAV file start, if its header says that there are none."""
+    position = 12
+    while file.seek(position) and len(chunk := file.read(8)) == 8:
+        (length,) = struct.unpack("<I", chunk[4:])
+        if chunk[:4] == b"data":
+            return position + 8 if length == 0 else None
+        position += 8 + length + length % 2
+    return None

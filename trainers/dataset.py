@@ -28,6 +28,10 @@ class Dataset:
     """How a study writes it in one word, for messages; unset: the name and what it takes."""
     sized: ClassVar[tuple[str, str] | None] = None
     """The two options that ``32x64`` stands for in the shorthand."""
+    things: ClassVar[str] = "images"
+    """What there are many of, for messages."""
+    decided: ClassVar[tuple[str, ...]] = ()
+    """Options that the training split decides where they are unset, for all splits (`Samples.decided`)."""
 
     flip: ClassVar[bool] = False
     """Whether a mirrored image still is a typical member of its class."""

@@ -1,7 +1,8 @@
 """Samples with their labels: whole arrays, or, where they are too many for the memory, files read on demand."""
 
-from dataclasses import dataclass
-from typing import Literal, Protocol
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import torch
@@ -52,12 +53,17 @@ class Samples:
         levels: the pixel value that is white.
         groups: (N,) numbers of what must not be divided between training and validation, for example speakers; None if
             images can be divided one by one.
+        notes: what a person should know of how these were read, a sentence each; what is a name in them is quoted by
+            `repr`, for it may hold anything.
+        decided: options of the data set (`Dataset.decided`) that this split, being the one for training, has decided.
     """
 
     images: np.ndarray | Images
     labels: np.ndarray
     levels: int = 255
     groups: np.ndarray | None = None
+    notes: tuple[str, ...] = ()
+    decided: Mapping[str, Any] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -65,7 +71,7 @@ class Samples:
     def __getitem__(self, index: np.ndarray) -> "Samples":
         groups = None if self.groups is None else self.groups[index]
         images = self.images[index] if isinstance(self.images, np.ndarray) else self.images.subset(index)
-        return Samples(images, self.labels[index], self.levels, groups)
+        return replace(self, images=images, labels=self.labels[index], groups=groups)
 
     def tensors(self, device: torch.device | str = "cpu") -> "tuple[Tensor | Streamed, Tensor]":
         """Images as float32 (N, C, H, W) in [0, 1], channels last in memory, and labels, on ``device``.

@@ -4,8 +4,9 @@ A search sees training and validation only.
 """
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,11 +14,14 @@ import torch.nn.functional as F
 
 from trainers.dataset import Dataset
 from trainers.samples import Images, Samples
+from trainers.shares import Shares
 
 CHUNK = 256
 """Images that are read or converted at a time."""
 SAMPLED = 10_000
 """Images of a streamed training set whose mean and standard deviation stand for all."""
+LEAST_STD = 1e-6
+"""Standard deviation below which a channel has no contrast."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +32,9 @@ class TrainingData:
         classes: names of the classes, by number.
         mean, std: per channel in pixel units 0..1, of the training samples.
         flip, shift: augmentations that suit the data (`Dataset`).
+        things: what the samples are, for messages.
+        notes: what a person should know of how the data were read.
+        decided: options of the data set that the training split has decided, by name.
     """
 
     classes: tuple[str, ...]
@@ -37,6 +44,9 @@ class TrainingData:
     std: tuple[float, ...]
     flip: bool
     shift: int
+    things: str = "images"
+    notes: tuple[str, ...] = ()
+    decided: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def input(self) -> tuple[int, int, int]:
@@ -54,43 +64,47 @@ def training_data(
     they allow.
 
     Args:
-        limit: use this many images of the training set, validation included; None for all.
+        limit: use this many images of the training set, validation included; None for all. A class whose share would be
+            less keeps two.
         validation: share of the images kept for validation; 0 to train on all, a fifth of which is then given as
             validation images too.
         resolution: sides in pixels to which the images are resized; the shift that suits them is scaled with them.
 
     Raises:
-        FileNotFoundError, ValueError: see `Dataset.load`; or if a class is too small to be split.
+        FileNotFoundError, ValueError: see `Dataset.load`; or if a class cannot be in both parts, or nothing is to be
+            seen in the training images.
     """
+    if dataset.own_validation and not validation:
+        raise ValueError("the data have a validation split of their own; leave data.validation as it is.")
+    shares = Shares(dataset, limit, validation or 0.2, seed)
     if dataset.own_validation:
-        if not validation:
-            raise ValueError("the data have a validation split of their own; leave data.validation as it is.")
-        apart = None if limit is None else max(1, round(validation * limit))
-        kept = None if limit is None or apart is None else limit - apart
-        train = _limited(dataset.load("train", kept), kept, seed)
-        held_out = _limited(dataset.load("validation", apart), apart, seed)
-        if train.images.shape[1:] != held_out.images.shape[1:]:
-            raise ValueError(
-                f"training images are {train.images.shape[1:]}, validation images {held_out.images.shape[1:]} "
-                "(channels, height, width). Make them alike."
-            )
+        train, held_out = shares.official()
     else:
-        samples = _limited(dataset.load("train", limit), limit, seed)
-        parts = _divided(samples, validation or 0.2, seed)
+        samples = shares.limited("train", limit, least=2)
+        parts = shares.divided(samples)
         train, held_out = samples[parts[0]] if validation else samples, samples[parts[1]]
     shift = dataset.shift
     if resolution is not None:
         shift = round(shift * resolution / min(train.images.shape[2:]))
         train, held_out = resized(train, resolution), resized(held_out, resolution)
     mean, std = _statistics(train)
+    if std.max() < LEAST_STD:
+        shades = ", ".join(f"{value:.3g}" for value in mean)
+        raise ValueError(
+            f"the training {dataset.things} have no contrast: every pixel is {shades} (0 is black, 1 white), so that "
+            "there is nothing to learn from. Check how the files were made."
+        )
     return TrainingData(
         classes=dataset.classes(),
         train=train,
         validation=held_out,
         mean=tuple(mean.tolist()),
-        std=tuple(np.maximum(std, 1e-6).tolist()),
+        std=tuple(np.maximum(std, LEAST_STD).tolist()),
         flip=dataset.flip,
         shift=shift,
+        things=dataset.things,
+        notes=tuple(dict.fromkeys((*train.notes, *held_out.notes, *shares.notes))),
+        decided=train.decided,
     )
 
 
@@ -162,40 +176,3 @@ def _statistics(samples: Samples) -> tuple[np.ndarray, np.ndarray]:
         squares += np.einsum("cn,cn->c", pixels, pixels)
     mean, mean_square = (figure / (count * math.prod(sides)) for figure in (total, squares))
     return mean / samples.levels, np.sqrt(np.maximum(mean_square - mean**2, 0)) / samples.levels
-
-
-def _limited(samples: Samples, limit: int | None, seed: int) -> Samples:
-    if limit is None or limit >= len(samples):
-        return samples
-    return samples[_stratified(samples.labels, limit, seed)[0]]
-
-
-def _divided(samples: Samples, validation: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Sorted indices of the samples for training and of those for validation."""
-    if samples.groups is None:
-        return _stratified(samples.labels, len(samples) - round(validation * len(samples)), seed)
-    from sklearn.model_selection import StratifiedGroupKFold
-
-    groups = len(np.unique(samples.groups))
-    if groups < 2:
-        raise ValueError("all samples belong to one group (speaker or recording), so none can be held out.")
-    folds = StratifiedGroupKFold(max(2, min(groups, round(1 / validation))), shuffle=True, random_state=seed)
-    train, held_out = next(folds.split(samples.labels, samples.labels, samples.groups))
-    return np.sort(train), np.sort(held_out)
-
-
-def _stratified(labels: np.ndarray, count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Sorted indices of ``count`` samples, every class in its share, and of the others."""
-    from sklearn.model_selection import train_test_split
-
-    sizes = np.bincount(labels)
-    rarest = int(np.argmin(np.where(sizes > 0, sizes, sizes.max())))
-    try:
-        chosen, rest = train_test_split(np.arange(len(labels)), train_size=count, stratify=labels, random_state=seed)
-    except ValueError:
-        raise ValueError(
-            f"cannot divide {len(labels)} images of {np.count_nonzero(sizes)} classes into {count} and "
-            f"{len(labels) - count} with every class in both (the rarest, class {rarest}, has {sizes[rarest]}). "
-            "Use more images."
-        ) from None
-    return np.sort(chosen), np.sort(rest)

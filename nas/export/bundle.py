@@ -27,6 +27,7 @@ from nas.store.artifacts import WEIGHTS
 from nas.store.files import write_atomically
 from nas.store.records import TrialRecord
 from searchspaces import Architecture, Network, build
+from trainers import DATASETS, Dataset
 
 ARCHITECTURE, CARD, ORIGIN, EVALUATIONS, SUMS = (
     "architecture.json",
@@ -277,7 +278,10 @@ def _card(record: TrialRecord, settings: Settings, measured: Mapping[str, float]
     )
     how = "\n".join(f"- {name}: {json.dumps(setting)}" for name, setting in record.settings.items() if setting)
     checked = "read back and measured again" if measured else "not measured again"
-    split = "validation images" if settings.data.validation else "a fifth of the training images"
+    kind = DATASETS.get(settings.data.name, Dataset)
+    split = f"validation {kind.things}" if settings.data.validation else f"a fifth of the training {kind.things}"
+    options = settings.data.options
+    pixels = "pixels in [0, 1]" + "".join(f", {key} {options[key]}" for key in kind.decided if key in options)
     return f"""# {settings.name}, trial {record.number}
 
 Network `{record.key}` for {channels}x{height}x{width} images and {record.architecture["classes"]} classes, trained by
@@ -295,9 +299,9 @@ Network `{record.key}` for {channels}x{height}x{width} images and {record.archit
 import nas
 
 model = nas.load({str(place)!r})  # nn.Module in eval mode
-logits = model(images)  # (B, {channels}, {height}, {width}), pixels in [0, 1]; normalisation is inside
+logits = model(images)  # (B, {channels}, {height}, {width}), {pixels}; normalisation is inside
 ```
 
-`nas evaluate {shlex.quote(str(place))} --split test` measures it on the test images, and writes down in
+`nas evaluate {shlex.quote(str(place))} --split test` measures it on the test {kind.things}, and writes down in
 `{EVALUATIONS}` that this was done. `sha256sum -c {SUMS}` checks the files.
 """

@@ -14,7 +14,7 @@ from nas.problem import data_checksum, find_dataset, find_objectives, load_data
 from nas.settings import DataSettings, Settings, settings_of
 from objectives import Candidate
 from searchspaces import Architecture, Network
-from trainers import Samples, TrainingData
+from trainers import DATASETS, Dataset, Samples, TrainingData
 from trainers.splits import resized
 
 
@@ -34,27 +34,31 @@ def evaluate(directory: Path, data: str | None, split: str, *, trust: bool = Fal
     network = load(directory, trust=trust)
     architecture = load_architecture(directory / ARCHITECTURE)
     settings = read_origin(directory).settings
-    chosen = settings.data if data is None else named(data)
+    chosen = settings.data if data is None else _on_its_scale(named(data), settings.data)
+    dataset = find_dataset(chosen)
     if split == "test":
-        dataset = find_dataset(chosen)
         with user_input("data"):
             samples, classes = dataset.load("test"), dataset.classes()
+        notes = samples.notes
         if settings.data.resolution is not None:
             samples = resized(samples, settings.data.resolution)
     elif not settings.data.validation:
-        raise WrongInputError(f"this network was trained on all training images of {chosen.label}; use --split test.")
+        all_of_it = f"all training {dataset.things} of {chosen.label}"
+        raise WrongInputError(f"this network was trained on {all_of_it}; use --split test.")
     else:
         loaded = same_data(settings, data)
-        samples, classes = loaded.validation, loaded.classes
+        samples, classes, notes = loaded.validation, loaded.classes, loaded.notes
     if samples.images.shape[1:] != architecture.input or len(classes) != architecture.classes:
         raise WrongInputError(
-            f"{chosen.label} has images {samples.images.shape[1:]} and {len(classes)} classes, but the network takes "
+            f"{chosen.label} has {dataset.things} {samples.images.shape[1:]} and {len(classes)} classes, but the network takes "
             f"{architecture.input} and has {architecture.classes} classes."
         )
     result = {
         "data": chosen.label,
         "split": split,
         "samples": len(samples),
+        "things": dataset.things,
+        "notes": list(notes),
         "measured": measure(network, architecture, samples, settings),
         "time": time.strftime("%Y-%m-%d %H:%M:%S"),
     }
@@ -90,13 +94,13 @@ def same_data(settings: Settings, data: str | None = None) -> TrainingData:
         WrongInputError: if they are not on this machine, or are others than those of the study.
     """
     if data is not None:
-        there = named(data)
+        there = _on_its_scale(named(data), settings.data)
         settings = replace(settings, data=replace(settings.data, name=there.name, options=there.options))
     loaded = load_data(settings)
     found, wanted = data_checksum(loaded), settings.data.checksum
     if wanted is not None and found != wanted:
         raise WrongInputError(
-            f"the images of {settings.data.label} are not those of the study: their checksum is {found}, that of the "
+            f"the {loaded.things} of {settings.data.label} are not those of the study: their checksum is {found}, that of the "
             f"study's {wanted}."
         )
     return loaded
@@ -106,6 +110,14 @@ def named(data: str) -> DataSettings:
     """``[data]`` for what a command line names as ``name`` or ``name:location``; relative to the current folder."""
     table = {"name": "data", "objectives": ["accuracy"], "data": {"name": data}}
     return settings_of(table).data
+
+
+def _on_its_scale(chosen: DataSettings, study: DataSettings) -> DataSettings:
+    """``chosen`` with the options that the study's training split has decided, so that pixels mean the same."""
+    if chosen.name != study.name:
+        return chosen
+    same = {key: study.options[key] for key in DATASETS.get(study.name, Dataset).decided if key in study.options}
+    return replace(chosen, options={**same, **chosen.options})
 
 
 def measure(network: Network, architecture: Architecture, samples: Samples, settings: Settings) -> dict[str, float]:

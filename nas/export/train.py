@@ -85,9 +85,12 @@ def train(
     dataset, data = find_dataset(settings.data), load_data(settings)
     if test:
         with user_input("data"):
-            dataset.load("test", 1)
+            replace(dataset, **data.decided).load("test", 1)
+    for note in data.notes:
+        say(note)
     if not settings.data.validation:
-        say("nothing is held out: the accuracy after an epoch is that on a fifth of the images it was trained on.")
+        fifth = f"a fifth of the {data.things} it was trained on"
+        say(f"nothing is held out: the accuracy after an epoch is that on {fifth}.")
     objectives = objective_tables(settings, find_objectives(settings, dataset))
     settings = replace(settings, objective=objectives, data=described(settings.data, data))
     if (architecture.input, architecture.classes) != (data.input, len(data.classes)):

@@ -23,7 +23,7 @@ def rehearse(settings: Settings) -> dict[str, Any]:
         JSON: ``name``, ``space``, ``assignments``, ``candidates``, ``feasible``, ``costs`` (name -> ``least``,
         ``median``, ``largest``, ``bound``, ``scale``), ``trials``, ``workers`` and ``timed``: None if no random
         candidate is feasible, else ``architecture``, ``status``, ``error``, ``epoch_seconds``, ``trial_seconds``,
-        ``seconds``.
+        ``seconds``; ``notes``: what is to be said of the data, a list of sentences.
 
     Raises:
         WrongInputError: if the study could not be started.
@@ -46,6 +46,7 @@ def rehearse(settings: Settings) -> dict[str, Any]:
     ranked = sorted(feasible, key=lambda candidate: list(candidate[1].values()))
     return {
         "name": settings.name,
+        "notes": list(problem.data.notes),
         "space": problem.space.name,
         "assignments": problem.space.size,
         "candidates": SAMPLE,

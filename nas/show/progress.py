@@ -42,7 +42,8 @@ class Progress:
         self.console.print(
             f"{settings.name}: {settings.trials} trials of {problem.space.name} "
             f"({problem.space.size:,} assignments) on {settings.data.label} "
-            f"({len(problem.data.train):,} training, {len(problem.data.validation):,} validation images), "
+            f"({len(problem.data.train):,} training, {len(problem.data.validation):,} validation "
+            f"{problem.data.things}), "
             f"{settings.search.sampler}, seed {settings.seed}, {settings.execution.workers} worker(s) -> {directory}",
             soft_wrap=True,
         )

@@ -16,6 +16,8 @@ def print_rehearsal(figures: Mapping[str, Any], console: Console) -> None:
         console.print(f"{name:10} {text}")
 
     console.print(f"{figures['name']}: nothing is trained or written by a dry run")
+    for note in figures["notes"]:
+        console.print(note, style="yellow", soft_wrap=True)
     line("space", f"{figures['space']}, {figures['assignments']:,} assignments")
     line("feasible", f"{figures['feasible']} of {figures['candidates']} random candidates")
     for name, cost in figures["costs"].items():

@@ -108,6 +108,14 @@ class DatasetContract:
         np.testing.assert_allclose(first.numpy(), expected, rtol=1e-6)
         assert labels.tolist() == loaded.test.labels[:4].tolist()
 
+    def test_notes_are_lines_that_a_terminal_can_show(self, loaded: Loaded) -> None:
+        for samples in loaded.both:
+            assert all(note and note.isprintable() for note in samples.notes)
+
+    def test_what_the_training_split_decides_are_options(self, loaded: Loaded) -> None:
+        kind = type(loaded.dataset)
+        assert set(loaded.train.decided) <= set(kind.decided) <= {field.name for field in fields(kind)}
+
     def test_an_unknown_option_is_answered_with_the_known_ones(self, loaded: Loaded) -> None:
         with pytest.raises(ValueError, match=r"option 'colour' of 'colour=red' is unknown\. Known: .*Write it as in "):
             type(loaded.dataset).of("colour=red")

@@ -12,11 +12,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import tomli_w
+from click.testing import CliRunner
 from terminal import run
+from writers import write_series
 
 import nas
+from nas.cli import cli
 
 StudyFile = Callable[..., Path]
 
@@ -85,6 +89,45 @@ def test_evaluate_says_what_was_measured(finished: Path, tmp_path: Path) -> None
     result = run("evaluate", tmp_path / "out", "--data", "digits", "--split", "test")
     assert "on 360 test images of digits" in result.stdout
     assert json.loads(run("evaluate", tmp_path / "out", "--json").stdout)["split"] == "validation"
+
+
+def test_what_reading_the_data_has_to_say_reaches_the_user(study_file: StudyFile, tmp_path: Path) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (40, 8, 8))
+    place = str(tmp_path / "a[b]\x1b.npz")  # markup for rich, and a control character
+    np.savez(place, x_train=images, y_train=np.arange(40) % 2, x_test=images[:9], y_test=np.arange(9) % 2)
+    study = study_file(data={"name": f"npz:{place}"}, trials=1, objectives=["accuracy", "macs"], objective=None)
+    out, said = (
+        str(tmp_path / "out"),
+        f"{place!r}, {{}} split: of int64 pixels 0 is black and 255 white, for all splits",
+    )
+    commands: dict[str, list[str]] = {
+        "rehearsal": ["search", str(study), "--dry-run"],
+        "search": ["search", str(study), "--out", str(tmp_path / "run"), "--set", "export.pick=knee"],
+        "training": [
+            "train",
+            f"{tmp_path}/run/export/architecture.json",
+            "--data",
+            f"npz:{place}",
+            "--epochs",
+            "1",
+            "-o",
+            out,
+        ],
+        "validation": ["evaluate", str(tmp_path / "run" / "export")],
+    }
+    for name, command in commands.items():
+        result = CliRunner().invoke(cli, command)
+        assert result.exit_code == 0, (name, result.output)
+        assert result.output.count(said.format("train")) == 1, (name, result.output)
+    test = json.loads(CliRunner().invoke(cli, ["evaluate", out, "--split", "test", "--json"]).stdout)
+    assert test["notes"] == [said.format("test")]
+
+
+def test_sounds_and_series_are_not_called_images(study_file: StudyFile, tmp_path: Path) -> None:
+    data = {"name": f"series:{write_series(tmp_path)}"}
+    study = study_file(data=data, trials=1, objectives=["accuracy", "macs"], objective=None)
+    result = CliRunner().invoke(cli, ["search", str(study), "--out", str(tmp_path / "run")])
+    assert "training, 4 validation series)" in result.output
 
 
 def test_data_lists_every_data_set_and_where_it_is(tmp_path: Path) -> None:

@@ -197,13 +197,42 @@ def test_bytes_are_read_like_the_file(tmp_path: Path, sound: Callable[..., Path]
     assert np.array_equal(read_wave(file, SMALL), read_wave(file.read_bytes(), SMALL))
 
 
-def test_a_stream_that_was_never_closed_is_read(tmp_path: Path, sound: Callable[..., Path]) -> None:
-    content = bytearray(sound(tmp_path / "a.wav").read_bytes())
-    whole = read_wave(bytes(content), SMALL)
-    content[4:8] = struct.pack("<I", 0xFFFFFFFF)
-    assert np.array_equal(read_wave(bytes(content), SMALL), whole)
-    content[4:8] = struct.pack("<I", len(content))  # instead of 8 less
-    assert np.array_equal(read_wave(bytes(content), SMALL), whole)
+def headed(content: bytes, riff: int, data: int) -> bytes:
+    """A WAV file with other lengths in its header."""
+    place = content.index(b"data") + 4
+    return content[:4] + struct.pack("<I", riff) + content[8:place] + struct.pack("<I", data) + content[place + 4 :]
+
+
+@pytest.mark.parametrize(
+    ("riff", "data"),
+    [
+        (0xFFFFFFFF, 0xFFFFFFFF), (0x7FFFF024, 0x7FFFF000), (0x80000024, 0x80000000), (0x7FFFFFFF, 0x7FFFFFDB),
+        (0, 0), (36, 0), (0x7FFFF024, 0),
+    ],
+)  # fmt: skip
+def test_a_stream_that_was_never_closed_is_read(
+    tmp_path: Path, sound: Callable[..., Path], riff: int, data: int
+) -> None:
+    content = sound(tmp_path / "a.wav").read_bytes()
+    whole, stream = read_wave(content, SMALL), headed(content, riff, data)
+    (tmp_path / "b.wav").write_bytes(stream)
+    assert np.array_equal(read_wave(stream, SMALL), whole)
+    assert np.array_equal(read_wave(tmp_path / "b.wav", SMALL), whole)
+
+
+def test_a_header_that_counts_itself_is_read(tmp_path: Path, sound: Callable[..., Path]) -> None:
+    content = sound(tmp_path / "a.wav").read_bytes()
+    counted = content[:4] + struct.pack("<I", len(content)) + content[8:]  # instead of 8 less
+    assert np.array_equal(read_wave(counted, SMALL), read_wave(content, SMALL))
+
+
+def test_a_flac_stream_that_was_never_closed_is_refused_with_the_reason(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "a.flac", noise(8_000), 8_000)
+    content = bytearray((tmp_path / "a.flac").read_bytes())
+    content[21:26] = bytes([content[21] & 0xF0, 0, 0, 0, 0])  # 36 bits: the number of samples
+    (tmp_path / "a.flac").write_bytes(content)
+    with pytest.raises(ValueError, match=r"^its header does not say how long it is, as where a pipe was written"):
+        read_wave(tmp_path / "a.flac", SMALL)
 
 
 @pytest.mark.parametrize("keep", [0.3, 0.9])

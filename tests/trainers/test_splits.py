@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from writers import random_images
 
 from nas.settings import DataSettings
 from trainers import Dataset, Samples, TrainingData, training_data
@@ -116,8 +117,18 @@ def test_mean_and_std_are_per_channel_in_pixel_units(tmp_path: Path) -> None:
 
 
 def test_a_channel_without_contrast_can_still_be_divided_by_its_std(tmp_path: Path) -> None:
-    np.savez(tmp_path / "a.npz", images=np.full((8, 4, 4), 128, np.uint8), labels=[0, 1] * 4)
+    images = random_images(8, 4, 4, 3)
+    images[..., 0] = 128
+    np.savez(tmp_path / "a.npz", images=images, labels=[0, 1] * 4)
     assert training_data(Npz(str(tmp_path / "a.npz")), limit=None, validation=0.5, seed=0).std[0] > 0
+
+
+@pytest.mark.parametrize("shade", [(0, 0, 0), (30, 60, 90)])
+def test_training_images_without_contrast_are_refused(tmp_path: Path, shade: tuple[int, int, int]) -> None:
+    images = np.broadcast_to(np.array(shade, np.uint8), (8, 4, 4, 3))
+    np.savez(tmp_path / "a.npz", images=images, labels=[0, 1] * 4)
+    with pytest.raises(ValueError, match=r"the training images have no contrast: every pixel is 0(\.118, 0\.235|, 0)"):
+        training_data(Npz(str(tmp_path / "a.npz")), limit=None, validation=0.5, seed=0)
 
 
 def test_what_is_known_of_the_data_set_is_passed_on() -> None:
@@ -138,10 +149,17 @@ def test_digits_split_as_expected() -> None:
     [
         (
             {"limit": 10, "validation": 0.2},
-            r"cannot divide 10 images of 3 classes into 8 and 2 with every class in both \(the rarest, class 0, has 2",
+            r"10 images are divided into 8 for training and 2 for validation, but each of the 3 classes must be in "
+            r"both, and class 'few', the rarest, would not be\. The least data\.limit that will do is 13\.$",
         ),
-        ({"validation": 0.01}, r"cannot divide 60 images of 3 classes into 59 and 1 with every class in both"),
-        ({"limit": 2}, r"cannot divide 60 images of 3 classes into 2 and 58 .*\. Use more images\."),
+        (
+            {"validation": 0.01},
+            r"60 images are divided into 59 .* Use more images, or another data\.validation than 0\.01",
+        ),
+        (
+            {"limit": 2},
+            r"2 images are divided into 2 for training and 0 .* The least data\.limit that will do is 13\.$",
+        ),
     ],
     ids=["small limit", "little validation", "tiny limit"],
 )
@@ -152,7 +170,9 @@ def test_too_few_images_to_divide_are_told(settings: dict[str, float], message: 
 
 def test_a_class_with_one_image_is_named(tmp_path: Path) -> None:
     np.savez(tmp_path / "a.npz", images=np.zeros((20, 4, 4), np.uint8), labels=[0] * 9 + [1] * 10 + [2])
-    message = r"cannot divide 20 images of 3 classes into 16 and 4 .*\(the rarest, class 2, has 1\)\. Use more images\."
+    message = (
+        r"class '2' has 1 of the 20 training images, but at least 2 are needed, one to train and one to validate on"
+    )
     with pytest.raises(ValueError, match=message):
         training_data(Npz(str(tmp_path / "a.npz")), limit=None, validation=0.2, seed=0)
 
@@ -160,7 +180,7 @@ def test_a_class_with_one_image_is_named(tmp_path: Path) -> None:
 def test_a_damaged_test_split_is_never_looked_at(tmp_path: Path) -> None:
     np.savez(
         tmp_path / "a.npz",
-        x_train=np.zeros((20, 4, 4), np.uint8),
+        x_train=random_images(20, 4, 4),
         y_train=[0, 1] * 10,
         x_test=np.array(["not", "images"]),
         y_test=[-1, -1],

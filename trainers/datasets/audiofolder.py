@@ -1,7 +1,7 @@
 """``audiofolder:DIR``: a folder of sound files for each class, ``DIR/train/CLASS/*.wav`` and ``DIR/test/CLASS/*.wav``.
 
-``DIR/validation/CLASS/*.wav`` is the validation split, if it is there. Without a ``train`` folder, ``DIR/CLASS/*.wav``
-is the training split and there is no test split.
+``DIR/val/CLASS/*.wav`` is the validation split, if it is there. Without a ``train`` folder, ``DIR/CLASS/*.wav`` is the
+training split (`ClassFolders` knows more layouts).
 """
 
 from dataclasses import dataclass
@@ -9,10 +9,9 @@ from pathlib import Path
 
 from trainers.audio import LogMel
 from trainers.dataset import dataset
-from trainers.formats.clips import Clip, Clips, several
+from trainers.formats.class_folders import ClassFolders
+from trainers.formats.clips import Clip, Clips
 from trainers.samples import Split
-
-SUFFIXES = (".wav", ".flac", ".ogg", ".mp3")
 
 
 @dataset("audiofolder")
@@ -29,14 +28,11 @@ class AudioFolder(Clips):
     @property
     def own_validation(self) -> bool:
         """Whether there is a folder of validation sounds."""
-        return (Path(self.location) / "validation").is_dir()
+        folders = self._folders(Path(self.location))
+        return folders.has("train") and folders.has("validation")
 
     def classes(self) -> tuple[str, ...]:
-        root = self._root(self.folder(), "train")
-        names = _classes(root)
-        if len(names) < 2:
-            raise ValueError(f"{root} holds {len(names)} class folders, at least 2 are needed. Expected {self.layout}.")
-        return tuple(names)
+        return self._folders(self.folder()).classes()
 
     def here(self, folder: Path) -> bool:
         return bool(self.location) and folder.is_dir()
@@ -47,27 +43,11 @@ class AudioFolder(Clips):
         return super().folder()
 
     def clips(self, folder: Path, split: Split) -> list[Clip]:
-        root, classes = self._root(folder, split), self.classes()
-        if unknown := [name for name in _classes(root) if name not in classes]:
-            raise ValueError(f"{root} holds classes that are not in the training split: {several(unknown)}.")
-        return [
-            Clip(path, number)
-            for number, name in enumerate(classes)
-            for path in sorted((root / name).glob("*"))
-            if path.suffix.lower() in SUFFIXES
-        ]
+        listing = self._folders(folder).listing(split)
+        return [Clip(listing.root / name, number) for number, names in enumerate(listing.files) for name in names]
 
-    def _root(self, folder: Path, split: Split) -> Path:
-        if (folder / "train").is_dir():
-            if not (folder / split).is_dir():
-                raise FileNotFoundError(
-                    f"{folder / split} does not exist, so there is no {split} split. Expected {self.layout}."
-                )
-            return folder / split
-        if split != "train":
-            raise ValueError(f"{folder} has no {split} split. Expected {self.layout}.")
-        return folder
+    def notes(self, folder: Path, split: Split) -> tuple[str, ...]:
+        return self._folders(folder).listing(split).notes
 
-
-def _classes(root: Path) -> list[str]:
-    return sorted(f.name for f in root.iterdir() if f.is_dir() and not f.name.startswith("."))
+    def _folders(self, folder: Path) -> ClassFolders:
+        return ClassFolders(folder, (".wav", ".flac", ".ogg", ".mp3"), "WAV, FLAC, OGG or MP3 file", self.layout)

@@ -13,9 +13,11 @@ import tarfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from unicodedata import normalize
 
 from trainers.audio import LogMel
 from trainers.dataset import dataset
+from trainers.formats.class_folders import visible
 from trainers.formats.clips import Clip, Clips
 from trainers.formats.reading import reading
 from trainers.samples import Split
@@ -50,7 +52,7 @@ class Fsdd(Clips):
     def clips(self, folder: Path, split: Split) -> list[Clip]:
         parsed = [(path, _parse(path)) for path in _paths(folder)]
         speakers = sorted({speaker for _, (_, speaker, _) in parsed})
-        alone = self.speaker
+        alone = None if self.speaker is None else normalize("NFC", self.speaker)
         if alone is None:
             return [Clip(p, digit) for p, (digit, _, take) in parsed if (take < TEST_TAKES) == (split == "test")]
         if alone not in speakers:
@@ -75,10 +77,10 @@ class Fsdd(Clips):
 def _paths(folder: Path) -> list[Path]:
     """The recordings by name; for an archive, as its index has them, because listing it means unpacking it."""
     if (folder / FOLDER).is_dir():
-        return sorted((folder / FOLDER).glob("*.wav"))
+        return visible((folder / FOLDER).glob("*.wav"))
     index = folder / INDEX
-    with reading(index, "a table with a column called file"), open(index, encoding="utf-8", newline="") as file:
-        return sorted(folder / ARCHIVE / Path(row["file"]).name for row in csv.DictReader(file))
+    with reading(index, "a table with a column called file"), open(index, encoding="utf-8-sig", newline="") as file:
+        return visible(folder / ARCHIVE / Path(row["file"]).name for row in csv.DictReader(file))
 
 
 def _parse(path: Path) -> tuple[int, str, int]:
@@ -86,7 +88,7 @@ def _parse(path: Path) -> tuple[int, str, int]:
     match = re.fullmatch(r"(\d)_(.+)_(\d+)", path.stem)
     if match is None:
         raise ValueError(f"{path} is not called DIGIT_SPEAKER_TAKE.wav, as 0_theo_0.wav is. Rename or remove it.")
-    return int(match[1]), match[2], int(match[3])
+    return int(match[1]), normalize("NFC", match[2]), int(match[3])
 
 
 def _members(archive: Path) -> dict[str, bytes]:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from trainers.audio import LogMel
 from trainers.dataset import dataset
+from trainers.formats.class_folders import visible
 from trainers.formats.clips import Clip, Clips
 from trainers.samples import Split
 
@@ -49,7 +50,7 @@ class Ravdess(Clips):
 
     def clips(self, folder: Path, split: Split) -> list[Clip]:
         apart, clips = self._apart(), []
-        for path in sorted(folder.glob("Actor_*/*.wav")):
+        for path in visible(folder.glob("Actor_*/*.wav")):
             match = re.fullmatch(r"03-0([12])-0([1-8])-\d\d-\d\d-\d\d-(\d\d)", path.stem)
             if match is None or not 1 <= int(match[3]) <= ACTORS:
                 raise ValueError(

@@ -9,9 +9,11 @@ A second is 98 frames, of which 96 are used; the published setting is ``speech_c
 
 from dataclasses import dataclass
 from pathlib import Path
+from unicodedata import normalize
 
 from trainers.audio import LogMel
 from trainers.dataset import dataset
+from trainers.formats.class_folders import visible
 from trainers.formats.clips import Clip, Clips
 from trainers.formats.reading import reading
 from trainers.samples import Split
@@ -32,29 +34,28 @@ class SpeechCommands(Clips):
     origin = "Get speech_commands_v0.02.tar.gz (Google) and unpack it there."
 
     def classes(self) -> tuple[str, ...]:
-        return tuple(sorted(f.name for f in self.folder().iterdir() if f.is_dir() and f.name[0] not in "._"))
+        return tuple(f.name for f in visible(self.folder().iterdir()) if f.is_dir() and f.name[0] != "_")
 
     def here(self, folder: Path) -> bool:
         return all((folder / name).is_file() for name in LISTS.values())
 
     def clips(self, folder: Path, split: Split) -> list[Clip]:
-        numbers = {name: number for number, name in enumerate(self.classes())}
+        numbers = {normalize("NFC", name): number for number, name in enumerate(self.classes())}
+        there = {
+            normalize("NFC", f"{name}/{path.name}"): path
+            for name in self.classes()
+            for path in visible((folder / name).glob("*.wav"))
+        }
         listed = {kind: _read_list(folder / name, numbers) for kind, name in LISTS.items()}
-        if split != "train":
-            return [Clip(folder / name, numbers[name.split("/")[0]]) for name in listed[split]]
         apart = {name for names in listed.values() for name in names}
-        return [
-            Clip(path, number)
-            for name, number in numbers.items()
-            for path in sorted((folder / name).glob("*.wav"))
-            if f"{name}/{path.name}" not in apart
-        ]
+        chosen = listed[split] if split != "train" else [name for name in there if name not in apart]
+        return [Clip(there.get(name, folder / name), numbers[name.split("/")[0]]) for name in chosen]
 
 
 def _read_list(path: Path, classes: dict[str, int]) -> list[str]:
-    """Names in a list, CLASS/FILE, as far as there is such a class."""
+    """Names in a list, CLASS/FILE in NFC, as far as there is such a class."""
     with reading(path, "a line CLASS/FILE.wav for each file"):
-        names = path.read_text(encoding="utf-8").split()
+        names = normalize("NFC", path.read_text(encoding="utf-8-sig")).split()
         if wrong := [name for name in names if name.count("/") != 1]:
             raise ValueError(f"it holds {wrong[0]!r}")
     return [name for name in names if name.split("/")[0] in classes]

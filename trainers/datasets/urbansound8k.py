@@ -59,7 +59,7 @@ class UrbanSound8K(Clips):
         columns = "slice_file_name, fold (1 to 10), classID (0 to 9) and class"
         clips, names = [], self.classes()
         table = folder / TABLE
-        with reading(table, f"a table with {columns}"), open(table, encoding="utf-8", newline="") as file:
+        with reading(table, f"a table with {columns}"), open(table, encoding="utf-8-sig", newline="") as file:
             rows = csv.DictReader(file)
             for row in rows:
                 label, fold = int(row["classID"]), int(row["fold"])

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from trainers.formats.reading import reading
+from trainers.formats.reading import ContentError, reading
 
 
 def read_npy_xz(path: Path, shape: tuple[int, ...]) -> np.ndarray:
@@ -37,7 +37,7 @@ def npz_names(path: Path, expected: str) -> set[str]:
     with reading(path, expected):
         archive = np.load(path, allow_pickle=False)
         if not isinstance(archive, np.lib.npyio.NpzFile):
-            raise ValueError("it holds a single array")
+            raise ContentError("it holds a single array")
         with archive:
             return set(archive.files)
 
@@ -47,4 +47,17 @@ def read_npz(path: Path, keys: list[str]) -> list[np.ndarray]:
     expected = f"a .npz file with {', '.join(keys)}"
     npz_names(path, expected)
     with reading(path, expected), np.load(path, allow_pickle=False) as archive:
-        return [archive[key] for key in keys]
+        return [_plain(archive, key) for key in keys]
+
+
+def _plain(archive: "np.lib.npyio.NpzFile", key: str) -> np.ndarray:
+    try:
+        array: np.ndarray = archive[key]
+    except ValueError as error:
+        if "allow_pickle" not in str(error):
+            raise
+        raise ContentError(
+            f"{key} holds Python objects (dtype object), which are not read because they could run code; write it "
+            "again as an array of numbers (allow_pickle is not needed then)"
+        ) from None
+    return array

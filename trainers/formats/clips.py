@@ -61,6 +61,7 @@ class Clips(Dataset):
     frames: int | None = None
 
     shift = 1
+    things = "sounds"
     sized = ("mel", "frames")
     front_end: ClassVar[LogMel]
     """With the values of the options that are unset."""
@@ -90,6 +91,10 @@ class Clips(Dataset):
         """The clips of a split; none is opened."""
         raise NotImplementedError
 
+    def notes(self, folder: Path, split: Split) -> tuple[str, ...]:
+        """What a person should know of how the clips of a split were found."""
+        return ()
+
     def sounds(self, folder: Path, clips: Sequence[Clip]) -> Iterator[Path | bytes]:
         """The files of ``clips``, or what they hold."""
         return (clip.path for clip in clips)
@@ -107,7 +112,7 @@ class Clips(Dataset):
         """Folder of the files.
 
         Raises:
-            FileNotFoundError: if they do not.
+            FileNotFoundError: if there is none.
         """
         found = self.found()
         if found is None:
@@ -118,17 +123,18 @@ class Clips(Dataset):
         folder = self.folder()
         # Groups one after the other, each in the order of its files: that of the arrays in the cache.
         clips = sorted(self.clips(folder, split), key=lambda clip: clip.group or 0)
+        notes = self.notes(folder, split)
         if not clips:
             raise FileNotFoundError(f"the {split} split in {folder} holds no sound files. Expected {self.layout}.")
         there = {clip.label for clip in clips}
         if empty := [name for number, name in enumerate(self.classes()) if number not in there]:
             raise ValueError(
                 f"the {split} split in {folder} holds no sound of {several(empty)}. Every class needs some; fill or "
-                "remove it."
+                f"remove it.{''.join(f' ({note}.)' for note in notes)}"
             )
         labels = np.array([clip.label for clip in clips], np.int64)
         groups = None if clips[0].group is None else np.array([clip.group for clip in clips], np.int64)
-        return Samples(self._spectrograms(folder, split, clips), labels, 1, groups)
+        return Samples(self._spectrograms(folder, split, clips), labels, 1, groups, notes)
 
     def _spectrograms(self, folder: Path, split: Split, clips: list[Clip]) -> np.ndarray:
         """(N, 1, mel, frames) of sorted ``clips``, from the cache as far as they are there."""

@@ -20,11 +20,20 @@ def missing(name: str, location: str, layouts: list[str], origin: str) -> FileNo
     return FileNotFoundError(f"{name} was not found {place}. Expected {' or '.join(layouts)}. {origin}")
 
 
+class ContentError(ValueError):
+    """A file is whole, but holds something else than it should: the reason is told as it is."""
+
+
 @contextmanager
 def reading(path: Path, expected: str) -> Iterator[None]:
-    """Turns whatever a damaged file raises into one ValueError that names it and says what was expected."""
+    """Turns whatever a damaged file raises into one ValueError that names it and says what was expected.
+
+    A `ContentError` raised inside says itself what is wrong: such a file is not called damaged.
+    """
     try:
         yield
+    except ContentError as error:
+        raise ValueError(f"{path}: {error}. Expected {expected}.") from None
     except FileNotFoundError:
         raise FileNotFoundError(f"{path} does not exist. Expected {expected}.") from None
     except PermissionError:

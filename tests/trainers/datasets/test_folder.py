@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
 from writers import random_images, write_folder, write_picture
 
 from trainers.datasets.folder import Folder
@@ -111,9 +110,122 @@ def test_folder_needs_a_folder(tmp_path: Path) -> None:
         Folder(str(tmp_path / "no")).load("train")
 
 
-def test_pictures_of_16_bits_keep_their_contrast(tmp_path: Path) -> None:
-    for name, level in (("cat", 10_000), ("dog", 50_000)):
-        (tmp_path / name).mkdir()
-        Image.fromarray(np.full((4, 4), level, np.uint16)).save(tmp_path / name / "a.png")
-    levels = Folder(str(tmp_path)).load("train").images[:, 0, 0, 0].tolist()
-    assert levels == [10_000 // 256, 50_000 // 256]
+def test_names_are_compared_in_nfc(tmp_path: Path) -> None:
+    for split, name in (("train", "caf\u00e9"), ("test", "cafe\u0301")):
+        write_picture(tmp_path / split / name / "a.png", random_images(6, 5))
+        write_picture(tmp_path / split / "tea" / "a.png", random_images(6, 5))
+    assert Folder(str(tmp_path)).classes() == ("caf\u00e9", "tea")
+    assert Folder(str(tmp_path)).load("test").labels.tolist() == [0, 1]
+
+
+def test_a_class_that_is_there_in_nfc_and_in_nfd_is_told(pictures: Path) -> None:
+    for name in ("caf\u00e9", "cafe\u0301"):
+        write_picture(pictures / name / "a.png", random_images(6, 5))
+    with pytest.raises(ValueError, match=r"two folders called 'caf\u00e9' \(in NFC and NFD\)\. Put them into one\."):
+        Folder(str(pictures)).load("train")
+
+
+@pytest.mark.parametrize("names", [("Training", "Testing"), ("TRAIN", "test"), ("training", "Test")])
+def test_folders_of_splits_are_known_by_other_names(tmp_path: Path, names: tuple[str, str]) -> None:
+    write_folder(tmp_path)
+    expected = [Folder(str(tmp_path)).load(split).images for split in ("train", "test")]
+    for before, name in zip(("train", "test"), names, strict=True):
+        (tmp_path / before).rename(tmp_path / f"_{name}")
+        (tmp_path / f"_{name}").rename(tmp_path / name)
+    dataset = Folder(str(tmp_path))
+    assert dataset.classes() == ("cat", "dog") or len(dataset.classes()) == 2
+    assert np.array_equal(dataset.load("train").images, expected[0])
+    assert np.array_equal(dataset.load("test").images, expected[1])
+
+
+def test_a_class_may_be_called_like_a_split(pictures: Path) -> None:
+    shutil.copytree(pictures / "dog", pictures / "train")
+    assert Folder(str(pictures)).classes() == ("cat", "dog", "train")
+
+
+def test_a_test_folder_beside_the_classes_is_the_test_split(pictures: Path) -> None:
+    for name in ("cat", "dog"):
+        write_picture(pictures / "test" / name / "a.png", random_images(6, 5))
+    dataset = Folder(str(pictures))
+    assert dataset.classes() == ("cat", "dog")
+    assert len(dataset.load("train")) == 6
+    assert len(dataset.load("test")) == 2
+
+
+def test_a_test_split_alone_can_be_loaded(tmp_path: Path) -> None:
+    write_folder(tmp_path)
+    expected = Folder(str(tmp_path)).load("test").images
+    shutil.rmtree(tmp_path / "train")
+    assert np.array_equal(Folder(str(tmp_path)).load("test").images, expected)
+    with pytest.raises(FileNotFoundError, match=rf"{tmp_path / 'train'} does not exist, so there is no train split"):
+        Folder(str(tmp_path)).load("train")
+
+
+def test_what_is_left_out_is_counted_and_named(pictures: Path) -> None:
+    (pictures / "cat" / "z.webp").write_bytes(b"x")
+    (pictures / "dog" / "notes.txt").write_text("x")
+    (pictures / "dog" / "gone.png").symlink_to(pictures / "nowhere.png")
+    (pictures / "elk").symlink_to(pictures / "no folder")
+    write_picture(pictures / "loose.png", random_images(6, 5))
+    other, links = Folder(str(pictures)).load("train").notes
+    where = repr(str(pictures))
+    assert other == (
+        f"{where}: left out 3 that are no PNG or JPEG file of a class (1 .txt, 1 .webp, 1 in no class): 'cat/z.webp', "
+        "'dog/notes.txt', 'loose.png'"
+    )
+    assert links == f"{where}: left out 2 links that lead nowhere: 'dog/gone.png', 'elk'"
+
+
+def test_a_name_with_control_characters_is_quoted(pictures: Path) -> None:
+    (pictures / "cat" / "\x1b[31m\n.bmp").write_bytes(b"x")
+    (note,) = Folder(str(pictures)).load("train").notes
+    assert note.isprintable()
+    assert r"'cat/\x1b[31m\n.bmp'" in note
+
+
+def test_subfolders_of_a_class_are_searched_and_said(pictures: Path) -> None:
+    write_picture(pictures / "cat" / "2024" / "may" / "a.png", np.full((6, 5), 240, np.uint8))
+    (pictures / "cat" / "2024" / "again").symlink_to(pictures / "cat")  # a circle
+    samples = Folder(str(pictures)).load("train")
+    assert samples.images[:, 0, 0, 0].tolist() == [240, 0, 40, 80, 120, 160, 200]
+    (note,) = samples.notes
+    assert note.endswith("took 1 files in subfolders of a class too: 'cat/2024/may/a.png'")
+
+
+def test_what_systems_leave_is_passed_over_without_a_word(pictures: Path) -> None:
+    for name in ("cat/._a.png", "cat/.DS_Store", "cat/Thumbs.db", "cat/__MACOSX/b.png", "cat/.cache/c.png", "._cat"):
+        (pictures / name).parent.mkdir(exist_ok=True)
+        (pictures / name).write_bytes(b"x")
+    (pictures / "__MACOSX").mkdir()
+    samples = Folder(str(pictures)).load("train")
+    assert (len(samples), samples.notes) == (6, ())
+
+
+def test_folders_beside_the_splits_are_named(tmp_path: Path) -> None:
+    write_folder(tmp_path)
+    (tmp_path / "more").mkdir()
+    assert Folder(str(tmp_path)).load("train").notes == (
+        f"{str(tmp_path)!r}: left out folders beside the splits: 'more'",
+    )
+
+
+def test_an_empty_class_is_refused_with_what_was_left_out(pictures: Path) -> None:
+    (pictures / "elk").mkdir()
+    (pictures / "elk" / "a.webp").write_bytes(b"x")
+    with pytest.raises(ValueError, match=r"elk holds no PNG or JPEG file\. .* left out 1 that is no .*'elk/a\.webp'"):
+        Folder(str(pictures)).load("train")
+
+
+def test_the_training_split_decides_between_grey_and_colour(tmp_path: Path) -> None:
+    colour, grey = random_images(6, 5, 3), random_images(6, 5)
+    for split in ("train", "val", "test"):
+        for name in ("cat", "dog"):
+            write_picture(tmp_path / split / name / "a.png", grey)
+    write_picture(tmp_path / "test" / "dog" / "a.png", colour)
+    test = Folder(str(tmp_path)).load("test")
+    assert test.images.shape == (2, 1, 6, 5)
+    assert "made 1 of 2 colour images grey" in test.notes[0]
+    write_picture(tmp_path / "train" / "dog" / "a.png", colour)
+    for split in ("train", "validation", "test"):
+        assert Folder(str(tmp_path)).load(split).images.shape == (2, 3, 6, 5)
+    assert "2 of 2 images are grey and count as coloured" in Folder(str(tmp_path)).load("validation").notes[0]

@@ -85,12 +85,15 @@ def test_npz_names_classes_by_their_number(tmp_path: Path) -> None:
         ({"x_train": random_images(2, 4, 4)}, r"a\.npz holds x_train\. Expected"),
         (
             {"images": random_images(4, 5), "labels": [0, 1, 0, 1]},
-            r"damaged \(it holds images of shape \(4, 5\) and 4 labels\)\. Expected uint8 images, or float images",
+            r"a\.npz: it holds images of shape \(4, 5\) and 4 labels\. Expected uint8 images, or float images",
         ),
         ({"images": random_images(4, 5, 5), "labels": [0, 1]}, r"images of shape \(4, 1, 5, 5\) and 2 labels"),
         ({"images": np.full((2, 4, 4), 1.5), "labels": [0, 1]}, r"its images are float64 from 1\.5 to 1\.5"),
-        ({"images": np.full((2, 4, 4), np.nan), "labels": [0, 1]}, "its images are float64 from nan to nan"),
-        ({"images": np.zeros((2, 4, 4), np.int32), "labels": [0, 1]}, "its images are int32 from 0 to 0"),
+        ({"images": np.full((2, 4, 4), np.nan), "labels": [0, 1]}, "32 of the 32 values are no finite numbers"),
+        (
+            {"images": np.full((2, 4, 4), -1, np.int32), "labels": [0, 1]},
+            r"a\.npz: its images are int32 from -1 to -1, but pixels are not below 0; write them as .* or add 1\.",
+        ),
         (
             {"images": random_images(2, 4, 4), "labels": [0.0, 1.0]},
             r"labels must be class numbers from 0, \(N,\), got float64 \(2,\)",
@@ -107,7 +110,7 @@ def test_npz_names_classes_by_their_number(tmp_path: Path) -> None:
         ),
         ({"images": random_images(4, 5, 8, 8), "labels": [0, 1, 0, 1]}, r"shape \(4, 5, 8, 8\) have neither 1, 3"),
         ({"images": random_images(2, 4, 4), "labels": np.eye(2, dtype=int)}, r"labels must be .* got int64 \(2, 2\)"),
-        ({"images": random_images(2, 4, 4), "labels": np.array([{}, {}])}, "damaged .*allow_pickle"),
+        ({"images": random_images(2, 4, 4), "labels": np.array([{}, {}])}, r"a\.npz: labels holds Python objects"),
         ({"images": random_images(0, 4, 4), "labels": np.zeros(0, int)}, r"labels must be .* got int64 \(0,\)"),
     ],
     ids=[
@@ -147,7 +150,7 @@ def test_npz_needs_a_file() -> None:
 
 def test_an_npy_file_is_no_npz_file(tmp_path: Path) -> None:
     np.save(tmp_path / "a.npy", np.zeros((4, 8, 8), np.uint8))
-    with pytest.raises(ValueError, match=r"a\.npy is truncated or damaged"):
+    with pytest.raises(ValueError, match=r"a\.npy: it holds a single array\. Expected a \.npz"):
         Npz(str(tmp_path / "a.npy")).load("train")
 
 
@@ -165,3 +168,78 @@ def test_test_labels_beyond_the_classes_are_told(tmp_path: Path) -> None:
     np.savez(tmp_path / "a.npz", x_train=images, y_train=[0, 1, 0, 1], x_test=images, y_test=[0, 1, 2, 7])
     with pytest.raises(ValueError, match="labels"):
         Npz(str(tmp_path / "a.npz")).load("test")
+
+
+# Other numbers than pixels of 8 bits
+
+
+BYTES = random_images(20, 6, 6)
+BYTES[0, 0, 0] = 250
+
+
+@pytest.mark.parametrize("dtype", [np.int64, np.uint16, np.int16, np.float32, np.float64, np.float16])
+def test_8_bits_in_another_type_are_the_same_images(tmp_path: Path, dtype: type) -> None:
+    expected = save(tmp_path, images=BYTES, labels=[0, 1] * 10).load("train")
+    samples = save(tmp_path, images=BYTES.astype(dtype), labels=[0, 1] * 10).load("train")
+    assert np.array_equal(samples.tensors()[0], expected.tensors()[0])
+    where = f"{str(tmp_path / 'a.npz')!r}, train split"
+    assert samples.notes == (f"{where}: of {np.dtype(dtype)} pixels 0 is black and 255 white, for all splits",)
+    assert expected.notes == ()
+    assert samples.decided == {}
+
+
+@pytest.mark.parametrize("dtype", [np.uint16, np.int64, np.float32])
+def test_the_training_images_decide_what_is_white(tmp_path: Path, dtype: type) -> None:
+    train, test = np.array([[100, 4100]], dtype), np.array([[2100, 9000]], dtype)
+    arrays = {"x_train": train.reshape(2, 1, 1), "x_test": test.reshape(2, 1, 1), "y_train": [0, 1], "y_test": [0, 1]}
+    file = save(tmp_path, **arrays)
+    assert file.load("train").images.ravel().tolist() == [0, 1]
+    assert file.load("test").images.ravel().tolist() == [0.5, 1]
+    assert file.load("train").decided == {"span": "100..4100"}
+    assert Npz(file.location, span="0..8200").load("train").images.max() == 0.5
+
+
+def test_dark_test_images_stay_dark(tmp_path: Path) -> None:
+    bright, dark = BYTES.astype(np.float32), np.full((2, 6, 6), 1.0, np.float32)
+    file = save(tmp_path, x_train=bright, y_train=[0, 1] * 10, x_test=dark, y_test=[0, 1])
+    assert file.load("test").images.max() == np.float32(1 / 255)
+    file = save(tmp_path, x_train=bright, y_train=[0, 1] * 10, x_test=1.5 * dark, y_test=[0, 1])
+    assert file.load("test").images.max() == np.float32(1.5 / 255)
+
+
+def test_the_types_of_the_splits_must_tell_their_scale(tmp_path: Path) -> None:
+    arrays = {"y_train": [0, 1] * 10, "x_test": BYTES, "y_test": [0, 1] * 10}
+    assert save(tmp_path, x_train=(BYTES / 255), **arrays).load("test").levels == 255
+    with pytest.raises(
+        ValueError, match=r"its test images are uint8 from 0 to 2\d\d, its training images uint16; their"
+    ):
+        save(tmp_path, x_train=BYTES.astype(np.uint16) * 100, **arrays).load("test")
+
+
+def test_test_images_beyond_white_are_refused(tmp_path: Path) -> None:
+    images = BYTES / np.float32(255)
+    file = save(tmp_path, x_train=images, y_train=[0, 1] * 10, x_test=images * 3, y_test=[0, 1] * 10)
+    with pytest.raises(ValueError, match=r"its test images go to \d\.?\d*, but in its training images 1 is white"):
+        file.load("test")
+
+
+def test_a_rounding_above_one_is_no_other_scale(tmp_path: Path) -> None:
+    images = (BYTES / 255).astype(np.float32)
+    images[0, 0, 0] = 1 + 1e-6
+    assert save(tmp_path, images=images, labels=[0, 1] * 10).load("train").images.max() == 1
+
+
+def test_images_that_are_nearly_black_are_told(tmp_path: Path) -> None:
+    dark = save(tmp_path, images=BYTES // 128, labels=[0, 1] * 10)
+    (note,) = dark.load("train").notes
+    assert note.endswith("pixels go to 1 of 255, nearly black; span=0..1 makes that white")
+    assert Npz(dark.location, span="0..1").load("train").images.max() == 1
+    assert save(tmp_path, images=BYTES > 127, labels=[0, 1] * 10).load("train").images.max() == 1
+
+
+@pytest.mark.parametrize("span", ["4095", "5..5", "-1..4", "0..inf", "9..1", "a..b", ""])
+def test_a_span_that_is_none_is_told(span: str) -> None:
+    with pytest.raises(
+        ValueError, match=r"span must be two values LOW\.\.HIGH, black and white, as in span=0\.\.4095, got"
+    ):
+        Npz("a.npz", span=span)

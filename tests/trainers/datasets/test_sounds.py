@@ -418,12 +418,10 @@ def test_classes_alone_are_a_training_split(sounds: Trees) -> None:
 
 def test_wrong_folders_are_told(sounds: Trees, sound: Sound) -> None:
     folder = sounds("audiofolder")
-    with pytest.raises(
-        FileNotFoundError, match=rf"{folder}/validation does not exist, so there is no validation split"
-    ):
+    with pytest.raises(FileNotFoundError, match=rf"{folder}/val does not exist, so there is no validation split"):
         AudioFolder(str(folder)).load("validation")
     sound(folder / "test" / "snow" / "a.wav")
-    with pytest.raises(ValueError, match=rf"{folder}/test holds classes that are not in the training split: snow\."):
+    with pytest.raises(ValueError, match=rf"{folder}/test/snow is no class of the training split: rain, wind\."):
         AudioFolder(str(folder)).load("test")
     (folder / "train" / "snow").mkdir()
     with pytest.raises(ValueError, match=rf"the train split in {folder} holds no sound of snow\."):
@@ -439,6 +437,73 @@ def test_folders_without_any_sound_are_told(tmp_path: Path) -> None:
         (tmp_path / "all" / name).mkdir(parents=True)
     with pytest.raises(FileNotFoundError, match=rf"the train split in {tmp_path}/all holds no sound files\. Expected"):
         AudioFolder(str(tmp_path / "all")).load("train")
+
+
+def test_sounds_in_subfolders_and_what_is_left_out_are_said(sounds: Trees, sound: Sound) -> None:
+    folder = sounds("audiofolder")
+    before = len(AudioFolder(str(folder)).load("train"))
+    sound(folder / "train" / "rain" / "2024" / "a.wav")
+    for name in ("._a.wav", "b.m4a", ".hidden.wav"):
+        (folder / "train" / "rain" / name).write_bytes(b"x")
+    samples = AudioFolder(str(folder)).load("train")
+    assert len(samples) == before + 1
+    where, layout = repr(str(folder / "train")), "WAV, FLAC, OGG or MP3 file"
+    assert samples.notes == (
+        f"{where}: left out 1 that is no {layout} of a class (1 .m4a): 'rain/b.m4a'",
+        f"{where}: took 1 files in subfolders of a class too: 'rain/2024/a.wav'",
+    )
+
+
+def test_the_splits_of_sounds_have_other_names_too(sounds: Trees) -> None:
+    folder = sounds("audiofolder")
+    expected = AudioFolder(str(folder)).load("test").images
+    (folder / "train").rename(folder / "Training")
+    (folder / "test").rename(folder / "Testing")
+    assert np.array_equal(AudioFolder(str(folder)).load("test").images, expected)
+    assert len(AudioFolder(str(folder)).load("train")) == 8
+
+
+def test_messages_speak_of_sounds(sounds: Trees) -> None:
+    folder = sounds("audiofolder")
+    with pytest.raises(
+        ValueError, match=r"2 sounds are divided .* class 'rain', the rarest, .* least data\.limit .* is 8"
+    ):
+        training_data(AudioFolder(str(folder)), limit=2, validation=0.2, seed=0)
+
+
+@pytest.mark.parametrize(
+    ("name", "place"),
+    [("fsdd", "recordings"), ("ravdess", "Actor_01"), ("speech_commands", "yes"), ("audiofolder", "train/rain")],
+)
+def test_hidden_files_are_passed_over_in_every_kind_of_folder(name: str, place: str, sounds: Trees) -> None:
+    folder = sounds(name)
+    before = len(KINDS[name](str(folder)).load("train"))
+    (there,) = [path for path in folder.rglob("*") if path.is_dir() and str(path).endswith(place)][:1]
+    for file in list(there.glob("*.wav")):
+        (there / f"._{file.name}").write_bytes(b"\0\5\x16\7")
+    assert len(KINDS[name](str(folder)).load("train")) == before
+
+
+@pytest.mark.parametrize(
+    ("name", "table"), [("urbansound8k", "metadata/UrbanSound8K.csv"), ("speech_commands", "testing_list.txt")]
+)
+def test_tables_may_begin_with_a_byte_order_mark(name: str, table: str, sounds: Trees) -> None:
+    folder = sounds(name)
+    before = KINDS[name](str(folder)).load("test").labels
+    content = (folder / table).read_bytes()
+    (folder / table).write_bytes(b"\xef\xbb\xbf" + content)
+    assert np.array_equal(KINDS[name](str(folder)).load("test").labels, before)
+
+
+def test_lists_and_folders_are_compared_in_nfc(sounds: Trees, sound: Sound) -> None:
+    folder = sounds("speech_commands")
+    for number in range(2):
+        sound(folder / "cafe\u0301" / f"a_nohash_{number}.wav")
+    with open(folder / "testing_list.txt", "a", encoding="utf-8") as file:
+        file.write("caf\u00e9/a_nohash_0.wav\n")
+    label = SpeechCommands(str(folder)).classes().index("cafe\u0301")
+    assert (SpeechCommands(str(folder)).load("test").labels == label).sum() == 1
+    assert (SpeechCommands(str(folder)).load("train").labels == label).sum() == 1
 
 
 def test_audiofolder_needs_a_folder() -> None:

@@ -99,7 +99,10 @@ def test_a_location_in_the_home_folder_is_expanded(monkeypatch: pytest.MonkeyPat
 @pytest.mark.parametrize(
     ("location", "message"),
     [
-        ("a,sise=64", r"option 'sise' of 'a,sise=64' is unknown\. Known: memory_gb, size\. Write it as in folder:my_"),
+        (
+            "a,sise=64",
+            r"option 'sise' of 'a,sise=64' is unknown\. Known: memory_gb, size, span\. Write it as in folder",
+        ),
         ("a,size=64,size=32", r"option 'size' of 'a,size=64,size=32' comes twice"),
         ("a,size=", r"size must be a whole number, got ''\."),
         ("a,size=big", r"size must be a whole number, got 'big'\."),
@@ -182,18 +185,163 @@ def test_photographs_are_turned_as_the_camera_was_held(tmp_path: Path) -> None:
     assert held(Folder.of(f"{tmp_path},size=16"))[0, :, :6].max() < 50
 
 
-def test_sixteen_bit_and_transparent_pictures_are_read(tmp_path: Path) -> None:
-    deep = np.full((20, 20), 0xA0FF, np.uint16)
-    write_picture(tmp_path / "cat" / "a.png", deep)
-    Image.new("LA", (30, 30), (70, 128)).save(write_picture(tmp_path / "dog" / "a.png", deep))
+def test_transparency_is_dropped(tmp_path: Path) -> None:
+    for name, shade in (("cat", 160), ("dog", 70)):
+        (tmp_path / name).mkdir()
+        Image.new("LA", (30, 30), (shade, 128)).save(tmp_path / name / "a.png")
     images = held(Folder.of(f"{tmp_path},size=8"))
     assert images.shape == (2, 1, 8, 8)
-    assert images[:, 0, 0, 0].tolist() == [0xA0, 70]
+    assert images[:, 0, 0, 0].tolist() == [160, 70]
 
 
 def test_suffixes_are_known_in_any_case_and_hidden_files_are_not_images(pictures: Path) -> None:
     (pictures / "cat" / "._0.jpg").write_bytes(b"what another system left")
     assert len(Folder.of(f"{pictures},size=8").load("train")) == 10
+
+
+# Pixels of 16 bits
+
+
+def write_deep(file: Path, pixels: np.ndarray) -> None:
+    """A PNG file of 16 bits: grey (H, W), with alpha (H, W, 2), colour (H, W, 3), colour with alpha (H, W, 4)."""
+
+    def chunk(name: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+
+    height, width = pixels.shape[:2]
+    kind = {1: 0, 2: 4, 3: 2, 4: 6}[1 if pixels.ndim == 2 else pixels.shape[2]]
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in pixels)
+    head = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 16, kind, 0, 0, 0))
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(b"\x89PNG\r\n\x1a\n" + head + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b""))
+
+
+def deep_noise(*shape: int, low: int = 90, high: int = 4095, seed: int = 0) -> np.ndarray:
+    """Values that begin with the least and the greatest."""
+    pixels = np.random.default_rng(seed).integers(low, high + 1, shape).astype(np.uint16)
+    pixels.reshape(-1)[:2] = low, high
+    return pixels
+
+
+@pytest.mark.parametrize(
+    "channels", [(), (2,), (3,), (4,)], ids=["grey", "grey and alpha", "colour", "colour and alpha"]
+)
+def test_16_bits_go_from_the_least_to_the_greatest_value(tmp_path: Path, channels: tuple[int, ...]) -> None:
+    cat, dog = deep_noise(6, 5, *channels), deep_noise(6, 5, *channels, seed=1)
+    if channels and channels[0] in (2, 4):
+        cat[0, 1, 0], dog[..., -1] = 4095, 65535  # opaque, and alpha does not count
+    for name, pixels in (("cat", cat), ("dog", dog)):
+        write_deep(tmp_path / name / "a.png", pixels)
+    samples = Folder(str(tmp_path)).load("train")
+    planes = np.stack([pixels.reshape(6, 5, -1).transpose(2, 0, 1) for pixels in (cat, dog)]).astype(float)
+    expected = (planes[:, : 1 if len(channels) == 0 or channels[0] == 2 else 3] - 90) / 4005
+    np.testing.assert_allclose(samples.images, expected, atol=1e-6)
+    assert (samples.levels, samples.images.dtype) == (1, np.float32)
+    assert samples.notes == (f"{str(tmp_path)!r}: 2 of 2 images have 16 bits; black is 90, white 4095",)
+
+
+@pytest.fixture
+def deep(tmp_path: Path) -> Path:
+    """Training from 90 to 4095 in grey, validation and test from 0 to 2000, all of 16 bits."""
+    for split, low, high in (("train", 90, 4095), ("val", 0, 2000), ("test", 0, 2000)):
+        for seed, name in enumerate(("cat", "dog")):
+            for number in range(4):
+                pixels = deep_noise(20, 24, low=low, high=high, seed=10 * seed + number)
+                pixels[: 10 * seed] //= 2
+                write_deep(tmp_path / "deep" / split / name / f"{number}.png", pixels.clip(low))
+    return tmp_path / "deep"
+
+
+@pytest.mark.parametrize("options", ["", ",size=12", ",memory_gb=0", ",size=12,memory_gb=0"])
+def test_other_splits_are_on_the_scale_of_the_training_split(deep: Path, options: str) -> None:
+    for split in ("validation", "test"):
+        images = Folder.of(f"{deep}{options}").load(split).images[:]
+        assert images.dtype == np.float32
+        if "size" not in options:
+            assert images.min() == 0
+        assert images.max() == pytest.approx((2000 - 90) / 4005, abs=0.2 * ("size" in options))
+
+
+def test_a_dark_image_of_16_bits_stays_darker_than_a_bright_one(tmp_path: Path) -> None:
+    for name, level in (("cat", 10_000), ("dog", 50_000)):
+        write_deep(tmp_path / name / "a.png", np.full((4, 4), level))
+        write_deep(tmp_path / name / "b.png", np.full((4, 4), 30_000))
+    assert held(Folder(str(tmp_path)))[:, 0, 0, 0].tolist() == [0, 0.5, 1, 0.5]
+
+
+def test_one_bright_pixel_costs_no_levels(tmp_path: Path) -> None:
+    for seed, name in enumerate(("cat", "dog")):
+        write_deep(tmp_path / name / "a.png", deep_noise(40, 40, seed=seed))
+    write_deep(tmp_path / "dog" / "b.png", np.full((40, 40), 65535))
+    assert len(np.unique(held(Folder(str(tmp_path)))[:2])) > 1000
+
+
+def test_8_and_16_bits_can_be_mixed(tmp_path: Path) -> None:
+    write_deep(tmp_path / "cat" / "a.png", deep_noise(6, 5))
+    write_picture(tmp_path / "dog" / "a.png", np.full((6, 5, 3), 51, np.uint8))
+    samples = Folder(str(tmp_path)).load("train")
+    images = np.asarray(samples.images)
+    assert images[0].min() == 0
+    assert images[0].max() == 1
+    assert "1 of 2 images have 16 bits; black is 90, white 4095; 1 have 8 bits, from 0 to 255" in samples.notes[1]
+    np.testing.assert_allclose(images[1], 0.2, rtol=1e-6)
+
+
+def test_16_bits_that_only_another_split_has_are_refused(deep: Path) -> None:
+    for file in (deep / "train").rglob("*.png"):
+        write_picture(file, np.random.default_rng(0).integers(0, 256, (20, 24), dtype=np.uint8))
+    message = r"test/cat/0\.png has 16 bits, but no training image has, so that .* option span=LOW\.\.HIGH"
+    with pytest.raises(ValueError, match=message):
+        Folder(str(deep)).load("test")
+    assert Folder.of(f"{deep},span=0..2000").load("test").images[:].max() == 1
+
+
+def test_the_span_is_part_of_the_checksum_of_streamed_images(deep: Path) -> None:
+    sums = {
+        data_checksum(training_data(Folder.of(f"{deep},memory_gb=0{span}"), **SPLIT))  # type: ignore[arg-type]
+        for span in ("", ",span=90..4095", ",span=0..65535")
+    }
+    assert len(sums) == 2
+
+
+def test_a_network_is_measured_on_the_scale_it_was_found_on(
+    deep: Path, tmp_path: Path, study_file: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = nas.search(study_file(data={"name": f"folder:{deep}"}, trials=1), out=tmp_path / "run")
+    assert found.settings.data.options["span"] == "90..4095"
+    export(found.directory, found.settings, found.records[0], tmp_path / "out")
+    expected = evaluate(tmp_path / "out", None, "test")
+    assert "black is 90, white 4095" in expected["notes"][0]
+    shutil.copytree(deep / "test", tmp_path / "elsewhere" / "test")  # no training split there
+    moved = evaluate(tmp_path / "out", f"folder:{tmp_path / 'elsewhere'}", "test")
+    assert moved["measured"] == expected["measured"]
+    assert "black is 90, white 4095" in moved["notes"][0]
+    assert evaluate(tmp_path / "out", f"folder:{deep}", "validation")["samples"] == 8
+    assert len(nas.search(study_file(data={"name": f"folder:{deep}"}, trials=2), out=tmp_path / "run").records) == 2
+
+
+# Damage that is none
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [b"", bytes(range(64)), b"II*\0" + struct.pack("<I", 99999) + bytes(8)]
+    + [
+        b"MM\0*\0\0\0\x08\0\x01" + entry + bytes(4)
+        for entry in (struct.pack(">HHI4s", 0x0112, 2, 4, b"top\0"), struct.pack(">HHIHH", 0x0112, 3, 1, 77, 0))
+    ],
+    ids=["nothing", "rubbish", "offset", "text", "no orientation"],
+)
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF")
+def test_rubbish_in_exif_does_not_matter(tmp_path: Path, payload: bytes) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (8, 9, 3), dtype=np.uint8)
+    for name in ("cat", "dog"):
+        content = write_picture(tmp_path / name / "a.jpg", pixels).read_bytes()
+        segment = b"Exif\0\0" + payload
+        tagged = content[:2] + b"\xff\xe1" + struct.pack(">H", 2 + len(segment)) + segment + content[2:]
+        (tmp_path / name / "b.jpg").write_bytes(tagged)
+    images = held(Folder(str(tmp_path)))
+    assert np.array_equal(images[0], images[1])
 
 
 # The validation split
