@@ -50,8 +50,8 @@ def evaluate(directory: Path, data: str | None, split: str, *, trust: bool = Fal
         samples, classes, notes = loaded.validation, loaded.classes, loaded.notes
     if samples.images.shape[1:] != architecture.input or len(classes) != architecture.classes:
         raise WrongInputError(
-            f"{chosen.label} has {dataset.things} {samples.images.shape[1:]} and {len(classes)} classes, but the network takes "
-            f"{architecture.input} and has {architecture.classes} classes."
+            f"{chosen.label} has {dataset.things} {samples.images.shape[1:]} and {len(classes)} classes, but the "
+            f"network takes {architecture.input} and has {architecture.classes} classes."
         )
     result = {
         "data": chosen.label,
@@ -100,8 +100,8 @@ def same_data(settings: Settings, data: str | None = None) -> TrainingData:
     found, wanted = data_checksum(loaded), settings.data.checksum
     if wanted is not None and found != wanted:
         raise WrongInputError(
-            f"the {loaded.things} of {settings.data.label} are not those of the study: their checksum is {found}, that of the "
-            f"study's {wanted}."
+            f"the {loaded.things} of {settings.data.label} are not those of the study: their checksum is {found}, "
+            f"that of the study's {wanted}."
         )
     return loaded
 

@@ -33,7 +33,7 @@ def cheap(study: Study) -> bool:
 
 
 def measured(study: Study) -> bool:
-    return all(r.measured["certainty"] > 0.1 and r.settings["certainty"] == {"samples": 30} for r in study.complete)
+    return all(r.measured["certainty"] > 0.1 and r.settings["certainty"]["samples"] == 30 for r in study.complete)
 
 
 def barred(study: Study) -> bool:

@@ -347,7 +347,7 @@ def test_evaluating_on_validation_gives_the_recorded_values(study: Study, tmp_pa
 
 
 def test_data_that_do_not_fit_are_refused(study: Study, tmp_path: Path) -> None:
-    images = np.zeros((20, 9, 9), np.uint8)
+    images = np.random.default_rng(0).integers(0, 256, (20, 9, 9), np.uint8)
     np.savez(tmp_path / "other.npz", x_train=images, y_train=np.arange(20) % 2, x_test=images, y_test=np.arange(20) % 2)
     study.export("trial:0", tmp_path / "out")
     with pytest.raises(
