@@ -64,7 +64,9 @@ def main() -> None:
     try:
         code = cli.main(standalone_mode=False)
     except (WrongInputError, StoppedError) as error:
-        click.echo(f"Error: {error}", err=True)
+        # What a message repeats of an input may not steer the terminal.
+        shown = "".join(c if c.isprintable() or c == "\n" else repr(c)[1:-1] for c in str(error))
+        click.echo(f"Error: {shown}", err=True)
         code = 2 if isinstance(error, WrongInputError) else 1
     except click.ClickException as error:
         error.show()
@@ -114,7 +116,7 @@ def search(
     """
     from rich.console import Console
 
-    from nas.search.launch import apply, launch
+    from nas.search.launch import launch, overriding
     from nas.settings import read_settings
     from nas.show.progress import Progress
     from nas.show.trials import print_trials
@@ -124,7 +126,8 @@ def search(
         from nas.search.rehearsal import rehearse
         from nas.show.rehearsal import print_rehearsal
 
-        settings = apply(read_settings(study, overrides), trials=trials, workers=workers, seed=seed, ray=ray)
+        shortcuts = overriding(trials=trials, workers=workers, seed=seed, ray=ray)
+        settings = read_settings(study, [*overrides, *shortcuts])
         print_rehearsal(rehearse(settings), console)
         return
     progress = Progress(console)
@@ -294,7 +297,9 @@ def _export_one(study: Study, record: TrialRecord, out: Path, *, verify: bool) -
 @click.option("--preset", help="Published recipe to start from, for example convmixer.")
 @click.option("--epochs", type=int, help="Passes over the training images.")
 @click.option("--seed", type=int, default=0, show_default=True, help="First seed.")
-@click.option("--seeds", type=click.IntRange(1), default=1, show_default=True, help="Trainings, each with its seed.")
+@click.option(
+    "--seeds", type=click.IntRange(1, 1000), default=1, show_default=True, help="Trainings, each with its seed."
+)
 @click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True, help="Where to train.")
 @click.option("--test", is_flag=True, help="Measure on the test images at the end; that is written down in OUT.")
 @click.option("--set", "overrides", metavar="KEY=VALUE", multiple=True, help="As in a study: training.mixup=0.2.")
@@ -410,7 +415,7 @@ def _download(name: str) -> None:
 @cli.command()
 @click.argument("arch", metavar="ARCH")
 @click.option("--input", "shape", metavar="C,H,W", help="Shape of one image, if not that of the architecture.")
-@click.option("--batch", type=click.IntRange(1), default=1, show_default=True, help="Images in a training step.")
+@click.option("--batch", type=click.IntRange(1, 10**6), default=1, show_default=True, help="Images in a training step.")
 @click.option("--plugin", "plugins", multiple=True, help="Python file with operators of your own.")
 @answers
 def cost(arch: str, shape: str | None, batch: int, plugins: tuple[str, ...]) -> Answer:

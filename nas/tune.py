@@ -31,7 +31,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from nas.errors import StoppedError
 from nas.plugins import loaded
 from nas.results.study import Study
-from nas.search.launch import apply, open_study
+from nas.search.launch import open_study, overriding
 from nas.search.ledger import Ledger
 from nas.search.samplers import open_sampler
 from nas.settings import read_settings
@@ -84,7 +84,7 @@ class TuneStudy:
         seed: int | None = None,
         set: Sequence[str] = (),
     ) -> None:
-        settings = apply(read_settings(Path(path), set), trials=trials, workers=None, seed=seed, ray=None)
+        settings = read_settings(Path(path), [*set, *overriding(trials=trials, seed=seed)])
         problem, self.history = open_study(settings, out)
         for note in self.history.notes:
             LOG.warning("%s", note)

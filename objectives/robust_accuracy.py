@@ -42,14 +42,27 @@ class RobustAccuracy(Objective):
         for name in ("steps", "restarts", "samples"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}.")
+        if not 0 <= self.seed < 2**32:
+            raise ValueError(f"seed must be from 0 to {2**32 - 1}, got {self.seed}.")
+        idle = {
+            "seed": "restarts = 1" if self.restarts == 1 else "",
+            "steps": "" if "steps" in self._takes() else f"attack = {self.attack!r}",
+        }
+        for name, reason in idle.items():
+            value, default = getattr(self, name), getattr(RobustAccuracy, name)
+            if reason and value != default:
+                raise ValueError(f"{name} = {value} does nothing with {reason}. Leave {name} at {default}.")
         self.adversary()
+
+    def _takes(self) -> set[str]:
+        """Names of the settings of the attack."""
+        return {field.name for field in fields(find_attack(self.attack))}
 
     def adversary(self) -> Attack:
         """The attack with the settings that it takes."""
-        kind = find_attack(self.attack)
-        takes = {field.name for field in fields(kind)}
         given = {"epsilon": radius(EPSILON if self.epsilon is None else self.epsilon), "steps": self.steps}
-        return kind(**{name: value for name, value in given.items() if name in takes})
+        takes = self._takes()
+        return find_attack(self.attack)(**{name: value for name, value in given.items() if name in takes})
 
     def suited(self, data: DataTraits) -> "RobustAccuracy":
         return self if self.epsilon is not None else replace(self, epsilon=data.epsilon)

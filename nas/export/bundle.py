@@ -8,13 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import safetensors.torch
+import torch
 from safetensors import SafetensorError
 
 from nas.errors import WrongInputError, user_input
 from nas.plugins import checksum, load_plugins
+from nas.pricing import price
 from nas.settings import Settings
 from nas.store.artifacts import WEIGHTS
-from nas.store.files import write_atomically
+from nas.store.files import read_text, write_atomically
 from nas.store.records import TrialRecord
 from searchspaces import Architecture, Network, build
 
@@ -25,6 +27,8 @@ ARCHITECTURE, CARD, ORIGIN, EVALUATIONS, PLUGINS = (
     "evaluations.jsonl",
     "plugins",
 )
+LARGEST = 10_000_000
+"""Bytes of an architecture file."""
 
 
 def write_bundle(record: TrialRecord, settings: Settings, weights: bytes, out: Path) -> None:
@@ -86,14 +90,28 @@ def load_weights(architecture: Architecture, path: Path) -> Network:
     Raises:
         WrongInputError: if the file is missing, damaged or of another network.
     """
-    network = build(architecture)
     try:
+        _check_size(architecture, path)
+        network = build(architecture)
         network.load_state_dict(safetensors.torch.load_file(path))
     except FileNotFoundError:
         raise WrongInputError(f"{path.parent} holds no {path.name}. Export again with nas export.") from None
-    except (SafetensorError, RuntimeError) as error:
+    except (SafetensorError, RuntimeError, ValueError, OSError) as error:
         raise WrongInputError(f"{path} is damaged, or of another network than {ARCHITECTURE}: {error}") from None
     return network.eval()
+
+
+def _check_size(architecture: Architecture, path: Path) -> None:
+    """Refuses weights that are not enough for a network before its memory is allocated.
+
+    Raises:
+        ValueError: if the file holds less, or the network cannot be built.
+    """
+    price(architecture)
+    with torch.device("meta"):
+        needed = sum(tensor.nbytes for tensor in build(architecture).state_dict().values())
+    if (size := path.stat().st_size) < needed:
+        raise ValueError(f"the file has {size:,} bytes, the network's tensors {needed:,}")
 
 
 def _own_plugins(directory: Path) -> list[Path]:
@@ -122,10 +140,10 @@ def load_architecture(path: Path) -> Architecture:
         WrongInputError: if it cannot be read.
     """
     try:
-        return Architecture.from_json(json.loads(path.read_text(encoding="utf-8")))
+        return Architecture.from_json(json.loads(read_text(path, LARGEST)))
     except FileNotFoundError:
         raise WrongInputError(f"{path} does not exist. Write one with nas export or nas show --json.") from None
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, RecursionError) as error:
         raise WrongInputError(f"{path} is not an architecture: {error}") from None
 
 

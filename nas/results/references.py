@@ -4,7 +4,9 @@ from pathlib import Path
 
 from nas.errors import WrongInputError, user_input
 from nas.export.bundle import ARCHITECTURE, load_architecture
+from nas.results.picks import trial_number
 from nas.results.study import Study
+from nas.store.files import check_path
 from searchspaces import Architecture
 from searchspaces.known import KNOWN
 from searchspaces.registry import lookup
@@ -20,10 +22,13 @@ def find_architecture(reference: str) -> Architecture:
     if kind == "known":
         with user_input(""):
             return lookup(KNOWN, "known network", name)()
-    directory, hash_sign, number = reference.rpartition("#")
-    if hash_sign and number.isdecimal():
-        return Architecture.from_json(Study(directory).trial(int(number)).architecture)
+    directory, hash_sign, text = reference.rpartition("#")
+    if hash_sign and (number := trial_number(text)) is not None:
+        with user_input(reference):
+            return Architecture.from_json(Study(directory).trial(number).architecture)
     path = Path(reference)
+    with user_input(""):
+        check_path(path, "an architecture's name")
     if not path.exists():
         raise WrongInputError(f"{reference} is no file. Give an architecture file, known:NAME or DIR#TRIAL.")
     return load_architecture(path / ARCHITECTURE if path.is_dir() else path)

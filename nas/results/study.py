@@ -102,8 +102,8 @@ class Study:
             WrongInputError: if the rule is unknown or there is nothing to pick from.
         """
         kind, _, number = rule.partition(":")
-        if kind == "trial" and number.isdecimal():
-            return self.trial(int(number))
+        if kind == "trial" and (wanted := picks.trial_number(number)) is not None:
+            return self.trial(wanted)
         if not self.front:
             raise WrongInputError(f"{self.directory} has no complete trial to pick from. Run nas search first.")
         return picks.pick(rule, self.front, self.costs(self.front), list(self.objectives))

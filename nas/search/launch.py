@@ -2,6 +2,7 @@
 
 import contextlib
 import gc
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +18,7 @@ from nas.search.interruption import Interruption
 from nas.search.ledger import Ledger
 from nas.search.samplers import open_sampler
 from nas.settings import STUDY, Settings, differences, read_resolved, read_settings, write_resolved
+from nas.store.files import check_path
 from nas.store.history import History
 
 
@@ -44,7 +46,8 @@ def launch(
         StoppedError: if the study cannot continue; what is finished is kept.
         KeyboardInterrupt: on Ctrl-C or SIGTERM; what is finished is kept.
     """
-    settings = apply(read_settings(Path(path), overrides), trials=trials, workers=workers, seed=seed, ray=ray)
+    shortcuts = overriding(trials=trials, workers=workers, seed=seed, ray=ray)
+    settings = read_settings(Path(path), [*overrides, *shortcuts])
     problem, history = open_study(settings, out)
     limits, execution = settings.limits, settings.execution
     with history, Interruption(execution.grace_seconds, limits.seconds, watcher.say) as interruption:
@@ -78,7 +81,7 @@ def find_problem(settings: Settings) -> Problem:
         WrongInputError: naming the key of the study that cannot be used, and why.
     """
     find_executor(settings.execution)
-    if settings.export.pick:
+    if settings.export.pick is not None:
         with user_input("export.pick"):
             check_rule(settings.export.pick, settings.objectives)
     problem = Problem.of(settings)
@@ -93,6 +96,8 @@ def open_study(settings: Settings, out: str | Path | None) -> tuple[Problem, His
         WrongInputError: if the settings cannot be used, or the directory is not this study's.
     """
     directory = Path(out) if out else Path("runs") / settings.name
+    with user_input(""):
+        check_path(directory, "--out")
     before = _earlier(directory)
     if before:
         known = {name: value for name, value in before.get("reference", {}).items() if name in settings.objectives}
@@ -120,24 +125,12 @@ def open_study(settings: Settings, out: str | Path | None) -> tuple[Problem, His
     return problem, history
 
 
-def apply(
-    settings: Settings, *, trials: int | None, workers: int | None, seed: int | None, ray: str | None
-) -> Settings:
-    """The settings with what the command line says on top.
-
-    Raises:
-        WrongInputError: if a value cannot be used.
-    """
-    execution = settings.execution
-    try:
-        if workers is not None:
-            execution = replace(execution, workers=workers)
-        if ray is not None:
-            execution = replace(execution, ray=ray)
-        given: dict[str, Any] = {"trials": trials, "seed": seed}
-        return replace(settings, execution=execution, **{k: v for k, v in given.items() if v is not None})
-    except ValueError as error:
-        raise WrongInputError(str(error)) from None
+def overriding(
+    *, trials: int | None = None, workers: int | None = None, seed: int | None = None, ray: str | None = None
+) -> list[str]:
+    """The overrides ``KEY=VALUE`` that options of the command line stand for; those that are not given are left out."""
+    keys = {"trials": trials, "execution.workers": workers, "seed": seed, "execution.ray": ray}
+    return [f"{key}={json.dumps(value)}" for key, value in keys.items() if value is not None]
 
 
 def _earlier(directory: Path) -> dict[str, Any]:

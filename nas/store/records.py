@@ -82,7 +82,7 @@ class TrialRecord:
             raise ValueError(f"it lacks {', '.join(lacking)}")
         for name, (holds, rule) in FIELDS.items():
             if name in data and not holds(data[name]):
-                raise ValueError(f"{name} must be {rule}, got {_brief(data[name])}")
+                raise ValueError(f"{name} must be {rule}, got {brief(data[name])}")
         if (data["status"] == "failed") != (data.get("failure") is not None):
             raise ValueError(f"its status is {data['status']!r}, but its failure {data.get('failure')!r}")
         return cls(**{name: data[name] for name in FIELDS if name in data})
@@ -128,8 +128,12 @@ FIELDS: dict[str, tuple[Callable[[Any], bool], str]] = {
 REQUIRED = ("picks", "architecture", "key", "seed")
 
 
-def _brief(value: object) -> str:
-    text = repr(value)
+def brief(value: object) -> str:
+    """A value as a message shows it: its first sixty characters."""
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):  # of a whole number of more than 4,300 digits, of a table of any depth
+        text = f"what cannot be shown ({type(value).__name__})"
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 

@@ -84,7 +84,7 @@ def test_robust_accuracy_attacks_the_first_samples_only(grey: Grey) -> None:
 
 def test_fgsm_is_one_step_of_pgd() -> None:
     one = candidate(Accuracy)
-    assert RobustAccuracy("fgsm", "8/255", steps=7).measure(one) == RobustAccuracy("pgd", "8/255", steps=1).measure(one)
+    assert RobustAccuracy("fgsm", "8/255").measure(one) == RobustAccuracy("pgd", "8/255", steps=1).measure(one)
     fgsm = RobustAccuracy("fgsm", "51/255").settings(one)
     assert (fgsm["steps"], fgsm["step_size"], fgsm["epsilon"]) == (1, 0.2, 0.2)
 
@@ -96,6 +96,9 @@ def test_fgsm_is_one_step_of_pgd() -> None:
         ({"steps": 0}, "steps must be at least 1, got 0"),
         ({"restarts": 0}, "restarts must be at least 1, got 0"),
         ({"samples": -5}, "samples must be at least 1, got -5"),
+        ({"seed": 2**32, "restarts": 2}, "seed must be from 0 to 4294967295, got 4294967296"),
+        ({"seed": 1}, r"seed = 1 does nothing with restarts = 1\. Leave seed at 0\."),
+        ({"attack": "fgsm", "steps": 7}, r"steps = 7 does nothing with attack = 'fgsm'\. Leave steps at 10\."),
     ],
 )
 def test_wrong_settings_of_an_attack_are_refused(settings: dict[str, Any], message: str) -> None:

@@ -9,7 +9,7 @@ worst values: Optuna forgets what is told as FAIL, and proposed the same region 
 import inspect
 import warnings
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Union
 
 import numpy as np
 import optuna
@@ -21,6 +21,7 @@ from nas.errors import WrongInputError, user_input
 from nas.pricing import excess
 from nas.problem import Problem
 from nas.search.samplers.sampler import SAMPLERS, Proposal, Sampler
+from nas.settings import check_type
 from nas.store.records import TrialRecord, trial_seed
 from objectives import to_minimise
 from searchspaces import Value
@@ -57,8 +58,10 @@ class _NSGA2(_SameParents, NSGAIISampler):
 
 
 class _NSGA3(_SameParents, NSGAIIISampler):
-    def __init__(self, *, population_size: int = 20, **options: Any) -> None:
-        super().__init__(population_size=population_size, **options)
+    def __init__(self, *, population_size: int = 20, dividing_parameter: int = 3, **options: Any) -> None:
+        if not 1 <= dividing_parameter <= 100:  # there are so many points along each side of the simplex
+            raise ValueError(f"dividing_parameter must be from 1 to 100, got {dividing_parameter}.")
+        super().__init__(population_size=population_size, dividing_parameter=dividing_parameter, **options)
 
 
 OPTUNA: dict[str, Callable[..., BaseSampler]] = {
@@ -72,6 +75,8 @@ OPTUNA: dict[str, Callable[..., BaseSampler]] = {
 
 SEQUENCE = "qmc:"
 """Prefix of the attribute in which Optuna counts the points of a quasi-random sequence."""
+LARGEST_OPTION = 10_000
+"""Of what a sampler holds in memory for each proposal."""
 TOLD_AS_CONSTRAINT = ("diverged", "out_of_memory", "timeout")
 
 
@@ -89,9 +94,12 @@ class OptunaSampler:
     def __init__(self, problem: Problem, kind: str, options: Mapping[str, Any]) -> None:
         self.problem, self.kind, self.options = problem, kind, dict(options)
         known = _parameters(OPTUNA[kind])
-        for name in options:
+        for name, value in options.items():
             if name not in known:
                 raise WrongInputError(f"[search.options] has an {unknown('key', name, known)}")
+            check_type(known[name], value, f"search.options.{name}")
+            if isinstance(value, int | float) and not -LARGEST_OPTION <= value <= LARGEST_OPTION:
+                raise WrongInputError(f"search.options.{name} must be at most {LARGEST_OPTION:,}, got {value}.")
         with user_input("search.options"):
             try:
                 self._sampler(0, 0)
@@ -186,11 +194,19 @@ class OptunaSampler:
         return values, constraints
 
 
-def _parameters(make: Callable[..., BaseSampler]) -> set[str]:
-    """Names of the options of one of Optuna's samplers, those that our subclasses pass on included."""
-    classes = make.__mro__ if isinstance(make, type) else (make,)
-    parameters = [p for each in classes for p in inspect.signature(each).parameters.values()]
-    return {p.name for p in parameters if p.kind == p.KEYWORD_ONLY or p.default is not p.empty} - {"seed"}
+PLAIN: dict[str, Any] = {"int": int, "float": float, "str": str, "bool": bool, "None": None}
+"""Types of the options that a study can state; the others are functions and objects."""
+
+
+def _parameters(make: Callable[..., BaseSampler]) -> dict[str, Any]:
+    """Name -> type of the options of one of Optuna's samplers that a study can state, our subclasses' own included."""
+    found: dict[str, Any] = {}
+    for each in make.__mro__ if isinstance(make, type) else (make,):
+        for p in inspect.signature(each).parameters.values():
+            kinds = inspect.formatannotation(p.annotation).strip("'").split(" | ")
+            if (p.kind == p.KEYWORD_ONLY or p.default is not p.empty) and all(kind in PLAIN for kind in kinds):
+                found.setdefault(p.name, Union[tuple(PLAIN[kind] for kind in kinds)])  # noqa: UP007
+    return {name: hint for name, hint in found.items() if name != "seed"}
 
 
 def _registered(kind: str) -> Callable[..., Sampler]:
