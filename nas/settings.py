@@ -374,9 +374,18 @@ def read_resolved(directory: Path) -> Table:
         ) from None
     except (OSError, ValueError) as error:
         raise WrongInputError(f"{path} cannot be read: {error}.") from None
+    if not table:
+        raise WrongInputError(f"{path} is damaged: it is empty. Restore it from a copy.")
     schema = table.pop("schema", 1)
     if schema != SCHEMA:
         raise WrongInputError(f"{path}: {refusal(schema)}.")
+    try:
+        resolved = settings_from(table)
+        for key in ("reference", "objective"):
+            if lacking := set(resolved.objectives) - getattr(resolved, key).keys():
+                raise WrongInputError(f"{key}.{min(lacking)} is missing.")
+    except WrongInputError as error:
+        raise WrongInputError(f"{path} is damaged: {error} Restore it from a copy.") from None
     return table
 
 

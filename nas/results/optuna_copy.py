@@ -122,7 +122,7 @@ class _Copy:
             },
             probe=Probe(study.space, find_objectives(study.settings), study.settings.bounds),
             asked={event["number"]: event for event in events if event["event"] == "asked"},
-            begun={e["number"]: e["time"] for e in events if e["event"] in ("asked", "started")},
+            begun={e["number"]: e.get("time", 0.0) for e in events if e["event"] in ("asked", "started")},
             written=log.stat().st_mtime if log.exists() else 0.0,
         )
 

@@ -18,8 +18,9 @@ from nas.search.interruption import Interruption
 from nas.search.ledger import Ledger
 from nas.search.samplers import open_sampler
 from nas.settings import STUDY, Settings, differences, read_resolved, read_settings, write_resolved
+from nas.store.artifacts import folders
 from nas.store.files import check_path
-from nas.store.history import History
+from nas.store.history import EVENTS, LOCK, TRIALS, History, check_whole
 
 
 def launch(
@@ -139,8 +140,19 @@ def _earlier(directory: Path) -> dict[str, Any]:
     Raises:
         WrongInputError: if it holds something else.
     """
+    logs = [name for name in (TRIALS, EVENTS) if (directory / name).exists()]
     if (directory / STUDY).exists():
-        return read_resolved(directory)
-    if directory.exists() and (not directory.is_dir() or any(f.name != "lock" for f in directory.iterdir())):
+        before = read_resolved(directory)
+        if not logs:
+            raise WrongInputError(
+                f"{directory} holds {STUDY} but no log ({TRIALS}, {EVENTS}). Restore it from a copy, or remove {STUDY} "
+                "to start anew."
+            )
+        check_whole(directory)
+        folders(directory)
+        return before
+    if logs and any((directory / name).stat().st_size for name in logs):
+        raise WrongInputError(f"{directory} holds {logs[0]} but no {STUDY}. Restore it from a copy.")
+    if directory.exists() and (not directory.is_dir() or any(f.name not in (LOCK, *logs) for f in directory.iterdir())):
         raise WrongInputError(f"{directory} exists and is no study directory. Give another directory with --out.")
     return {}

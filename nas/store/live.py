@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from nas.errors import StoppedError
 from nas.store.files import write_atomically
 from nas.store.history import is_held
+from nas.store.records import is_count
 
 if TYPE_CHECKING:  # at run time it would import torch
     from trainers import Epoch
@@ -93,7 +94,9 @@ def running_trials(directory: Path) -> list[dict[str, Any]]:
     if not is_held(directory):
         return []
     try:
-        found: list[dict[str, Any]] = json.loads((directory / NAME).read_text())["running"]
-    except (OSError, ValueError, KeyError):
+        found = json.loads((directory / NAME).read_text())["running"]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return []
-    return found
+    if not isinstance(found, list):
+        return []
+    return [trial for trial in found if isinstance(trial, dict) and is_count(trial.get("number"))]

@@ -35,6 +35,40 @@ def test_a_directory_of_another_format_is_refused_with_that_reason(study: Study)
         nas.open(study.directory)
 
 
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "is damaged: it is empty. Restore it from a copy"),
+        (b"\xff", "cannot be read"),
+        (b"schema = 2", "is damaged: name is missing"),
+        (b"schema = 2\nname = 3\nobjectives = ['macs']", "is damaged: name must be a valid string, got 3"),
+        (b"schema = 2\nname = 'a'\nobjectives = ['macs']", r"is damaged: reference\.macs is missing"),
+    ],
+)
+def test_a_damaged_study_file_is_one_message_and_left_alone(
+    study: Study, study_file: StudyFile, content: bytes, reason: str
+) -> None:
+    path = study.directory / "study.toml"
+    path.write_bytes(content)
+    for read in (nas.open, lambda directory: nas.search(study_file(), out=directory)):
+        with pytest.raises(WrongInputError, match=rf"study\.toml {reason}"):
+            read(study.directory)
+    assert path.read_bytes() == content
+
+
+def test_a_log_without_its_study_file_is_no_place_for_another_study(study: Study, study_file: StudyFile) -> None:
+    (study.directory / "study.toml").unlink()
+    with pytest.raises(WrongInputError, match=r"holds trials\.jsonl but no study\.toml\. Restore it from a copy"):
+        nas.search(study_file(), out=study.directory)
+
+
+def test_a_study_whose_log_was_deleted_is_not_started_anew(study: Study, study_file: StudyFile) -> None:
+    for name in ("trials.jsonl", "events.jsonl"):
+        (study.directory / name).unlink()
+    with pytest.raises(WrongInputError, match=r"holds study\.toml but no log"):
+        nas.search(study_file(trials=2), out=study.directory)
+
+
 def test_a_study_without_its_shape_says_what_is_missing(study: Study) -> None:
     path = study.directory / "study.toml"
     lines = path.read_text().splitlines(keepends=True)
