@@ -242,16 +242,16 @@ def show(directory: Path, trial: int) -> Answer:
     Example: nas show runs/quickstart 12
     """
     from nas.export.bundle import load_weights
+    from nas.problem import network_of
     from nas.show.architecture import cost_figures, cost_table, mixing_tables
     from nas.show.trials import in_one_line
     from nas.store.artifacts import weights_path
-    from searchspaces import Architecture
 
     study = nas.open(directory)
     record = study.trial(trial)
 
     def draw(console: Console) -> None:
-        architecture = Architecture.from_json(record.architecture)
+        architecture = network_of(record)
         console.print(in_one_line(record, study.objectives), highlight=False)
         console.print(cost_table(f"trial {trial}", cost_figures(architecture)))
         weights = weights_path(directory, trial)

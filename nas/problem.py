@@ -2,9 +2,10 @@
 
 import dataclasses
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,8 +13,9 @@ import numpy as np
 from nas.errors import WrongInputError, user_input
 from nas.pricing import Probe
 from nas.settings import DATA_KEYS, DataSettings, Settings, check_type, construct
+from nas.store.records import TrialRecord
 from objectives import OBJECTIVES, Objective, as_value, to_minimise
-from searchspaces import SEARCH_SPACES, SearchSpace
+from searchspaces import SEARCH_SPACES, Architecture, SearchSpace
 from searchspaces.registry import lookup, unknown
 from trainers import DATASETS, PRESETS, TRAINERS, Dataset, Trainer, TrainingData, training_data
 
@@ -82,6 +84,35 @@ def find_objectives(settings: Settings, dataset: Dataset | None = None) -> dict[
         if not bound > 0:
             raise WrongInputError(f"bounds.{name} must be positive, got {bound}.")
     return found
+
+
+def check_records(records: Iterable[TrialRecord], objectives: Mapping[str, Objective], log: Path) -> None:
+    """Makes sure that what was measured lies in the range of its objective, and that nothing is missing.
+
+    Args:
+        objectives: of the front, by name.
+        log: that the records are from.
+
+    Raises:
+        WrongInputError: naming the first trial of which that does not hold.
+    """
+    for record in records:
+        with user_input(f"{log}, trial {record.number} is damaged"):
+            for name, objective in objectives.items():
+                if name in record.measured:
+                    as_value(name, objective, record.measured[name])
+                elif record.status == "complete":
+                    raise ValueError(f"it is complete without a value of {name}. Restore the file from a copy.")
+
+
+def network_of(record: TrialRecord) -> Architecture:
+    """The architecture of a trial.
+
+    Raises:
+        WrongInputError: if the record is damaged, or a plugin of the search is not loaded.
+    """
+    with user_input(f"the architecture of trial {record.number}"):
+        return Architecture.from_json(record.architecture)
 
 
 def find_trainer(settings: Settings) -> Trainer:

@@ -26,12 +26,12 @@ from sqlalchemy import insert
 
 from nas.errors import StoppedError, WrongInputError
 from nas.pricing import Probe, excess
-from nas.problem import find_objectives
+from nas.problem import find_objectives, network_of
 from nas.results.study import Study
 from nas.store.files import write_atomically
 from nas.store.history import TRIALS, is_held, read_events
 from nas.store.records import Status, TrialRecord
-from searchspaces import Architecture, Value
+from searchspaces import Value
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 
@@ -199,7 +199,7 @@ def _attributes(record: TrialRecord) -> dict[str, Any]:
     """What a record holds besides picks and values; each number by itself, so that the dashboard sorts and plots it."""
     found = {
         "status": record.status,
-        "architecture": Architecture.from_json(record.architecture).label(),
+        "architecture": network_of(record).label(),
         "key": record.key,
         "seed": record.seed,
         "failure": record.failure,

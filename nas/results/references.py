@@ -4,6 +4,7 @@ from pathlib import Path
 
 from nas.errors import WrongInputError, user_input
 from nas.export.bundle import ARCHITECTURE, load_architecture
+from nas.problem import network_of
 from nas.results.picks import trial_number
 from nas.results.study import Study
 from nas.store.files import check_path
@@ -24,8 +25,7 @@ def find_architecture(reference: str) -> Architecture:
             return lookup(KNOWN, "known network", name)()
     directory, hash_sign, text = reference.rpartition("#")
     if hash_sign and (number := trial_number(text)) is not None:
-        with user_input(reference):
-            return Architecture.from_json(Study(directory).trial(number).architecture)
+        return network_of(Study(directory).trial(number))
     path = Path(reference)
     with user_input(""):
         check_path(path, "an architecture's name")

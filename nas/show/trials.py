@@ -9,10 +9,10 @@ from typing import IO, Any
 from rich.console import Console
 from rich.table import Table
 
+from nas.problem import network_of
 from nas.results.study import Study
 from nas.store.records import TrialRecord
 from objectives import Objective
-from searchspaces import Architecture
 
 
 def number(value: float, scale: str) -> str:
@@ -75,7 +75,7 @@ def print_trials(study: Study, records: Iterable[TrialRecord], console: Console)
     if Console(width=10_000).measure(wide).maximum <= console.width:
         console.print(wide)
         return
-    labels = {r.number: {"architecture": Architecture.from_json(r.architecture).label()} for r in records}
+    labels = {r.number: {"architecture": network_of(r).label()} for r in records}
     console.print(_trials_table(study, records, ["architecture"], labels))
     note = (
         f"{len(columns)} choices do not fit beside each other in {console.width} columns: widen the terminal, or --csv."

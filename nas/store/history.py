@@ -167,8 +167,8 @@ def _wrong_event(event: Any) -> str:
         return f"event must be one of {', '.join(EVENT_KINDS)}, got {brief(event['event'])}"
     if not is_count(event["number"]):
         return f"number must be a whole number from 0, got {brief(event['number'])}"
-    if not is_number(time := event.get("time", 0.0)) or not 0 <= time < LAST:
-        return f"time must be a number of seconds since 1970, got {brief(time)}"
+    if not is_time(event.get("time", 0.0)):
+        return f"time must be a number of seconds since 1970, got {brief(event['time'])}"
     if event["event"] == "asked":
         picks, memory = event.get("picks"), event.get("memory", {})
         if not isinstance(picks, dict) or not all(map(is_pick, picks.values())) or not isinstance(memory, dict):
@@ -176,6 +176,11 @@ def _wrong_event(event: Any) -> str:
     elif event["event"] in ("started", "attempt") and not is_count(event.get("attempt")):
         return f"attempt must be a whole number from 0, got {brief(event.get('attempt'))}"
     return ""
+
+
+def is_time(value: object) -> bool:
+    """Whether it is a number of seconds since 1970 that can be shown."""
+    return is_number(value) and 0 <= float(value) < LAST  # type: ignore[arg-type]
 
 
 def is_held(directory: Path) -> bool:

@@ -22,7 +22,7 @@ from nas.pricing import excess
 from nas.problem import Problem
 from nas.search.samplers.sampler import SAMPLERS, Proposal, Sampler
 from nas.settings import check_type
-from nas.store.records import TrialRecord, trial_seed
+from nas.store.records import TrialRecord, brief, is_count, trial_seed
 from objectives import to_minimise
 from searchspaces import Value
 from searchspaces.registry import register, unknown
@@ -73,6 +73,8 @@ OPTUNA: dict[str, Callable[..., BaseSampler]] = {
 }
 """Optuna samplers for several objectives; the genetic ones with a population of 20, better than 50 at 200 trials."""
 
+GENERATION = ":generation"
+"""End of the attribute in which Optuna notes the generation of a trial."""
 SEQUENCE = "qmc:"
 """Prefix of the attribute in which Optuna counts the points of a quasi-random sequence."""
 LARGEST_OPTION = 10_000
@@ -110,6 +112,7 @@ class OptunaSampler:
             for choice in problem.space.choices
             if len(choice.options) > 1
         }
+        self._generations = set[int]()
         self.study = optuna.create_study(directions=["minimize"] * len(problem.settings.objectives))
 
     def _sampler(self, number: int, draw: int) -> BaseSampler:
@@ -148,8 +151,19 @@ class OptunaSampler:
         self.study.tell(proposal.handle, values)
 
     def _recall(self, memory: Mapping[str, Any]) -> dict[str, Any]:
-        """Restores the place in the sequence; returns the attributes of the trial itself."""
+        """Restores the place in the sequence; returns the attributes of the trial itself.
+
+        Raises:
+            WrongInputError: if they are none that this sampler has noted.
+        """
         for name, place in memory.items():
+            if not is_count(place):
+                raise WrongInputError(f"events.jsonl is damaged: memory of the sampler {name} = {brief(place)}.")
+            if name.endswith(GENERATION) and place and place - 1 not in self._generations:
+                raise WrongInputError(
+                    f"the log is damaged: a trial belongs to generation {place} of the sampler, and none that has "
+                    f"ended to the one before. Restore trials.jsonl and events.jsonl from a copy."
+                )
             if name.startswith(SEQUENCE):
                 last = max(place, self._place_in_sequence().get(name, place))
                 self.study._storage.set_study_system_attr(self.study._study_id, name, last)
@@ -159,6 +173,7 @@ class OptunaSampler:
         own = self._recall(memory)
         values, constraints = self._verdict(record)
         if values is not None:
+            self._generations |= {place for name, place in own.items() if name.endswith(GENERATION)}
             self._add(TrialState.COMPLETE, record.picks, own, values=values, constraints=constraints)
 
     def _add(self, state: TrialState, picks: Mapping[str, Value], memory: Mapping[str, Any], **outcome: Any) -> None:
