@@ -115,7 +115,7 @@ def answered(*allowed: type[Exception]) -> Iterator[None]:
     finally:
         signal.alarm(0)
         signal.signal(signal.SIGALRM, before)
-    assert 0 < len(message.strip()) < 10_000, f"a message of {len(message)} characters: {message[:200]}"
+    assert 0 < len(message.strip()) < 20_000, f"a message of {len(message)} characters: {message[:200]}"
 
 
 def places(document: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:

@@ -12,6 +12,7 @@ makes sure that the log under its name is the one that it wrote before.
 
 import contextlib
 import fcntl
+import itertools
 import json
 import os
 import time
@@ -152,10 +153,11 @@ def check_numbers(directory: Path, records: list[TrialRecord], events: list[dict
     """
     asked = {event["number"] for event in events if event["event"] == "asked"}
     named = asked | {record.number for record in records} | {event["number"] for event in events}
-    if missing := sorted((named | set(range(max(named, default=-1)))) - asked):
+    first = next(number for number in itertools.count() if number not in asked)
+    if (last := max(named, default=-1)) >= first:
         raise WrongInputError(
-            f"{directory / EVENTS} is damaged: nothing there asks for trial {missing[0]}"
-            f"{f' (nor for {len(missing) - 1} others)' if len(missing) > 1 else ''}. Restore the file from a copy."
+            f"{directory / EVENTS} is damaged: nothing there asks for trial {first}, but the log knows of "
+            f"trial {last}. Restore the file from a copy."
         )
 
 

@@ -82,7 +82,7 @@ ARRAYS: list[Callable[[np.ndarray], Any]] = [
     lambda a: a[..., None],
     lambda a: a.reshape(-1),
     lambda a: np.float64(3),
-    lambda a: a * 10**6,
+    lambda a: a.astype(np.int64) * 10**6,
 ]
 
 

@@ -157,7 +157,7 @@ class OptunaSampler:
             WrongInputError: if they are none that this sampler has noted.
         """
         for name, place in memory.items():
-            if not is_count(place):
+            if (name.endswith(GENERATION) or name.startswith(SEQUENCE)) and not is_count(place):
                 raise WrongInputError(f"events.jsonl is damaged: memory of the sampler {name} = {brief(place)}.")
             if name.endswith(GENERATION) and place and place - 1 not in self._generations:
                 raise WrongInputError(

@@ -56,3 +56,20 @@ def test_an_option_of_a_sampler_without_options_is_refused() -> None:
 )
 def test_every_option_of_a_sampler_has_a_type_and_a_range(options: dict[str, Any], message: str) -> None:
     assert message in refusal(sampler="nsga3", options=options)
+
+
+@pytest.mark.parametrize(
+    ("memory", "message"),
+    [
+        ({"_NSGA2:generation": None}, "memory of the sampler _NSGA2:generation = None"),
+        (
+            {"_NSGA2:generation": 2},
+            "a trial belongs to generation 2 of the sampler, and none that has ended",
+        ),
+    ],
+)
+def test_a_memory_that_no_sampler_has_noted_is_refused(memory: dict[str, Any], message: str) -> None:
+    table = {"name": "a", "objectives": ["macs"], "space": {"kind": "convmixer"}, "search": {"sampler": "nsga2"}}
+    problem = Problem.of(settings_of({**table, "data": {"name": "digits", "limit": 100}}))
+    with pytest.raises(WrongInputError, match=message):
+        open_sampler(problem).resume(problem.space.first, memory)
