@@ -154,7 +154,8 @@ def search(
     \b
     Example: nas search studies/quickstart.toml --set data.name=fashion_mnist --set data.limit=2000 --out runs/fashion
     """
-    from nas.search.launch import apply, launch
+
+    from nas.search.launch import launch, overriding
     from nas.settings import read_settings
     from nas.show.console import PlainConsole, echo
     from nas.show.progress import Progress
@@ -165,7 +166,8 @@ def search(
         from nas.search.rehearsal import rehearse
         from nas.show.rehearsal import print_rehearsal
 
-        settings = apply(read_settings(study, overrides), trials=trials, workers=workers, seed=seed, ray=ray)
+        shortcuts = overriding(trials=trials, workers=workers, seed=seed, ray=ray)
+        settings = read_settings(study, [*overrides, *shortcuts])
         print_rehearsal(rehearse(settings), console)
         return
     progress = Progress(console)
@@ -284,17 +286,17 @@ def show(directory: Path, trial: int) -> Answer:
     Example: nas show runs/quickstart 12
     """
     from nas.export.bundle import load_weights
+    from nas.problem import network_of
     from nas.show.architecture import cost_figures, cost_table, mixing_tables
     from nas.show.trials import in_one_line
     from nas.store.artifacts import weights_path
-    from searchspaces import Architecture
 
     study = nas.open(directory)
     record = study.trial(trial)
 
     def draw(console: Console) -> None:
         study.load_plugins()
-        architecture = Architecture.from_json(record.architecture)
+        architecture = network_of(record)
         console.print(in_one_line(record, study.objectives))
         console.print(cost_table(f"trial {trial}", cost_figures(architecture)))
         weights = weights_path(directory, trial)
@@ -356,7 +358,9 @@ def _export_one(
 @click.option("--preset", help="Published recipe to start from, for example convmixer.")
 @click.option("--epochs", type=int, help="Passes over the training images.")
 @click.option("--seed", type=int, default=0, show_default=True, help="First seed.")
-@click.option("--seeds", type=click.IntRange(1), default=1, show_default=True, help="Trainings, each with its seed.")
+@click.option(
+    "--seeds", type=click.IntRange(1, 1000), default=1, show_default=True, help="Trainings, each with its seed."
+)
 @click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True, help="Where to train.")
 @click.option("--test", is_flag=True, help="Measure on the test images at the end; that is written down in OUT.")
 @click.option("--set", "overrides", metavar="KEY=VALUE", multiple=True, help="As in a study: training.mixup=0.2.")
@@ -477,7 +481,7 @@ def _download(name: str) -> None:
 @cli.command()
 @click.argument("arch", metavar="ARCH")
 @click.option("--input", "shape", metavar="C,H,W", help="Shape of one image, if not that of the architecture.")
-@click.option("--batch", type=click.IntRange(1), default=1, show_default=True, help="Images in a training step.")
+@click.option("--batch", type=click.IntRange(1, 10**6), default=1, show_default=True, help="Images in a training step.")
 @click.option("--plugin", "plugins", multiple=True, help="Python file with operators of your own.")
 @may_run_plugins
 @answers

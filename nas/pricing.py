@@ -5,7 +5,7 @@ Closed forms where every node has one, counting on the meta device where one has
 
 import random
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
 
@@ -18,6 +18,9 @@ from objectives.costs import Count
 from objectives.counting import Counts, count
 from searchspaces import Architecture, Cost, Part, SearchSpace, Shape, Value, build, parts
 from searchspaces.architecture import Spec
+
+LARGEST = 10**15
+"""Largest figure of a network that is priced: beyond it nothing can be built, and floats are no longer exact."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +61,8 @@ def price(architecture: Architecture) -> Price:
     """Cost of an architecture, part by part, without allocating anything.
 
     Raises:
-        ValueError: if a node cannot take the shape that reaches it, with the values that it can take.
+        ValueError: if a node cannot take the shape that reaches it, with the values that it can take, or the network
+            is too large for anything.
     """
     counted: set[str] = set()
     uncounted: set[str] = set()
@@ -81,6 +85,9 @@ def price(architecture: Architecture) -> Price:
         )
 
     found = tuple(parts(architecture.canonical(), by_counting))
+    for name, figure in asdict(sum((part.cost for part in found), Cost())).items():
+        if figure > LARGEST:
+            raise ValueError(f"the network has {name} = {float(figure):.2g}, more than 10^15: it cannot be built.")
     return Price(found, tuple(sorted(counted)), tuple(sorted(uncounted)))
 
 

@@ -2,18 +2,20 @@
 
 import dataclasses
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from nas.errors import WrongInputError, user_input
 from nas.pricing import Probe
-from nas.settings import DATA_KEYS, DataSettings, Settings, construct
-from objectives import OBJECTIVES, Goal, Objective, to_minimise
-from searchspaces import SEARCH_SPACES, SearchSpace
+from nas.settings import DATA_KEYS, DataSettings, Settings, check_type, construct
+from nas.store.records import TrialRecord
+from objectives import OBJECTIVES, Goal, Objective, as_value, to_minimise
+from searchspaces import SEARCH_SPACES, Architecture, SearchSpace
 from searchspaces.registry import lookup, unknown
 from trainers import DATASETS, PRESETS, TRAINERS, Dataset, Trainer, TrainingData, training_data
 
@@ -41,9 +43,12 @@ def load_data(settings: Settings) -> TrainingData:
     """
     dataset, data = find_dataset(settings.data), settings.data
     with user_input("data"):
-        return training_data(
-            dataset, limit=data.limit, validation=data.validation, seed=settings.seed, resolution=data.resolution
-        )
+        try:
+            return training_data(
+                dataset, limit=data.limit, validation=data.validation, seed=settings.seed, resolution=data.resolution
+            )
+        except MemoryError:
+            raise ValueError("the images do not fit into memory. Set data.limit, or a smaller resolution.") from None
 
 
 def find_objectives(settings: Settings, dataset: Dataset | None = None) -> dict[str, Objective]:
@@ -56,14 +61,18 @@ def find_objectives(settings: Settings, dataset: Dataset | None = None) -> dict[
         WrongInputError: if one is unknown, its settings are wrong, or a bound is on something that must be trained for.
     """
     found: dict[str, Objective] = {}
-    for name, table in settings.objective.items():
-        with user_input(f"[objective.{name}]"):
-            lookup(OBJECTIVES, "objective", table.get("kind", name))
-    for name in (*settings.objectives, *settings.bounds):
+    used = (*settings.objectives, *settings.bounds)
+    for name in settings.objective.keys() - {*used, *OBJECTIVES}:
+        raise WrongInputError(f"[objective.{name}]: {unknown('objective', name, {*used, *OBJECTIVES})}")
+    for name in dict.fromkeys((*used, *settings.objective)):
         table = {"kind": name, **settings.objective.get(name, {})}
-        with user_input(f"objective {name!r}" if name in settings.objectives else f"bounds.{name}"):
+        where = f"bounds.{name}" if name in settings.bounds else f"[objective.{name}]"
+        with user_input(f"objective {name!r}" if name in settings.objectives else where):
             kind = lookup(OBJECTIVES, "objective", table.pop("kind"))
-        found[name] = construct(kind, table, f"objective.{name}")
+        objective = construct(kind, table, f"objective.{name}")
+        if name not in used:  # checked all the same: it may be searched for next
+            continue
+        found[name] = objective
         if dataset is not None:
             found[name] = found[name].suited(dataset)
     for name, bound in settings.bounds.items():
@@ -75,6 +84,35 @@ def find_objectives(settings: Settings, dataset: Dataset | None = None) -> dict[
         if not bound > 0:
             raise WrongInputError(f"bounds.{name} must be positive, got {bound}.")
     return found
+
+
+def check_records(records: Iterable[TrialRecord], objectives: Mapping[str, Goal], log: Path) -> None:
+    """Makes sure that what was measured lies in the range of its objective, and that nothing is missing.
+
+    Args:
+        objectives: of the front, by name.
+        log: that the records are from.
+
+    Raises:
+        WrongInputError: naming the first trial of which that does not hold.
+    """
+    for record in records:
+        with user_input(f"{log}, trial {record.number} is damaged"):
+            for name, objective in objectives.items():
+                if name in record.measured:
+                    as_value(name, objective, record.measured[name])
+                elif record.status == "complete":
+                    raise ValueError(f"it is complete without a value of {name}. Restore the file from a copy.")
+
+
+def network_of(record: TrialRecord) -> Architecture:
+    """The architecture of a trial.
+
+    Raises:
+        WrongInputError: if the record is damaged, or a plugin of the search is not loaded.
+    """
+    with user_input(f"the architecture of trial {record.number}"):
+        return Architecture.from_json(record.architecture)
 
 
 def find_trainer(settings: Settings) -> Trainer:
@@ -98,14 +136,16 @@ def find_space(settings: Settings, input: tuple[int, int, int], classes: int) ->
         WrongInputError: if it is unknown, its settings are wrong or a choice is narrowed to what it cannot be.
     """
     table = dict(settings.space)
-    kind, choices, removed = table.pop("kind", None), _dotted(table.pop("choices", {})), table.pop("remove", [])
+    choices = check_type(dict[str, Any], table.pop("choices", {}), "space.choices")
+    removed = check_type(list[str], table.pop("remove", []), "space.remove")
+    kind = table.pop("kind", None)
     with user_input("space"):
         if kind is None:
             raise ValueError(f"kind is missing. Known: {', '.join(sorted(SEARCH_SPACES))}.")
         factory = lookup(SEARCH_SPACES, "search space", kind)
     space = construct(factory, table, "space", input=input, classes=classes)
     with user_input("space.choices"):
-        space = space.narrow(choices)
+        space = space.narrow(_dotted(choices))
     with user_input("space.remove"):
         return space.remove(removed)
 
@@ -114,7 +154,8 @@ def _dotted(choices: Mapping[str, Any]) -> dict[str, Any]:
     """``{"s1": {"kernel": 3}}``, as TOML reads ``s1.kernel = 3``, with dotted names."""
     names: dict[str, Any] = {}
     for name, value in choices.items():
-        names |= {f"{name}.{k}": v for k, v in _dotted(value).items()} if isinstance(value, dict) else {name: value}
+        deeper = isinstance(value, dict) and value
+        names |= {f"{name}.{k}": v for k, v in _dotted(value).items()} if deeper else {name: value}
     return names
 
 
@@ -224,5 +265,4 @@ def _reference(name: str, objective: Objective, settings: Settings, probe: "Prob
     else:
         raise WrongInputError(f"reference.{name} is missing: the worst value of {name} is not known. Give one.")
     with user_input(f"reference.{name}"):
-        to_minimise(objective, value)
-    return float(value)
+        return as_value(name, objective, value)

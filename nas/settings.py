@@ -21,14 +21,27 @@ from pydantic import TypeAdapter, ValidationError
 
 from nas.errors import WrongInputError, user_input
 from nas.plugins import FOLDER, Plugin, load_plugins
-from nas.store.files import write_atomically
-from nas.store.records import SCHEMA, refusal
+from nas.store.files import LONGEST_PATH, check_path, read_text, write_atomically
+from nas.store.records import SCHEMA, brief, refusal
 from objectives import Goal
+from searchspaces.architecture import check_shape
 from searchspaces.registry import unknown
 from trainers import DATASETS
+from trainers.dataset import check_most
 
 T = TypeVar("T")
 Table = dict[str, Any]
+
+LARGEST, LARGEST_FLOAT = 10**15, 1e38
+"""Largest whole number and largest other number in a study: no count comes near the one, float32 ends at the other."""
+DEEPEST = 20
+"""Tables and lists in each other."""
+LARGEST_FILE = 10_000_000
+"""Bytes of a study file."""
+LONGEST = 10**9
+"""Seconds, thirty years: the timers of the system take them. As many GB are more than any disk has."""
+SEEDS = 2**32
+"""Seeds are below it: NumPy and scikit-learn take no others."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +75,11 @@ class DataSettings:
             raise ValueError(f"validation must be a share from 0 to less than 1, got {self.validation}.")
         if self.resolution is not None and self.resolution < 1:
             raise ValueError(f"resolution must be at least 1 pixel, got {self.resolution}.")
+        check_most(self, resolution=4096)
+        if self.input is not None:
+            check_shape("input", self.input)
+        if self.classes is not None and not self.classes:
+            raise ValueError("classes must name at least one class.")
 
     @property
     def label(self) -> str:
@@ -134,16 +152,23 @@ class ExecutionSettings:
         for name in ("gpus_per_trial", "grace_seconds", "checkpoint_seconds"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise ValueError(f"{name} must not be negative, got {getattr(self, name)}.")
+        check_most(self, workers=10_000, attempts=10_000, cpus_per_trial=10_000, gpus_per_trial=10_000)
+        check_most(self, grace_seconds=LONGEST, checkpoint_seconds=LONGEST, timeout_seconds=LONGEST)
+        check_most(self, memory_gb_per_trial=LONGEST)
+        if self.ray is not None and not self.ray.strip():
+            raise ValueError("ray must be local, auto or the address of a cluster; leave it out for none.")
         if self.kind == "inline" and (self.workers > 1 or self.ray is not None):
             raise ValueError(
                 f"kind = 'inline' runs one trial at a time in this process, got workers = {self.workers}, "
                 f"ray = {self.ray!r}. Leave kind out, or workers and ray."
             )
+        if self.gpus_per_trial and self.device == "cpu":
+            raise ValueError(f"gpus_per_trial = {self.gpus_per_trial} does nothing with device = 'cpu'. Leave one out.")
         if self.gpus_per_trial > 1 and self.gpus_per_trial % 1:
             raise ValueError(f"gpus_per_trial must be a whole number, or a share below 1, got {self.gpus_per_trial}.")
         for name in ("cpus_per_trial", "memory_gb_per_trial", "timeout_seconds"):
             value = getattr(self, name)
-            if value is not None and not 0 < value < math.inf:
+            if value is not None and not value > 0:
                 raise ValueError(f"{name} must be positive, got {value}.")
 
     @property
@@ -182,6 +207,7 @@ class LimitSettings:
             value = getattr(self, name)
             if value is not None and not 0 <= value < math.inf:
                 raise ValueError(f"{name} must not be negative, got {value}.")
+        check_most(self, seconds=LONGEST, artifacts_gb=LONGEST)
 
 
 @dataclass(frozen=True)
@@ -229,12 +255,15 @@ class Settings:
     export: ExportSettings = field(default_factory=ExportSettings)
 
     def __post_init__(self) -> None:
-        if not self.name or any(c in self.name for c in "/\\") or self.name.startswith("."):
+        check_path(self.name, "name")
+        if not self.name.strip() or any(c in self.name for c in "/\\") or self.name.startswith((".", "~")):
             raise ValueError(f"name must be usable as a folder name, got {self.name!r}.")
         if not self.objectives or len(set(self.objectives)) != len(self.objectives):
             raise ValueError(f"objectives must be one or more different names, got {self.objectives}.")
         if self.trials < 1:
             raise ValueError(f"trials must be at least 1, got {self.trials}.")
+        if not 0 <= self.seed < SEEDS:
+            raise ValueError(f"seed must be from 0 to {SEEDS - 1}, got {self.seed}.")
 
     def table(self) -> Table:
         """The settings as nested tables, unset values left out."""
@@ -290,16 +319,30 @@ def read_settings(path: Path, overrides: Iterable[str] = ()) -> Settings:
         WrongInputError: naming the key, what was expected and the nearest right spelling.
     """
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+        text = read_text(path, LARGEST_FILE)
     except FileNotFoundError:
         raise WrongInputError(f"study file {path} does not exist. Give the path of a .toml file.") from None
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:
         raise WrongInputError(f"study file {path} cannot be read: {error}.") from None
-    except tomllib.TOMLDecodeError as error:
+    try:
+        table = parse(text)
+    except ValueError as error:
         raise WrongInputError(f"study file {path} is not valid TOML: {error}.") from None
     if "schema" in table:  # a resolved study
         table = _resolved(table, path)[0]
     return settings_of(table, overrides, folder=path.parent)
+
+
+def parse(text: str) -> Table:
+    """The tables of a TOML document.
+
+    Raises:
+        ValueError: if it is none.
+    """
+    try:
+        return tomllib.loads(text)
+    except RecursionError:
+        raise ValueError("its tables and lists are nested too deeply") from None
 
 
 def settings_of(table: Table, overrides: Iterable[str] = (), *, folder: Path | None = None) -> Settings:
@@ -328,6 +371,7 @@ def settings_from(table: Table) -> Settings:
     Raises:
         WrongInputError: as `read_settings`.
     """
+    check_plain(table)
     data = table.get("data")
     if isinstance(data, dict):
         options = {key: value for key, value in data.items() if key not in DATA_KEYS}
@@ -367,34 +411,46 @@ def read_resolved(directory: Path) -> tuple[Table, Facts]:
     """
     path = directory / STUDY
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
+        table = parse(read_text(path, LARGEST_FILE))
     except FileNotFoundError:
         raise WrongInputError(
             f"{directory} is not a study directory: it holds no {STUDY}. "
             "Give the directory that nas search printed, for example runs/quickstart."
         ) from None
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, ValueError) as error:
         raise WrongInputError(f"{path} cannot be read: {error}.") from None
     return _resolved(table, path)
 
 
 def _resolved(table: Table, path: Path) -> tuple[Table, Facts]:
     """The study and the facts that a resolved study file holds."""
+    if not table:
+        raise WrongInputError(f"{path} is damaged: it is empty. Restore it from a copy.")
     schema = table.pop("schema", 1)
     if schema != SCHEMA:
         raise WrongInputError(f"{path}: {refusal(schema)}.")
-    facts = table.pop("facts", None)
-    if not isinstance(facts, dict):
-        raise WrongInputError(f"{path} lacks the table [facts]. Restore it from a copy.")
-    with user_input(str(path)):
-        return table, construct(Facts, facts, "facts")
+    try:
+        found = check_type(Table, table.pop("facts", {}), "facts")
+        resolved = settings_from(table)
+        facts = construct(Facts, {"objectives": {}, **found}, "facts")
+        for key, held in (
+            ("reference", resolved.reference),
+            ("objective", resolved.objective),
+            ("facts.objectives", facts.objectives),
+        ):
+            if lacking := set(resolved.objectives) - held.keys():
+                raise WrongInputError(f"{key}.{min(lacking)} is missing.")
+    except WrongInputError as error:
+        raise WrongInputError(f"{path} is damaged: {error} Restore it from a copy.") from None
+    return table, facts
 
 
 def _with_absolute_paths(table: Table, folder: Path) -> Table:
     """The tables with absolute paths of plugins and data and without shorthand; loads the plugins."""
+    check_plain(table)
     plugins, data = table.get("plugins", []), table.get("data")
     if isinstance(plugins, list) and all(isinstance(plugin, str) for plugin in plugins):
-        plugins = [str((folder / Path(plugin).expanduser()).resolve()) for plugin in plugins]
+        plugins = [str(_absolute(plugin, folder).resolve()) for plugin in plugins]
         load_plugins(plugins)
     if isinstance(data, dict) and isinstance(data.get("name"), str):
         kind, colon, text = data["name"].partition(":")
@@ -407,9 +463,21 @@ def _with_absolute_paths(table: Table, folder: Path) -> Table:
                     )
             data = {**data, **options, "name": kind}
         if isinstance(location := data.get("location"), str) and location:
-            data = {**data, "location": str((folder / Path(location).expanduser()).absolute())}
+            data = {**data, "location": str(_absolute(location, folder))}
     found = {"plugins": plugins, "data": data}
     return table | {key: value for key, value in found.items() if key in table}
+
+
+def _absolute(path: str, folder: Path) -> Path:
+    """A path that a study names, relative to ``folder``; ``~`` is a home folder.
+
+    Raises:
+        WrongInputError: if there is no such home folder.
+    """
+    try:
+        return (folder / Path(path).expanduser()).absolute()
+    except RuntimeError:
+        raise WrongInputError(f"{brief(path)} names the home folder of nobody. Write the path in full.") from None
 
 
 def _override(table: Table, override: str) -> None:
@@ -417,15 +485,49 @@ def _override(table: Table, override: str) -> None:
     if not equals or not key.strip():
         raise WrongInputError(f"--set needs KEY=VALUE, as in --set data.name=cifar10, got {override!r}.")
     try:
-        value = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+        (value,) = parse(f"value = {text}").values()
+    except ValueError:  # no TOML, or more than one value
         value = text.strip()
-    *parents, last = key.strip().split(".")
+    *parents, last = (part.strip() for part in key.split("."))
     for parent in parents:
         table = table.setdefault(parent, {})
         if not isinstance(table, dict):
-            raise WrongInputError(f"--set {override}: {parent!r} is not a table.")
+            raise WrongInputError(f"--set {brief(override)}: {brief(parent)} is not a table.")
     table[last] = value
+
+
+def check_plain(value: Any, where: str = "", depth: int = 0) -> None:
+    """Makes sure that tables hold nothing that no study can mean, whatever the key.
+
+    Texts are of one line and no longer than a path, numbers finite and of a size that libraries take; there are no
+    dates, and tables and lists have an end.
+
+    Args:
+        where: dotted place of the value, for messages.
+
+    Raises:
+        WrongInputError: naming the key.
+    """
+    if isinstance(value, dict | list):
+        if depth == DEEPEST:
+            raise WrongInputError(f"{where} has more than {DEEPEST} tables and lists in each other.")
+        for key, inner in value.items() if isinstance(value, dict) else ((where, item) for item in value):
+            if isinstance(value, dict):
+                check_plain(key, f"a key of [{where}]" if where else "a key")
+                key = f"{where}.{key}" if where else key
+            check_plain(inner, key, depth + 1)
+    elif isinstance(value, str):
+        if not value.isprintable() or len(value) > LONGEST_PATH:
+            raise WrongInputError(
+                f"{where} must be text of at most {LONGEST_PATH:,} characters, none of them a control character, "
+                f"got {brief(value)}."
+            )
+    elif not isinstance(value, bool | int | float):
+        raise WrongInputError(f"{where} must be text, a number, true, false, a list or a table, got {value}.")
+    elif not abs(value) <= (LARGEST_FLOAT if isinstance(value, float) else LARGEST):  # NaN neither
+        raise WrongInputError(
+            f"{where} must be a finite number, of a size up to 10^15 if it is whole, else to 10^38, got {brief(value)}."
+        )
 
 
 def construct(factory: Callable[..., T], table: Mapping[str, Any], where: str, **given: Any) -> T:
@@ -460,10 +562,10 @@ def construct(factory: Callable[..., T], table: Mapping[str, Any], where: str, *
         hint = hints[key]
         if dataclasses.is_dataclass(hint):
             if not isinstance(value, dict):
-                raise WrongInputError(f"{prefix}{key} must be a table [{prefix}{key}], got {value!r}.")
+                raise WrongInputError(f"{prefix}{key} must be a table [{prefix}{key}], got {brief(value)}.")
             values[key] = construct(hint, value, f"{prefix}{key}")  # type: ignore[arg-type]
         else:
-            values[key] = _checked(hint, value, f"{prefix}{key}")
+            values[key] = check_type(hint, value, f"{prefix}{key}")
     for name, parameter in parameters.items():
         if parameter.default is inspect.Parameter.empty and name not in values:
             raise WrongInputError(f"{prefix}{name} is missing. Give it a value.")
@@ -471,12 +573,20 @@ def construct(factory: Callable[..., T], table: Mapping[str, Any], where: str, *
         return factory(**given, **values)
 
 
-def _checked(hint: Any, value: Any, where: str) -> Any:
+def check_type(hint: Any, value: Any, where: str) -> Any:
+    """The value, if it is of the type ``hint``; a whole number may stand for any number.
+
+    Args:
+        where: dotted place of the value in the study, for messages.
+
+    Raises:
+        WrongInputError: if it is not.
+    """
     try:
-        return TypeAdapter(hint).validate_json(json.dumps(value, default=str), strict=True)
+        return TypeAdapter(hint).validate_json(json.dumps(value), strict=True)
     except ValidationError as error:
         reasons = dict.fromkeys(detail["msg"].replace("Input should be", "must be") for detail in error.errors())
-        raise WrongInputError(f"{where} {', or '.join(reasons)}, got {value!r}.") from None
+        raise WrongInputError(f"{where} {', or '.join(reasons)}, got {brief(value)}.") from None
 
 
 def _without_none(table: Table) -> Table:

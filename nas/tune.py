@@ -31,7 +31,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from nas.errors import StoppedError
 from nas.plugins import loaded
 from nas.results.study import Study
-from nas.search.launch import apply, open_study
+from nas.search.launch import open_study, overriding
 from nas.search.ledger import Ledger
 from nas.search.samplers import open_sampler
 from nas.settings import read_settings
@@ -86,7 +86,7 @@ class TuneStudy:
         set: Sequence[str] = (),
         accept_changes: bool = False,
     ) -> None:
-        settings = apply(read_settings(Path(path), set), trials=trials, workers=None, seed=seed, ray=None)
+        settings = read_settings(Path(path), [*set, *overriding(trials=trials, seed=seed)])
         problem, self.history = open_study(settings, out, accept_changes=accept_changes)
         for note in (*problem.data.notes, *self.history.notes):
             LOG.warning("%s", note)

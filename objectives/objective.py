@@ -201,7 +201,7 @@ def objective(name: str) -> Callable[[T], T]:
     return add
 
 
-def as_value(name: str, kind: Objective | type[Objective], returned: Any) -> float:
+def as_value(name: str, kind: Goal | Objective | type[Objective], returned: Any) -> float:
     """What an objective returned, as the float that is recorded: ``as_value("macs", Macs, np.int64(5))`` is 5.0.
 
     Numbers of every library count (numpy scalars, tensors of one element without dimension, Decimal, Fraction).

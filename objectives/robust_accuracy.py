@@ -44,6 +44,10 @@ class RobustAccuracy(Objective):
         for name in ("restarts", "samples"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}.")
+        if not 0 <= self.seed < 2**32:
+            raise ValueError(f"seed must be from 0 to {2**32 - 1}, got {self.seed}.")
+        if self.seed and self.restarts == 1:
+            raise ValueError(f"seed = {self.seed} does nothing with restarts = 1. Leave it out.")
         self.adversary()
 
     def adversary(self) -> Attack:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cache, cached_property, lru_cache
@@ -22,10 +23,13 @@ from torch import nn
 
 from searchspaces.costs import Cost, NoFormulaError
 from searchspaces.freezing import Freeze, Mixer
-from searchspaces.registry import check_one_of, lookup, register, unknown
+from searchspaces.registry import brief, check_one_of, lookup, register, unknown
 
 Shape = tuple[int, int, int]
 """(C, H, W) of one sample."""
+
+LARGEST, MOST_CLASSES, MOST_BLOCKS = 10**8, 10**6, 10_000
+"""Bounds that no network comes near: any number, also of the values of one sample; classes; blocks."""
 
 Weights = Literal["spatial", "channel"]
 """Kind of a mixer's parameters: those that mix positions, those that mix channels."""
@@ -168,6 +172,18 @@ def spec(name: str) -> Callable[[type[S]], type[S]]:
     return add
 
 
+def check_shape(name: str, shape: Shape) -> None:
+    """Makes sure that (C, H, W) can be that of a sample.
+
+    Raises:
+        ValueError: if a side is not positive, or there are more values than a sample can have.
+    """
+    if min(shape) < 1 or math.prod(shape) > LARGEST:
+        raise ValueError(
+            f"{name} must be (C, H, W), each at least 1 and at most {LARGEST:,} values in all, got {brief(shape)}."
+        )
+
+
 @dataclass(frozen=True)
 class Stage:
     """``depth`` equal blocks in a row, after ``downsample`` unless it is None."""
@@ -195,6 +211,13 @@ class Architecture:
     stem: Stem
     stages: tuple[Stage, ...]
     head: Head
+
+    def __post_init__(self) -> None:
+        check_shape("input", self.input)
+        if not 1 <= self.classes <= MOST_CLASSES:
+            raise ValueError(f"classes must be from 1 to {MOST_CLASSES:,}, got {self.classes}.")
+        if (blocks := sum(stage.depth for stage in self.stages)) > MOST_BLOCKS:
+            raise ValueError(f"an architecture has at most {MOST_BLOCKS:,} blocks, got {blocks:,}.")
 
     def canonical(self) -> Architecture:
         """The same network in its simplest form: canonical nodes, equal neighbouring stages merged."""
@@ -232,9 +255,12 @@ class Architecture:
         """Architecture written by `to_json`.
 
         Raises:
-            ValueError: naming the field that is unknown, missing or of the wrong type.
+            ValueError: naming the field that is unknown, missing, of the wrong type or beyond all bounds.
         """
-        architecture: Architecture = decode(cls, data, "architecture")
+        try:
+            architecture: Architecture = decode(cls, data, "architecture")
+        except RecursionError:
+            raise ValueError("architecture has more nodes in each other than any network.") from None
         return architecture
 
     @property
@@ -287,27 +313,29 @@ def decode(hint: Any, data: Any, where: str) -> Any:
         return None if data is None else decode(inner[0], data, where)
     if dataclasses.is_dataclass(hint):
         if not isinstance(data, Mapping):
-            raise ValueError(f"{where} must be an object, got {data!r}.")
+            raise ValueError(f"{where} must be an object, got {brief(data)}.")
         fields, cls = dict(data), hint
         if isinstance(hint, type) and issubclass(hint, Spec):
             if "kind" not in fields:
                 raise ValueError(f"{where} must name its kind. Known: {', '.join(sorted(hint.table))}.")
-            cls = lookup(hint.table, hint.noun, str(fields.pop("kind")))
+            cls = lookup(hint.table, hint.noun, fields.pop("kind"))
         return _decode_fields(cls, fields, where)
     if get_origin(hint) is tuple:
         items = get_args(hint)
         if not isinstance(data, list | tuple) or (items[-1] is not ... and len(data) != len(items)):
-            raise ValueError(f"{where} must be a list{'' if items[-1] is ... else f' of {len(items)}'}, got {data!r}.")
+            raise ValueError(
+                f"{where} must be a list{'' if items[-1] is ... else f' of {len(items)}'}, got {brief(data)}."
+            )
         hints = [items[0]] * len(data) if items[-1] is ... else items
         return tuple(decode(h, item, f"{where}[{i}]") for i, (h, item) in enumerate(zip(hints, data, strict=True)))
     if get_origin(hint) is Literal:
         check_one_of(where, data, get_args(hint))
         return data
-    if hint is float and type(data) is int:
-        return float(data)
-    if type(data) is not hint:
-        raise ValueError(f"{where} must be of type {hint.__name__}, got {data!r}.")
-    return data
+    if type(data) is not hint and not (hint is float and type(data) is int):
+        raise ValueError(f"{where} must be of type {hint.__name__}, got {brief(data)}.")
+    if hint in (int, float) and not -LARGEST <= data <= LARGEST:  # NaN neither
+        raise ValueError(f"{where} must be a number of at most {LARGEST:,}, got {brief(data)}.")
+    return float(data) if hint is float else data
 
 
 def _decode_fields(cls: Any, fields: dict[str, Any], where: str) -> Any:

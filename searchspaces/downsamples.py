@@ -9,6 +9,7 @@ from searchspaces.architecture import Downsample, Shape, spec
 from searchspaces.costs import NORM_COSTS, Cost, batch_norm, convolution, elementwise
 from searchspaces.layers.initialization import fan_out_normal
 from searchspaces.layers.norms import Norm, make_norm
+from searchspaces.registry import check_least
 
 
 @spec("conv_downsample")
@@ -25,6 +26,9 @@ class ConvDownsample(Downsample):
     kernel: int = 3
     stride: int = 2
     norm: Norm = "none"
+
+    def __post_init__(self) -> None:
+        check_least(self, dim=1, kernel=1, stride=1)
 
     def label(self) -> str:
         return f"dim {self.dim} /{self.stride}"
@@ -58,6 +62,9 @@ class SpartanDownsample(Downsample):
     """
 
     dim: int
+
+    def __post_init__(self) -> None:
+        check_least(self, dim=1)
 
     def label(self) -> str:
         return f"dim {self.dim} /2"

@@ -90,7 +90,10 @@ def _closed_form(node: Spec, shape: Shape) -> Cost:
 
 @lru_cache(maxsize=CACHED)
 def _output(node: Spec, shape: Shape) -> Shape:
-    return node.output(shape)
+    output = node.output(shape)
+    if min(output) < 1:
+        raise ValueError(f"{node.label()} leaves nothing of (C, H, W) = {shape}: {output}. Take smaller steps.")
+    return output
 
 
 @lru_cache(maxsize=1_000)

@@ -1,5 +1,6 @@
 """Tables of names, and the errors for names that are not in them."""
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
 from typing import TypeVar
@@ -29,17 +30,34 @@ def lookup(table: Mapping[str, T], noun: str, name: str) -> T:
     Raises:
         ValueError: naming the nearest and all known names.
     """
-    if name not in table:
+    if not isinstance(name, str) or name not in table:
         raise ValueError(unknown(noun, name, table))
     return table[name]
 
 
 def unknown(noun: str, name: object, known: Iterable[str]) -> str:
     """The message for a name that does not exist: the name, the nearest known one, all known ones."""
-    names = sorted(known)
-    near = get_close_matches(str(name), names, n=1)
+    names, given = sorted(known), brief(name)
+    near = get_close_matches(str(name) if len(given) <= 60 else "", names, n=1)
     hint = f" Did you mean {near[0]!r}?" if near else ""
-    return f"unknown {noun} {name!r}.{hint} Known: {', '.join(names) or 'none'}."
+    return f"unknown {noun} {given}.{hint} Known: {', '.join(names) or 'none'}."
+
+
+def brief(value: object) -> str:
+    """A value as a message shows it: its first hundred characters."""
+    text = repr(value)
+    return text if len(text) <= 100 else f"{text[:97]}..."
+
+
+def check_least(value: object, **least: float) -> None:
+    """Makes sure that fields of ``value`` are at least so large: ``check_least(self, kernel=1, padding=0)``.
+
+    Raises:
+        ValueError: naming the first one that is not, or is not finite.
+    """
+    for name, bound in least.items():
+        if not bound <= getattr(value, name) < math.inf:
+            raise ValueError(f"{name} must be at least {bound}, got {getattr(value, name)}.")
 
 
 def check_one_of(name: str, value: object, allowed: Iterable[object]) -> None:
@@ -49,10 +67,10 @@ def check_one_of(name: str, value: object, allowed: Iterable[object]) -> None:
         ValueError: with all allowed values.
     """
     values = tuple(allowed)
-    if value not in values:
+    if value not in values or type(value) not in map(type, values):  # True equals 1
         raise ValueError(not_one_of(name, value, values))
 
 
 def not_one_of(name: str, value: object, allowed: Iterable[object]) -> str:
     """The message for a field or choice whose value is not allowed."""
-    return f"{name} must be one of {', '.join(map(str, allowed))}, got {value!r}."
+    return f"{name} must be one of {', '.join(map(str, allowed))}, got {brief(value)}."

@@ -108,6 +108,15 @@ class SearchSpace:
 
         Example: ``space.decode(space.first)``.
         """
+        self.check(picks)
+        return self.to_architecture(picks).canonical()
+
+    def check(self, picks: Picks) -> None:
+        """Makes sure that picks are an option for every choice, and nothing else.
+
+        Raises:
+            ValueError: if a choice is missing or unknown, or a value is not among its options.
+        """
         known = self._options
         for name, value in picks.items():
             if name not in known:
@@ -116,7 +125,6 @@ class SearchSpace:
                 raise ValueError(not_one_of(f"choice {name!r}", value, known[name]))
         if missing := known.keys() - picks.keys():
             raise ValueError(f"picks lack {', '.join(sorted(missing))}.")
-        return self.to_architecture(picks).canonical()
 
     @cached_property
     def _options(self) -> dict[str, tuple[Value, ...]]:

@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
+from trainers.dataset import check_idle, check_most
 from trainers.splits import TrainingData
 
 
@@ -58,6 +59,9 @@ class Augmentation:
         for name, most in (("mix_until", 1), ("magnitude", 10)):
             if not 0 <= getattr(self, name) <= most:
                 raise ValueError(f"{name} must be from 0 to {most}, got {getattr(self, name)}.")
+        check_most(self, shift=1000, operations=100, mask_mel=10_000, mask_frames=10_000, mixup=1000, cutmix=1000)
+        check_idle(self, "magnitude", self.operations, "operations")
+        check_idle(self, "mix_until", self.mixup or self.cutmix, "mixup or cutmix")
 
     def augmenter(self, data: TrainingData, device: torch.device) -> "Augmenter":
         """The augmentation of batches of ``data`` on ``device``; what is unset is as suits the data."""

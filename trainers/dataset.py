@@ -137,6 +137,32 @@ def check_range(name: str, value: float | None, least: float, most: float) -> No
         raise ValueError(f"{name} must be from {least:g} to {most:g}, got {value:g}.")
 
 
+def check_most(settings: object, **most: float) -> None:
+    """Makes sure that settings are not larger than all that makes sense, or than libraries take; unset ones pass.
+
+    Raises:
+        ValueError: naming the first one that is.
+    """
+    for name, bound in most.items():
+        if (value := getattr(settings, name)) is not None and value > bound:
+            raise ValueError(f"{name} must be at most {bound:,}, got {value}.")
+
+
+def check_idle(settings: object, name: str, needed: object, what: str) -> None:
+    """Refuses a setting that would do nothing: one that differs from its default without what it is a part of.
+
+    Args:
+        needed: true if what it is a part of is in use.
+        what: that, in words.
+
+    Raises:
+        ValueError: if it would do nothing.
+    """
+    value, default = getattr(settings, name), getattr(type(settings), name)
+    if not needed and value != default:
+        raise ValueError(f"{name} = {value} does nothing without {what}. Set that, or leave {name} at {default}.")
+
+
 DATASETS: dict[str, type[Dataset]] = {}
 T = TypeVar("T", bound=type[Dataset])
 

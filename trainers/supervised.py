@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from trainers.augment import Augmentation, Mixed
 from trainers.checkpoints import Checkpoints
+from trainers.dataset import check_idle, check_most
 from trainers.optimization import Schedule, average, climb, decayed, descend, learning_rate, unchanged_statistics
 from trainers.splits import TrainingData
 from trainers.trainer import DivergedError, Epoch, Trainer, trainer
@@ -93,6 +94,11 @@ class Supervised(Augmentation, Trainer):
                 raise ValueError(f"{name} must be in [0, 1), got {getattr(self, name)}.")
         if self.decoupled and self.label_smoothing:
             raise ValueError("decoupled does not go with label_smoothing. Set one of them to 0.")
+        check_most(self, epochs=10**9, batch_size=10**9, micro_batches=10**9)
+        check_idle(self, "decoupled", self.mixup or self.cutmix, "mixup or cutmix")
+        check_idle(self, "adaptive_sharpness", self.sharpness, "sharpness")
+        for name in ("beta2", "stability"):
+            check_idle(self, name, self.optimizer == "adamw", "optimizer = 'adamw'")
 
     def halved(self) -> Self:
         return replace(self, micro_batches=2 * self.micro_batches)

@@ -22,9 +22,10 @@ from torch import Tensor
 from nas.errors import WrongInputError
 from nas.plugins import FOLDER, Plugin, load_plugins, load_trusted, named, read_copies
 from nas.plugins import trust as trust_all
+from nas.pricing import price
 from nas.settings import Settings, portable, settings_from
 from nas.store.artifacts import WEIGHTS
-from nas.store.files import write_atomically
+from nas.store.files import read_text, write_atomically
 from nas.store.records import TrialRecord
 from searchspaces import Architecture, Network, build
 from trainers import DATASETS, Dataset
@@ -36,6 +37,8 @@ ARCHITECTURE, CARD, ORIGIN, EVALUATIONS, SUMS = (
     "evaluations.jsonl",
     "SHA256SUMS",
 )
+LARGEST = 10_000_000
+"""Bytes of an architecture file."""
 
 
 def write_bundle(record: TrialRecord, settings: Settings, plugins: Sequence[Plugin], weights: bytes, out: Path) -> None:
@@ -223,11 +226,8 @@ def load_weights(architecture: Architecture, path: Path) -> Network:
     """
     try:
         tensors = safetensors.torch.load_file(path)
+        _check_weights(architecture, tensors)
         network = build(architecture)
-        for name, own in network.state_dict().items():
-            if name in tensors and tensors[name].dtype != own.dtype:
-                raise ValueError(f"{name} is {_dtype(tensors[name])}, the network has {_dtype(own)}")
-        _check_finite(tensors)
         network.load_state_dict(tensors)
     except FileNotFoundError:
         raise WrongInputError(f"{path.parent} holds no {path.name}. Export again with nas export.") from None
@@ -242,6 +242,23 @@ def _check_finite(tensors: Mapping[str, Tensor]) -> None:
             raise ValueError(f"{name} holds values that are no finite numbers")
 
 
+def _check_weights(architecture: Architecture, tensors: Mapping[str, Tensor]) -> None:
+    """Refuses weights that are not those of a network, before its memory is allocated.
+
+    Raises:
+        ValueError: if there are others or fewer, or of another type, or no finite numbers; or the network cannot be.
+    """
+    price(architecture)
+    with torch.device("meta"):
+        wanted = build(architecture).state_dict()
+    for name, own in wanted.items():
+        if name not in tensors or tensors[name].shape != own.shape:
+            raise ValueError(f"it holds no {name} of shape {tuple(own.shape)}")
+        if tensors[name].dtype != own.dtype:
+            raise ValueError(f"{name} is {_dtype(tensors[name])}, the network has {_dtype(own)}")
+    _check_finite(tensors)
+
+
 def _dtype(tensor: Tensor) -> str:
     return str(tensor.dtype).removeprefix("torch.")
 
@@ -253,10 +270,10 @@ def load_architecture(path: Path) -> Architecture:
         WrongInputError: if it cannot be read.
     """
     try:
-        return Architecture.from_json(json.loads(path.read_text(encoding="utf-8")))
+        return Architecture.from_json(json.loads(read_text(path, LARGEST)))
     except FileNotFoundError:
         raise WrongInputError(f"{path} does not exist. Write one with nas export or nas show --json.") from None
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, RecursionError) as error:
         raise WrongInputError(f"{path} is not an architecture: {error}") from None
 
 

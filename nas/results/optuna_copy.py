@@ -24,7 +24,7 @@ from optuna.storages._rdb import models
 from optuna.trial import FrozenTrial, TrialState, create_trial
 from sqlalchemy import insert
 
-from nas.errors import StoppedError, WrongInputError
+from nas.errors import StoppedError, WrongInputError, user_input
 from nas.pricing import excess
 from nas.results.study import Study
 from nas.store.files import write_atomically
@@ -38,6 +38,8 @@ optuna.logging.set_verbosity(optuna.logging.ERROR)
 MARK = "nas.directory"
 """Attribute of every study that is a copy of a study directory: its value is that directory."""
 
+MOST_LOST = 10_000
+"""Numbers that a log may have lost; each keeps its place."""
 STATES: dict[Status, TrialState] = {
     "complete": TrialState.COMPLETE,
     "infeasible": TrialState.PRUNED,
@@ -117,7 +119,7 @@ class _Copy:
                 name: CategoricalDistribution(options) for name, options in study.choices.items() if len(options) > 1
             },
             asked={event["number"]: event for event in events if event["event"] == "asked"},
-            begun={e["number"]: e["time"] for e in events if e["event"] in ("asked", "started")},
+            begun={e["number"]: e.get("time", 0.0) for e in events if e["event"] in ("asked", "started")},
             written=log.stat().st_mtime if log.exists() else 0.0,
         )
 
@@ -126,13 +128,17 @@ class _Copy:
         ended = {record.number: record for record in self.study.records}
         open_state = TrialState.RUNNING if is_held(self.study.directory) else TrialState.WAITING
         trials = []
-        for number in range(1 + max([*ended, *self.asked], default=-1)):
-            if number in ended:
-                trials.append(self._ended(ended[number]))
-            elif number in self.asked:
-                trials.append(self._open(self.asked[number], open_state))
-            else:
-                trials.append(self._trial(number, TrialState.FAIL, {"status": "lost"}))
+        largest = max([*ended, *self.asked], default=-1)
+        if largest >= MOST_LOST + len(ended) + len(self.asked):
+            raise WrongInputError(f"{self.study.directory} is damaged: its log holds a trial {largest} and few others.")
+        for number in range(1 + largest):
+            with user_input(f"{self.study.directory}, trial {number} is damaged"):
+                if number in ended:
+                    trials.append(self._ended(ended[number]))
+                elif number in self.asked:
+                    trials.append(self._open(self.asked[number], open_state))
+                else:
+                    trials.append(self._trial(number, TrialState.FAIL, {"status": "lost"}))
         return trials
 
     def _ended(self, record: TrialRecord) -> FrozenTrial:
@@ -148,7 +154,7 @@ class _Copy:
         )
 
     def _open(self, event: Mapping[str, Any], state: TrialState) -> FrozenTrial:
-        attributes = {"status": state.name.lower(), "key": event["key"]}
+        attributes = {"status": state.name.lower(), "key": event.get("key")}
         return self._trial(event["number"], state, attributes, picks=event["picks"], costs=event.get("measured"))
 
     def _trial(
@@ -164,6 +170,8 @@ class _Copy:
     ) -> FrozenTrial:
         constraints = self._constraints(picks, costs or {})
         distributions = self.distributions if picks else {}
+        if picks and (lacking := sorted(distributions.keys() - picks.keys())):
+            raise ValueError(f"its picks lack {lacking[0]}. Restore the log from a copy.")
         trial = create_trial(
             state=state,
             values=values,

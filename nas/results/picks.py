@@ -31,6 +31,11 @@ def pick(rule: str, front: Sequence[TrialRecord], costs: np.ndarray, objectives:
     return front[knee(costs) if kind == "knee" else int(np.argmin(costs[:, list(objectives).index(name)]))]
 
 
+def trial_number(text: str) -> int | None:
+    """The number of a trial that ``text`` states; None if it states none."""
+    return int(text) if text.isascii() and text.isdecimal() and len(text) <= 15 else None
+
+
 def check_rule(rule: str, objectives: Sequence[str]) -> None:
     """Refuses a rule that `Study.pick` does not know.
 
@@ -38,7 +43,7 @@ def check_rule(rule: str, objectives: Sequence[str]) -> None:
         ValueError: if it does not.
     """
     kind, _, argument = rule.partition(":")
-    if kind == "trial" and argument.isdecimal():
+    if kind == "trial" and trial_number(argument) is not None:
         return
     if kind not in ("knee", "best") or (kind == "knee") == bool(argument):
         rules = ["knee", "trial:NUMBER", *(f"best:{name}" for name in objectives)]

@@ -5,7 +5,10 @@ from pathlib import Path
 from nas.errors import WrongInputError, user_input
 from nas.export.bundle import ARCHITECTURE, load_architecture, read_plugins
 from nas.plugins import load_trusted
+from nas.problem import network_of
+from nas.results.picks import trial_number
 from nas.results.study import Study
+from nas.store.files import check_path
 from searchspaces import Architecture
 from searchspaces.known import KNOWN
 from searchspaces.registry import lookup
@@ -22,14 +25,15 @@ def find_architecture(reference: str) -> Architecture:
     if kind == "known":
         with user_input(""):
             return lookup(KNOWN, "known network", name)()
-    directory, hash_sign, number = reference.rpartition("#")
-    if hash_sign and number.isdecimal():
+    directory, hash_sign, text = reference.rpartition("#")
+    if hash_sign and (number := trial_number(text)) is not None:
         study = Study(directory)
-        record = study.trial(int(number))
+        record = study.trial(number)
         study.load_plugins()
-        with user_input(reference):
-            return Architecture.from_json(record.architecture)
+        return network_of(record)
     path = Path(reference)
+    with user_input(""):
+        check_path(path, "an architecture's name")
     if not path.exists():
         raise WrongInputError(f"{reference} is no file. Give an architecture file, known:NAME or DIR#TRIAL.")
     if path.is_dir():

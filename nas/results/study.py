@@ -8,16 +8,16 @@ from typing import Any
 
 import numpy as np
 
-from nas.errors import WrongInputError
+from nas.errors import WrongInputError, user_input
 from nas.export.export import export
 from nas.plugins import Plugin, is_trusted, load_trusted, read_copies
 from nas.plugins import trust as trust_all
-from nas.problem import find_space
+from nas.problem import check_records, find_space
 from nas.results import picks
 from nas.results.pareto import hypervolume, non_dominated
 from nas.settings import STUDY, read_resolved, settings_from
 from nas.store.artifacts import Artifacts
-from nas.store.history import read_trials
+from nas.store.history import TRIALS, read_trials
 from nas.store.live import running_trials
 from nas.store.records import COUNTED, TrialRecord
 from objectives import Goal, to_minimise
@@ -105,7 +105,9 @@ class Study:
     @cached_property
     def complete(self) -> list[TrialRecord]:
         """The trials that were trained and measured in full: the only ones that a front is made of."""
-        return [record for record in self.records if record.status == "complete"]
+        found = [record for record in self.records if record.status == "complete"]
+        check_records(found, self.objectives, self.directory / TRIALS)
+        return found
 
     def costs(self, records: list[TrialRecord]) -> np.ndarray:
         """(n, m) costs to be minimised, in the order of the objectives."""
@@ -122,7 +124,9 @@ class Study:
     @property
     def hypervolume(self) -> float:
         """Volume in costs between the front and the reference point of ``study.toml``; larger is better."""
-        point = [to_minimise(objective, self.settings.reference[name]) for name, objective in self.objectives.items()]
+        reference = self.settings.reference
+        with user_input(f"{self.directory / STUDY} is damaged: reference"):
+            point = [to_minimise(objective, reference[name]) for name, objective in self.objectives.items()]
         return hypervolume(self.costs(self.front), np.array(point))
 
     def trial(self, number: int) -> TrialRecord:
@@ -147,8 +151,8 @@ class Study:
             WrongInputError: if the rule is unknown or there is nothing to pick from.
         """
         kind, _, number = rule.partition(":")
-        if kind == "trial" and number.isdecimal():
-            return self.trial(int(number))
+        if kind == "trial" and (wanted := picks.trial_number(number)) is not None:
+            return self.trial(wanted)
         if not self.front:
             raise WrongInputError(f"{self.directory} has no complete trial to pick from. Run nas search first.")
         return picks.pick(rule, self.front, self.costs(self.front), list(self.objectives))

@@ -2,10 +2,10 @@
 
 import contextlib
 import gc
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from nas.errors import StoppedError, WrongInputError, user_input
 from nas.plugins import FOLDER, Plugin, loaded_from, named, trust
@@ -28,8 +28,9 @@ from nas.settings import (
     read_settings,
     write_resolved,
 )
-from nas.store.files import refuse_links
-from nas.store.history import EVENTS, LOCK, TRIALS, History
+from nas.store.artifacts import folders
+from nas.store.files import check_path, refuse_links
+from nas.store.history import EVENTS, LOCK, TRIALS, History, check_whole
 
 
 def launch(
@@ -59,8 +60,8 @@ def launch(
         StoppedError: if the study cannot continue; what is finished is kept.
         KeyboardInterrupt: on Ctrl-C or SIGTERM; what is finished is kept.
     """
-    path = Path(path)
-    settings = apply(read_settings(path, overrides), trials=trials, workers=workers, seed=seed, ray=ray)
+    path, shortcuts = Path(path), overriding(trials=trials, workers=workers, seed=seed, ray=ray)
+    settings = read_settings(path, [*overrides, *shortcuts])
     if out is None and path.name == STUDY and (path.parent / TRIALS).exists():
         out = path.parent
     problem, history = open_study(settings, out, accept_changes=accept_changes)
@@ -96,7 +97,7 @@ def find_problem(settings: Settings) -> Problem:
         WrongInputError: naming the key of the study that cannot be used, and why.
     """
     find_executor(settings.execution)
-    if settings.export.pick:
+    if settings.export.pick is not None:
         with user_input("export.pick"):
             check_rule(settings.export.pick, settings.objectives)
     problem = Problem.of(settings)
@@ -111,6 +112,8 @@ def open_study(settings: Settings, out: str | Path | None, *, accept_changes: bo
         WrongInputError: if the settings cannot be used, or the directory is not this study's.
     """
     directory = Path(out) if out else Path("runs") / settings.name
+    with user_input(""):
+        check_path(directory, "--out")
     refuse_links(directory)
     before, facts = _earlier(directory)
     if before:
@@ -162,24 +165,12 @@ def _edited(directory: Path, plugins: Mapping[str, Plugin], facts: Facts | None,
     return [f"{plugins[name].path} has changed since the study was started; going on with it." for name in edited]
 
 
-def apply(
-    settings: Settings, *, trials: int | None, workers: int | None, seed: int | None, ray: str | None
-) -> Settings:
-    """The settings with what the command line says on top.
-
-    Raises:
-        WrongInputError: if a value cannot be used.
-    """
-    execution = settings.execution
-    try:
-        if workers is not None:
-            execution = replace(execution, workers=workers)
-        if ray is not None:
-            execution = replace(execution, ray=ray)
-        given: dict[str, Any] = {"trials": trials, "seed": seed}
-        return replace(settings, execution=execution, **{k: v for k, v in given.items() if v is not None})
-    except ValueError as error:
-        raise WrongInputError(str(error)) from None
+def overriding(
+    *, trials: int | None = None, workers: int | None = None, seed: int | None = None, ray: str | None = None
+) -> list[str]:
+    """The overrides ``KEY=VALUE`` that options of the command line stand for; those that are not given are left out."""
+    keys = {"trials": trials, "execution.workers": workers, "seed": seed, "execution.ray": ray}
+    return [f"{key}={json.dumps(value)}" for key, value in keys.items() if value is not None]
 
 
 def _earlier(directory: Path) -> tuple[Table, Facts | None]:
@@ -188,8 +179,19 @@ def _earlier(directory: Path) -> tuple[Table, Facts | None]:
     Raises:
         WrongInputError: if it holds something else.
     """
+    logs = [name for name in (TRIALS, EVENTS) if (directory / name).exists()]
     if (directory / STUDY).exists():
-        return read_resolved(directory)
+        before = read_resolved(directory)
+        if not logs:
+            raise WrongInputError(
+                f"{directory} holds {STUDY} but no log ({TRIALS}, {EVENTS}). Restore it from a copy, or remove {STUDY} "
+                "to start anew."
+            )
+        check_whole(directory)
+        folders(directory)
+        return before
+    if logs and any((directory / name).stat().st_size for name in logs):
+        raise WrongInputError(f"{directory} holds {logs[0]} but no {STUDY}. Restore it from a copy.")
     if directory.exists() and (not directory.is_dir() or any(map(_is_foreign, directory.iterdir()))):
         raise WrongInputError(f"{directory} exists and is no study directory. Give another directory with --out.")
     return {}, None
@@ -197,6 +199,4 @@ def _earlier(directory: Path) -> tuple[Table, Facts | None]:
 
 def _is_foreign(file: Path) -> bool:
     """Whether a file is not of a study that was stopped before it was begun, by a kill or a full disk."""
-    if file.name in (TRIALS, EVENTS):
-        return file.stat().st_size > 0
-    return file.name not in (LOCK, FOLDER) and not file.name.startswith(f".{STUDY}.")
+    return file.name not in (LOCK, TRIALS, EVENTS, FOLDER) and not file.name.startswith(f".{STUDY}.")

@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-from nas.errors import StoppedError
-from nas.problem import Problem
+from nas.errors import StoppedError, user_input
+from nas.problem import Problem, check_records
 from nas.search.samplers import Proposal, Sampler
 from nas.search.standing import Standing
-from nas.store.history import History
+from nas.store.history import EVENTS, TRIALS, History
 from nas.store.records import TrialRecord, trial_seed
 from nas.trial import TrialPlan
 
@@ -34,6 +34,9 @@ class Ledger:
         sampler: of the problem, which has learned nothing yet.
         history: the open log.
 
+    Raises:
+        WrongInputError: if the log is not one of this problem.
+
     Attributes:
         pending: plans handed out and not booked yet, by trial number.
         standing: counts, front and hypervolume of the ended trials.
@@ -45,6 +48,11 @@ class Ledger:
         self.standing = Standing(
             {name: self.problem.objectives[name] for name in self.problem.settings.objectives}, self.problem.reference
         )
+        log = history.directory / TRIALS
+        check_records(history.records, {n: problem.goals[n] for n in problem.settings.objectives}, log)
+        for record in history.records:
+            with user_input(f"{log}, trial {record.number} is damaged"):
+                problem.space.check(record.picks)
         self.pending: dict[int, TrialPlan] = {}
         self.end: str | StoppedError | None = None
         self._proposals: dict[int, Proposal] = {}
@@ -66,6 +74,8 @@ class Ledger:
         for event in list(self.history.unfinished()):
             if self.missing <= 0:
                 return
+            with user_input(f"{self.history.directory / EVENTS}, trial {event['number']} is damaged"):
+                self.problem.space.check(event["picks"])
             proposal = self.sampler.resume(event["picks"], event.get("memory", {}))
             plan = self._admit(self._plan(event["number"], proposal), proposal)
             if plan is not None:

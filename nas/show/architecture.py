@@ -9,7 +9,9 @@ from rich.table import Table
 from nas.errors import WrongInputError, user_input
 from nas.pricing import price
 from searchspaces import Architecture, Network, Shape
+from searchspaces.architecture import check_shape
 from searchspaces.diagnostics import bank_figures, mixing_figures
+from searchspaces.registry import brief
 
 
 def parse_shape(text: str) -> Shape:
@@ -23,7 +25,9 @@ def parse_shape(text: str) -> Shape:
     except ValueError:
         channels = height = width = 0
     if min(channels, height, width) < 1:
-        raise WrongInputError(f"--input needs C,H,W, as in 3,224,224, got {text!r}.")
+        raise WrongInputError(f"--input needs C,H,W, as in 3,224,224, got {brief(text)}.")
+    with user_input(""):
+        check_shape("--input", (channels, height, width))
     return channels, height, width
 
 
@@ -33,9 +37,9 @@ def cost_figures(architecture: Architecture, shape: str | None = None, batch: in
     Raises:
         WrongInputError: if the architecture cannot take images of that shape.
     """
-    if shape is not None:
-        architecture = replace(architecture, input=parse_shape(shape))
-    with user_input("--input" if shape else "architecture"):
+    taken = architecture.input if shape is None else parse_shape(shape)
+    with user_input("architecture" if shape is None else "--input"):
+        architecture = replace(architecture, input=taken)
         priced = price(architecture)
     total = priced.total
     operators = [

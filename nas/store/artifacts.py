@@ -1,10 +1,13 @@
 """The weights of a study's trials within their disk space, and the checkpoints of the trainings that still run."""
 
 import contextlib
+import os
+import re
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
+from nas.errors import WrongInputError, user_input
 from nas.store.files import put_in_place, write_beside
 
 WEIGHTS = "weights.safetensors"
@@ -38,8 +41,39 @@ def drop_checkpoint(directory: Path, number: int) -> None:
 
 
 def checkpointed(directory: Path) -> set[int]:
-    """The trials that have a checkpoint."""
-    return {int(path.parent.name) for path in directory.glob(f"artifacts/*/{CHECKPOINT}")}
+    """The trials that have a checkpoint.
+
+    Raises:
+        WrongInputError: as `folders`.
+    """
+    return {number for number, folder in folders(directory).items() if (folder / CHECKPOINT).is_file()}
+
+
+def folders(directory: Path) -> dict[int, Path]:
+    """The folder of every trial that has weights or a checkpoint, by number; hidden files are nobody's.
+
+    Raises:
+        WrongInputError: naming what else lies there: it is somebody's, and would be taken for a trial or be deleted.
+    """
+    found: dict[int, Path] = {}
+    place = directory / "artifacts"
+    if not os.path.lexists(place):
+        return {}
+    with user_input(str(place)):
+        for entry in sorted(place.iterdir()):
+            if entry.name.startswith("."):
+                continue
+            if not entry.is_dir() or not re.fullmatch(r"0|[1-9]\d{0,14}", entry.name, re.ASCII):
+                raise _foreign(entry)
+            for file in entry.iterdir():
+                if not file.name.startswith(".") and (file.name not in (WEIGHTS, CHECKPOINT) or not file.is_file()):
+                    raise _foreign(file)
+            found[int(entry.name)] = entry
+    return found
+
+
+def _foreign(path: Path) -> WrongInputError:
+    return WrongInputError(f"{path} is nothing that a search has written. Move it out of the study directory.")
 
 
 class Artifacts:
@@ -51,13 +85,18 @@ class Artifacts:
 
     Attributes:
         bytes: that they take now.
+
+    Raises:
+        WrongInputError: as `folders`.
     """
 
     def __init__(self, directory: Path, limit: int | None) -> None:
         self.directory, self.limit = directory, limit
         self.sizes: dict[int, int] = {}
-        for path in sorted(directory.glob(f"artifacts/*/{WEIGHTS}"), key=lambda p: p.stat().st_mtime):
-            self.sizes[int(path.parent.name)] = path.stat().st_size
+        weights = {number: folder / WEIGHTS for number, folder in folders(directory).items()}
+        states = {number: path.stat() for number, path in weights.items() if path.exists()}
+        for number in sorted(states, key=lambda number: states[number].st_mtime):
+            self.sizes[number] = states[number].st_size
         self.bytes = sum(self.sizes.values())
 
     def sweep(self) -> None:

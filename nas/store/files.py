@@ -11,6 +11,40 @@ from pathlib import Path
 
 from nas.errors import StoppedError, WrongInputError
 
+LONGEST_NAME, LONGEST_PATH = 200, 4000
+"""Bytes of a file's name and of a whole path: Linux takes 255 and 4,095, less what names of our own add."""
+
+
+def check_path(path: str | Path, where: str) -> None:
+    """Makes sure that something given can be the name of a file or folder.
+
+    Raises:
+        ValueError: if it has control characters, or is longer than a file system takes.
+    """
+    text = os.fspath(path)
+    if not text.isprintable():
+        raise ValueError(f"{where} must be without control characters, got {text[:60]!r}.")
+    longest = max(len(os.fsencode(part)) for part in text.split(os.sep))
+    if longest > LONGEST_NAME or len(os.fsencode(text)) > LONGEST_PATH:
+        raise ValueError(
+            f"{where} is too long: a name may have {LONGEST_NAME} bytes, a path {LONGEST_PATH:,}, got {longest:,} and "
+            f"{len(os.fsencode(text)):,}. Give a shorter one."
+        )
+
+
+def read_text(path: Path, most: int) -> str:
+    """The text of a file that a person wrote, of at most ``most`` bytes.
+
+    Raises:
+        OSError: if it cannot be read.
+        ValueError: if it is larger, or no UTF-8.
+    """
+    with open(path, "rb") as file:
+        content = file.read(most + 1)
+    if len(content) > most:
+        raise ValueError(f"it has more than {most:,} bytes")
+    return content.decode("utf-8-sig")
+
 
 def write_atomically(path: Path, content: bytes, *, durable: bool = True) -> None:
     """Writes a file so that a kill at any moment leaves the old one or the new one; creates its folder.

@@ -5,10 +5,14 @@ are flushed to the disk (fsync) in groups: all events up to the end of a trial, 
 sampler learn of it. A kill at any moment loses nothing, a power cut no ended trial. Measured
 (`studies/benchmarks/overhead.py`): an fsync for every line costs a third more than one for each group. A last line
 without its newline is the trace of a kill: it is kept in a file beside; any other damage is an error.
+
+A writer holds the file ``lock``, and ``trials.jsonl`` itself, should somebody delete the lock. Before it writes it
+makes sure that the log under its name is the one that it wrote before.
 """
 
 import contextlib
 import fcntl
+import itertools
 import json
 import os
 import time
@@ -19,11 +23,14 @@ from types import TracebackType
 from typing import Any, Self
 
 from nas.errors import StoppedError, WrongInputError
-from nas.store.records import SCHEMA, Failure, TrialRecord, is_count, is_pick, refusal
+from nas.store.files import write_atomically
+from nas.store.records import SCHEMA, Failure, TrialRecord, brief, is_count, is_number, is_pick, refusal
 
 TRIALS, EVENTS, LOCK = "trials.jsonl", "events.jsonl", "lock"
 
 
+LAST = 1e11
+"""Seconds since 1970, to the year 5138; later times cannot be shown."""
 EVENT_KINDS = ("asked", "started", "saved", "attempt", "cancelled")
 
 
@@ -111,13 +118,47 @@ def read_events(directory: Path) -> list[dict[str, Any]]:
         WrongInputError: if a line is damaged, with its number, the field and what must hold.
     """
     path = directory / EVENTS
-    events = read_lines(path).objects
+    events, asked = read_lines(path).objects, set()
     for number, event in enumerate(events, start=1):
         if isinstance(event, dict) and event.get("schema", SCHEMA) != SCHEMA:
             raise WrongInputError(f"{path}, line {number}: {refusal(event['schema'])}.")
         if wrong := _wrong_event(event):
             raise WrongInputError(f"{path}, line {number} is damaged ({wrong}). Restore the file from a copy.")
+        if event["event"] == "asked":
+            if event["number"] in asked:
+                raise WrongInputError(
+                    f"{path}, line {number} is damaged (trial {event['number']} is asked for twice). "
+                    "Restore the file from a copy."
+                )
+            asked.add(event["number"])
     return events
+
+
+def check_whole(directory: Path) -> None:
+    """Makes sure that a study directory still has both files of its log; one with neither has none yet.
+
+    Raises:
+        WrongInputError: naming the one that is missing, if the other holds something.
+    """
+    for name, other in ((TRIALS, EVENTS), (EVENTS, TRIALS)):
+        if not (directory / name).exists() and (directory / other).exists() and (directory / other).stat().st_size:
+            raise WrongInputError(f"{directory} holds {other} but no {name}. Restore it from a copy.")
+
+
+def check_numbers(directory: Path, records: list[TrialRecord], events: list[dict[str, Any]]) -> None:
+    """Makes sure that every trial was asked for before anything else became of it, and that no number is left out.
+
+    Raises:
+        WrongInputError: naming the first trial of which that does not hold.
+    """
+    asked = {event["number"] for event in events if event["event"] == "asked"}
+    named = asked | {record.number for record in records} | {event["number"] for event in events}
+    first = next(number for number in itertools.count() if number not in asked)
+    if (last := max(named, default=-1)) >= first:
+        raise WrongInputError(
+            f"{directory / EVENTS} is damaged: nothing there asks for trial {first}, but the log knows of "
+            f"trial {last}. Restore the file from a copy."
+        )
 
 
 def _wrong_event(event: Any) -> str:
@@ -125,30 +166,45 @@ def _wrong_event(event: Any) -> str:
     if not isinstance(event, dict) or not {"event", "number"} <= event.keys():
         return "it is no event"
     if event["event"] not in EVENT_KINDS:
-        return f"event must be one of {', '.join(EVENT_KINDS)}, got {event['event']!r}"
+        return f"event must be one of {', '.join(EVENT_KINDS)}, got {brief(event['event'])}"
     if not is_count(event["number"]):
-        return f"number must be a whole number from 0, got {event['number']!r}"
-    if not isinstance(event.get("time", 0.0), int | float):
-        return f"time must be a number, got {event['time']!r}"
+        return f"number must be a whole number from 0, got {brief(event['number'])}"
+    if not is_time(event.get("time", 0.0)):
+        return f"time must be a number of seconds since 1970, got {brief(event['time'])}"
     if event["event"] == "asked":
         picks, memory = event.get("picks"), event.get("memory", {})
         if not isinstance(picks, dict) or not all(map(is_pick, picks.values())) or not isinstance(memory, dict):
             return "picks and memory must be objects, picks of words and numbers"
     elif event["event"] in ("started", "attempt") and not is_count(event.get("attempt")):
-        return f"attempt must be a whole number from 0, got {event.get('attempt')!r}"
+        return f"attempt must be a whole number from 0, got {brief(event.get('attempt'))}"
     return ""
+
+
+def is_time(value: object) -> bool:
+    """Whether it is a number of seconds since 1970 that can be shown."""
+    return is_number(value) and 0 <= float(value) < LAST  # type: ignore[arg-type]
 
 
 def is_held(directory: Path) -> bool:
     """Whether a search is writing to a study at this moment."""
-    try:
-        with open(directory / LOCK) as lock:
-            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        return False
-    except FileNotFoundError:
-        return False
-    except OSError:
-        return True
+    for name in (LOCK, TRIALS):
+        with contextlib.suppress(OSError), open(directory / name) as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return True
+    return False
+
+
+def _open(path: Path, opened: contextlib.ExitStack) -> int:
+    """A file to read and to append to, created if there is none, and closed with ``opened``."""
+    file = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
+    opened.callback(os.close, file)
+    return file
+
+
+def _line(content: dict[str, Any]) -> bytes:
+    return (json.dumps(content, separators=(",", ":")) + "\n").encode()
 
 
 class History:
@@ -161,27 +217,39 @@ class History:
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self.notes: list[str] = []
-        self._lock = open(directory / LOCK, "w")  # noqa: SIM115 (held until close)
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            self._lock.close()
-            raise WrongInputError(
-                f"another search is writing to {directory}. Wait for it, or give another directory with --out."
-            ) from None
-        self.records = read_trials(directory)
+        self.records: list[TrialRecord] = []
         self.events: list[dict[str, Any]] = []
         self._by_number: dict[int, list[dict[str, Any]]] = {}
-        for event in read_events(directory):
-            self._keep(event)
         self._dirty: set[str] = set()
-        self._files = {name: self._open(name) for name in (TRIALS, EVENTS)}
+        with contextlib.ExitStack() as opened:
+            self._hold(_open(directory / LOCK, opened))
+            check_whole(directory)
+            self._files = {name: _open(directory / name, opened) for name in (TRIALS, EVENTS)}
+            self._hold(self._files[TRIALS])
+            self.records = read_trials(directory)
+            for event in read_events(directory):
+                self._keep(event)
+            check_numbers(directory, self.records, self.events)
+            self._lengths = {name: self._mend(name) for name in self._files}
+            self._opened = opened.pop_all()
 
-    def _open(self, name: str) -> int:
-        """Opens a file for appending; an unfinished last line is moved into a file beside it."""
-        path = self.directory / name
+    def _hold(self, file: int) -> None:
+        """Locks a file until it is closed, whatever it holds.
+
+        Raises:
+            WrongInputError: if another process holds it.
+        """
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise WrongInputError(
+                f"another search is writing to {self.directory}. Wait for it, or give another directory with --out."
+            ) from None
+
+    def _mend(self, name: str) -> int:
+        """Moves an unfinished last line into a file beside it; returns the length of the file."""
+        path, file = self.directory / name, self._files[name]
         lines = read_lines(path)
-        file = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
         if lines.rest:
             aside = path.with_name(f"{name}.unfinished")
             with open(aside, "ab") as kept:
@@ -190,14 +258,16 @@ class History:
             self.notes.append(f"{path}: the last line was cut short, as a kill leaves it; it is kept in {aside.name}.")
         elif lines.whole and os.pread(file, 1, lines.whole - 1) != b"\n":  # whole but for its end
             os.write(file, b"\n")
-        return file
+        return os.fstat(file).st_size
 
     def record(self, record: TrialRecord) -> None:
         """Appends an ended trial; it is on the disk when this returns.
 
         Raises:
-            StoppedError: if it cannot be written, for example because the disk is full; the file is left whole.
+            StoppedError: if it cannot be written, for example because the disk is full; the file is left whole. Or if
+                another process has deleted or changed the log.
         """
+        self._check_unchanged(record)
         self._flush(EVENTS)
         self._append(TRIALS, record.to_json())
         self._flush(TRIALS)
@@ -205,6 +275,7 @@ class History:
 
     def event(self, kind: str, number: int, **details: Any) -> None:
         """Appends an event about trial ``number``; it survives a kill at once, a power cut once a trial has ended."""
+        self._check_unchanged()
         event = {"schema": SCHEMA, "event": kind, "number": number, "time": time.time(), **details}
         self._append(EVENTS, event)
         self._keep(event)
@@ -213,9 +284,42 @@ class History:
         self.events.append(event)
         self._by_number.setdefault(event["number"], []).append(event)
 
+    def _check_unchanged(self, *ending: TrialRecord) -> None:
+        """Makes sure that the log under its name is the one that this process wrote.
+
+        Args:
+            ending: what was to be recorded now; it is rescued too.
+
+        Raises:
+            StoppedError: if it is not; what was in it is then written beside it.
+        """
+        for name, file in self._files.items():
+            try:
+                found = os.stat(self.directory / name)
+            except OSError:
+                what = "was deleted"
+            else:
+                if not os.path.samestat(found, os.fstat(file)):
+                    what = "was replaced by another file"
+                elif found.st_size != self._lengths[name]:
+                    what = f"was changed by another process ({self._lengths[name]:,} bytes, now {found.st_size:,})"
+                else:
+                    continue
+            raise StoppedError(f"{self.directory / name} {what} while the search ran. {self._rescue(*ending)}")
+
+    def _rescue(self, *ending: TrialRecord) -> str:
+        """Writes the whole log beside itself, from memory; returns what to do with it."""
+        lines = {TRIALS: [r.to_json() for r in (*self.records, *ending)], EVENTS: self.events}
+        for name, objects in lines.items():
+            write_atomically(self.directory / f"{name}.rescued", b"".join(map(_line, objects)))
+        return (
+            f"All that this search has recorded, {len(lines[TRIALS])} trials, stands in {TRIALS}.rescued and "
+            f"{EVENTS}.rescued there; put them in place of {TRIALS} and {EVENTS}, and run the same command again."
+        )
+
     def _append(self, name: str, content: dict[str, Any]) -> None:
-        line = (json.dumps(content, separators=(",", ":")) + "\n").encode()
-        length = os.fstat(self._files[name]).st_size
+        line = _line(content)
+        length = self._lengths[name]
         try:
             view = memoryview(line)
             while view:
@@ -223,6 +327,7 @@ class History:
         except OSError as error:
             os.ftruncate(self._files[name], length)
             raise self._unwritable(name, error) from None
+        self._lengths[name] = length + len(line)
         self._dirty.add(name)
 
     def _flush(self, name: str) -> None:
@@ -291,9 +396,7 @@ class History:
         """Flushes and closes the files and releases the lock."""
         with contextlib.suppress(StoppedError):
             self._flush(EVENTS)
-        for file in self._files.values():
-            os.close(file)
-        self._lock.close()
+        self._opened.close()
 
     def __enter__(self) -> Self:
         return self

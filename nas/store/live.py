@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from nas.errors import StoppedError
 from nas.store.files import write_atomically
-from nas.store.history import is_held
+from nas.store.history import is_held, is_time
+from nas.store.records import is_count, is_number
 
 if TYPE_CHECKING:  # at run time it would import torch
     from trainers import Epoch
@@ -93,7 +94,18 @@ def running_trials(directory: Path) -> list[dict[str, Any]]:
     if not is_held(directory):
         return []
     try:
-        found: list[dict[str, Any]] = json.loads((directory / NAME).read_text())["running"]
-    except (OSError, ValueError, KeyError):
+        found = json.loads((directory / NAME).read_text())["running"]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return []
-    return found
+    return [trial for trial in found if _is_row(trial)] if isinstance(found, list) else []
+
+
+def _is_row(trial: Any) -> bool:
+    """Whether it is a row as `Live.table` makes them: the file is only for show, so that others are passed over."""
+    if not isinstance(trial, dict) or not is_count(trial.get("number")) or not is_count(trial.get("attempt", 1)):
+        return False
+    if not all(trial.get(name) is None or is_time(trial[name]) for name in ("since", "time")):
+        return False
+    epoch = trial.get("epoch")
+    names = ("number", "total", "loss", "seconds")
+    return epoch is None or (isinstance(epoch, dict) and all(is_number(epoch.get(name)) for name in names))

@@ -82,7 +82,7 @@ class TrialRecord:
             raise ValueError(f"it lacks {', '.join(lacking)}")
         for name, (holds, rule) in FIELDS.items():
             if name in data and not holds(data[name]):
-                raise ValueError(f"{name} must be {rule}, got {_brief(data[name])}")
+                raise ValueError(f"{name} must be {rule}, got {brief(data[name])}")
         if (data["status"] == "failed") != (data.get("failure") is not None):
             raise ValueError(f"its status is {data['status']!r}, but its failure {data.get('failure')!r}")
         return cls(**{name: data[name] for name in FIELDS if name in data})
@@ -93,7 +93,8 @@ def is_count(value: object) -> bool:
     return type(value) is int and 0 <= value <= 10**15
 
 
-def _is_number(value: object) -> bool:
+def is_number(value: object) -> bool:
+    """Whether it is a finite number (no bool)."""
     return isinstance(value, int | float) and not isinstance(value, bool) and -1e300 < value < 1e300  # NaN is not
 
 
@@ -104,7 +105,7 @@ def _maps(holds: Callable[[Any], bool]) -> Callable[[Any], bool]:
 
 def is_pick(value: object) -> bool:
     """Whether it can be an option of a choice."""
-    return isinstance(value, str) or _is_number(value)
+    return isinstance(value, str) or is_number(value)
 
 
 FIELDS: dict[str, tuple[Callable[[Any], bool], str]] = {
@@ -116,10 +117,10 @@ FIELDS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "seed": (is_count, "a whole number from 0"),
     "failure": (lambda value: value is None or value in get_args(Failure), f"one of {', '.join(get_args(Failure))}"),
     "fidelity": (_maps(is_pick), "an object of words and numbers"),
-    "measured": (_maps(_is_number), "an object of finite numbers"),
+    "measured": (_maps(is_number), "an object of finite numbers"),
     "settings": (_maps(lambda value: isinstance(value, dict)), "an object of objects"),
-    "violations": (_maps(_is_number), "an object of finite numbers"),
-    "seconds": (_maps(lambda value: _is_number(value) and value >= 0), "an object of numbers from 0"),
+    "violations": (_maps(is_number), "an object of finite numbers"),
+    "seconds": (_maps(lambda value: is_number(value) and value >= 0), "an object of numbers from 0"),
     "error": (lambda value: value is None or isinstance(value, str), "text"),
     "copied_from": (lambda value: value is None or is_count(value), "a whole number from 0"),
     "micro_batches": (lambda value: is_count(value) and value >= 1, "a whole number from 1"),
@@ -128,8 +129,12 @@ FIELDS: dict[str, tuple[Callable[[Any], bool], str]] = {
 REQUIRED = ("picks", "architecture", "key", "seed")
 
 
-def _brief(value: object) -> str:
-    text = repr(value)
+def brief(value: object) -> str:
+    """A value as a message shows it: its first sixty characters."""
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):  # of a whole number of more than 4,300 digits, of a table of any depth
+        text = f"what cannot be shown ({type(value).__name__})"
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from searchspaces.architecture import Shape, Stem, spec
 from searchspaces.costs import Cost, convolution
+from searchspaces.registry import check_least
 
 
 @spec("embedding")
@@ -30,18 +31,18 @@ class EmbeddingStem(Stem):
     padding: int = 0
     position: bool = False
 
+    def __post_init__(self) -> None:
+        check_least(self, dim=1, kernel=1, stride=1, padding=0)
+
     def label(self) -> str:
         position = " position" if self.position else ""
         return f"dim {self.dim} patch {self.kernel}/{self.stride}{position}"
 
     def output(self, shape: Shape) -> Shape:
         sides = [(side + 2 * self.padding - self.kernel) // self.stride + 1 for side in shape[1:]]
-        if min(self.kernel, self.stride) < 1 or min(side + 2 * self.padding for side in shape[1:]) < self.kernel:
+        if min(sides) < 1:
             largest = min(shape[1:]) + 2 * self.padding
-            raise ValueError(
-                f"kernel must be 1 to {largest} for input {shape} and stride at least 1, "
-                f"got kernel={self.kernel}, stride={self.stride}."
-            )
+            raise ValueError(f"kernel must be 1 to {largest} for input {shape}, got kernel={self.kernel}.")
         return self.dim, sides[0], sides[1]
 
     def cost(self, shape: Shape) -> Cost:

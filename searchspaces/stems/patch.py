@@ -7,6 +7,7 @@ from torch import nn
 
 from searchspaces.architecture import Shape, Stem, spec
 from searchspaces.costs import Cost, batch_norm, convolution, elementwise
+from searchspaces.registry import check_least
 
 
 def divisors(shape: Shape) -> tuple[int, ...]:
@@ -28,12 +29,15 @@ class PatchStem(Stem):
     dim: int
     patch: int = 1
 
+    def __post_init__(self) -> None:
+        check_least(self, dim=1, patch=1)
+
     def label(self) -> str:
         return f"dim {self.dim} patch {self.patch}"
 
     def output(self, shape: Shape) -> Shape:
         _, height, width = shape
-        if self.patch < 1 or height % self.patch or width % self.patch:
+        if height % self.patch or width % self.patch:
             raise ValueError(
                 f"patch must divide every side, got patch={self.patch} for input {shape}. "
                 f"Divisors of both sides: {', '.join(map(str, divisors(shape)))}."

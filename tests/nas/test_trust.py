@@ -242,7 +242,7 @@ def test_text_from_files_cannot_steer_a_terminal(own: Path, tmp_path: Path, comm
     for record in records:
         record |= {"status": "failed", "failure": "bug", "error": EVIL, "key": EVIL}
     log.write_text("".join(json.dumps(record) + "\n" for record in records))
-    study.write_text(study.read_text().replace('name = "small"', f"name = {json.dumps(EVIL)}", 1))
+    study.write_text(study.read_text().replace('name = "small"', 'name = "[red]x[link=a]"', 1))
     result = run(command[0], tmp_path / "run", *command[1:])
     shown = result.stdout + result.stderr
     assert not any(c in shown for c in "\x1b\x07\x9b\u202e")

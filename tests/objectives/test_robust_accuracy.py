@@ -105,6 +105,8 @@ def test_fgsm_is_one_step_of_pgd() -> None:
         ({"steps": 0}, "steps must be at least 1, got 0"),
         ({"restarts": 0}, "restarts must be at least 1, got 0"),
         ({"samples": -5}, "samples must be at least 1, got -5"),
+        ({"seed": 2**32, "restarts": 2}, "seed must be from 0 to 4294967295, got 4294967296"),
+        ({"seed": 1}, r"seed = 1 does nothing with restarts = 1\. Leave it out"),
     ],
 )
 def test_wrong_settings_of_an_attack_are_refused(settings: dict[str, Any], message: str) -> None:

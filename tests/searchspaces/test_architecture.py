@@ -1,6 +1,7 @@
 """Architectures as data: JSON, keys, and the answers to a wrong description."""
 
 import json
+import math
 import os
 import subprocess
 import sys
@@ -174,6 +175,14 @@ def test_key_is_sixteen_hexadecimal_digits() -> None:
     assert int(RICH.key, 16) >= 0
 
 
+def nested(depth: int) -> dict[str, Any]:
+    """A mixer in a mixer, and so on."""
+    node: dict[str, Any] = {"kind": "roll_mix", "groups": 4}
+    for _ in range(depth):
+        node = {"kind": "roll_token_mlp", "hidden": 1, "roll": node}
+    return block(token=node)
+
+
 @pytest.mark.parametrize(
     ("data", "message"),
     [
@@ -200,6 +209,23 @@ def test_key_is_sixteen_hexadecimal_digits() -> None:
         (block(token={"kind": "depthwise", "kernel": 0}), r"kernel and dilation must be at least 1, got kernel=0"),
         (block(token={"kind": "depthwise", "filters": "bx"}), r"unknown filter mode 'bx'\. Did you mean 'box'\?"),
         (written(stages=[{"block": {"kind": "convmixer"}, "depth": 0}]), r"depth of a stage must be at least 1, got 0"),
+        (written(stages=[{"block": {"kind": "convmixer"}, "depth": 5001}] * 2), "at most 10,000 blocks, got 10,002"),
+        (written(classes=0), "classes must be from 1 to 1,000,000, got 0"),
+        (written(classes=10**400), r"architecture\.classes must be a number of at most 100,000,000, got 1000"),
+        (written(input=[3, 0, 8]), r"input must be \(C, H, W\), each at least 1 .* got \(3, 0, 8\)"),
+        (written(input=[1, 10**5, 10**5]), r"input must be .* at most 100,000,000 values in all"),
+        (written(stem={"kind": "patch", "dim": 0}), r"dim must be at least 1, got 0"),
+        (written(stem={"kind": "embedding", "dim": 8, "kernel": 2, "stride": 0}), r"stride must be at least 1, got 0"),
+        (
+            block(channel={"kind": "channel_mlp", "expansion": math.nan}),
+            "expansion must be a number .* nan",
+        ),
+        (
+            block(channel={"kind": "channel_mlp", "expansion": 1e308}),
+            r"expansion must be a number .* 1e\+308",
+        ),
+        (written(head="x" * 10**6), r"architecture\.head must be an object, got 'x{90,}\.\.\.\.$"),
+        (nested(5_000), "architecture has more nodes in each other than any network"),
     ],
 )
 def test_a_wrong_description_is_answered_with_the_place_and_what_is_expected(data: Any, message: str) -> None:

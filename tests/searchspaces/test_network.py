@@ -137,7 +137,7 @@ def test_a_patch_that_does_not_divide_the_sides_is_answered_with_those_that_do()
 
 
 def test_a_patch_below_one_is_refused() -> None:
-    with pytest.raises(ValueError, match="patch must divide every side, got patch=0"):
+    with pytest.raises(ValueError, match="patch must be at least 1, got 0"):
         build(convmixer(8, 2, kernel=3, patch=0))
 
 

@@ -9,7 +9,7 @@ worst values: Optuna forgets what is told as FAIL, and proposed the same region 
 import inspect
 import warnings
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Union
 
 import numpy as np
 import optuna
@@ -21,7 +21,8 @@ from nas.errors import WrongInputError, user_input
 from nas.pricing import excess
 from nas.problem import Problem
 from nas.search.samplers.sampler import SAMPLERS, Proposal, Sampler
-from nas.store.records import TrialRecord, trial_seed
+from nas.settings import check_type
+from nas.store.records import TrialRecord, brief, is_count, trial_seed
 from objectives import to_minimise
 from searchspaces import Value
 from searchspaces.registry import register, unknown
@@ -57,8 +58,10 @@ class _NSGA2(_SameParents, NSGAIISampler):
 
 
 class _NSGA3(_SameParents, NSGAIIISampler):
-    def __init__(self, *, population_size: int = 20, **options: Any) -> None:
-        super().__init__(population_size=population_size, **options)
+    def __init__(self, *, population_size: int = 20, dividing_parameter: int = 3, **options: Any) -> None:
+        if not 1 <= dividing_parameter <= 100:  # there are so many points along each side of the simplex
+            raise ValueError(f"dividing_parameter must be from 1 to 100, got {dividing_parameter}.")
+        super().__init__(population_size=population_size, dividing_parameter=dividing_parameter, **options)
 
 
 OPTUNA: dict[str, Callable[..., BaseSampler]] = {
@@ -70,8 +73,12 @@ OPTUNA: dict[str, Callable[..., BaseSampler]] = {
 }
 """Optuna samplers for several objectives; the genetic ones with a population of 20, better than 50 at 200 trials."""
 
+GENERATION = ":generation"
+"""End of the attribute in which Optuna notes the generation of a trial."""
 SEQUENCE = "qmc:"
 """Prefix of the attribute in which Optuna counts the points of a quasi-random sequence."""
+LARGEST_OPTION = 10_000
+"""Of what a sampler holds in memory for each proposal."""
 TOLD_AS_CONSTRAINT = ("diverged", "out_of_memory", "timeout")
 
 
@@ -89,9 +96,12 @@ class OptunaSampler:
     def __init__(self, problem: Problem, kind: str, options: Mapping[str, Any]) -> None:
         self.problem, self.kind, self.options = problem, kind, dict(options)
         known = _parameters(OPTUNA[kind])
-        for name in options:
+        for name, value in options.items():
             if name not in known:
                 raise WrongInputError(f"[search.options] has an {unknown('key', name, known)}")
+            check_type(known[name], value, f"search.options.{name}")
+            if isinstance(value, int | float) and not -LARGEST_OPTION <= value <= LARGEST_OPTION:
+                raise WrongInputError(f"search.options.{name} must be at most {LARGEST_OPTION:,}, got {value}.")
         with user_input("search.options"):
             try:
                 self._sampler(0, 0)
@@ -102,6 +112,7 @@ class OptunaSampler:
             for choice in problem.space.choices
             if len(choice.options) > 1
         }
+        self._generations = set[int]()
         self.study = optuna.create_study(directions=["minimize"] * len(problem.settings.objectives))
 
     def _sampler(self, number: int, draw: int) -> BaseSampler:
@@ -140,8 +151,19 @@ class OptunaSampler:
         self.study.tell(proposal.handle, values)
 
     def _recall(self, memory: Mapping[str, Any]) -> dict[str, Any]:
-        """Restores the place in the sequence; returns the attributes of the trial itself."""
+        """Restores the place in the sequence; returns the attributes of the trial itself.
+
+        Raises:
+            WrongInputError: if they are none that this sampler has noted.
+        """
         for name, place in memory.items():
+            if (name.endswith(GENERATION) or name.startswith(SEQUENCE)) and not is_count(place):
+                raise WrongInputError(f"events.jsonl is damaged: memory of the sampler {name} = {brief(place)}.")
+            if name.endswith(GENERATION) and place and place - 1 not in self._generations:
+                raise WrongInputError(
+                    f"the log is damaged: a trial belongs to generation {place} of the sampler, and none that has "
+                    f"ended to the one before. Restore trials.jsonl and events.jsonl from a copy."
+                )
             if name.startswith(SEQUENCE):
                 last = max(place, self._place_in_sequence().get(name, place))
                 self.study._storage.set_study_system_attr(self.study._study_id, name, last)
@@ -151,6 +173,7 @@ class OptunaSampler:
         own = self._recall(memory)
         values, constraints = self._verdict(record)
         if values is not None:
+            self._generations |= {place for name, place in own.items() if name.endswith(GENERATION)}
             self._add(TrialState.COMPLETE, record.picks, own, values=values, constraints=constraints)
 
     def _add(self, state: TrialState, picks: Mapping[str, Value], memory: Mapping[str, Any], **outcome: Any) -> None:
@@ -186,11 +209,19 @@ class OptunaSampler:
         return values, constraints
 
 
-def _parameters(make: Callable[..., BaseSampler]) -> set[str]:
-    """Names of the options of one of Optuna's samplers, those that our subclasses pass on included."""
-    classes = make.__mro__ if isinstance(make, type) else (make,)
-    parameters = [p for each in classes for p in inspect.signature(each).parameters.values()]
-    return {p.name for p in parameters if p.kind == p.KEYWORD_ONLY or p.default is not p.empty} - {"seed"}
+PLAIN: dict[str, Any] = {"int": int, "float": float, "str": str, "bool": bool, "None": None}
+"""Types of the options that a study can state; the others are functions and objects."""
+
+
+def _parameters(make: Callable[..., BaseSampler]) -> dict[str, Any]:
+    """Name -> type of the options of one of Optuna's samplers that a study can state, our subclasses' own included."""
+    found: dict[str, Any] = {}
+    for each in make.__mro__ if isinstance(make, type) else (make,):
+        for p in inspect.signature(each).parameters.values():
+            kinds = inspect.formatannotation(p.annotation).strip("'").split(" | ")
+            if (p.kind == p.KEYWORD_ONLY or p.default is not p.empty) and all(kind in PLAIN for kind in kinds):
+                found.setdefault(p.name, Union[tuple(PLAIN[kind] for kind in kinds)])  # noqa: UP007
+    return {name: hint for name, hint in found.items() if name != "seed"}
 
 
 def _registered(kind: str) -> Callable[..., Sampler]:

@@ -1,7 +1,10 @@
 """A study directory opened: it knows its shape, and one of another format is refused."""
 
+import json
+import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -35,6 +38,40 @@ def test_a_directory_of_another_format_is_refused_with_that_reason(study: Study)
         nas.open(study.directory)
 
 
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "is damaged: it is empty. Restore it from a copy"),
+        (b"\xff", "cannot be read"),
+        (b"schema = 3", "is damaged: name is missing"),
+        (b"schema = 3\nname = 3\nobjectives = ['macs']", "is damaged: name must be a valid string, got 3"),
+        (b"schema = 3\nname = 'a'\nobjectives = ['macs']", r"is damaged: reference\.macs is missing"),
+    ],
+)
+def test_a_damaged_study_file_is_one_message_and_left_alone(
+    study: Study, study_file: StudyFile, content: bytes, reason: str
+) -> None:
+    path = study.directory / "study.toml"
+    path.write_bytes(content)
+    for read in (nas.open, lambda directory: nas.search(study_file(), out=directory)):
+        with pytest.raises(WrongInputError, match=rf"study\.toml {reason}"):
+            read(study.directory)
+    assert path.read_bytes() == content
+
+
+def test_a_log_without_its_study_file_is_no_place_for_another_study(study: Study, study_file: StudyFile) -> None:
+    (study.directory / "study.toml").unlink()
+    with pytest.raises(WrongInputError, match=r"holds trials\.jsonl but no study\.toml\. Restore it from a copy"):
+        nas.search(study_file(), out=study.directory)
+
+
+def test_a_study_whose_log_was_deleted_is_not_started_anew(study: Study, study_file: StudyFile) -> None:
+    for name in ("trials.jsonl", "events.jsonl"):
+        (study.directory / name).unlink()
+    with pytest.raises(WrongInputError, match=r"holds study\.toml but no log"):
+        nas.search(study_file(trials=2), out=study.directory)
+
+
 def test_a_study_without_its_shape_says_what_is_missing(study: Study) -> None:
     path = study.directory / "study.toml"
     lines = path.read_text().splitlines(keepends=True)
@@ -55,3 +92,45 @@ def test_the_best_of_an_objective_is_picked_by_its_costs(study: Study) -> None:
     front, costs = study.front, study.costs(study.front)
     for column, name in enumerate(study.objectives):
         assert pick(f"best:{name}", front, costs, list(study.objectives)) == front[int(costs[:, column].argmin())]
+
+
+def rewrite(path: Path, change: Callable[[dict[str, Any]], None]) -> None:
+    """Changes the first line of a log."""
+    first, *rest = path.read_text().splitlines(keepends=True)
+    line = json.loads(first)
+    change(line)
+    path.write_text("".join([json.dumps(line) + "\n", *rest]))
+
+
+@pytest.mark.parametrize(
+    ("measured", "reason"),
+    [
+        (
+            {"accuracy": 1.5, "robust_accuracy": 0.0, "macs": 5.0},
+            "'accuracy' is a fraction: its value must be from",
+        ),
+        ({"accuracy": 0.5, "robust_accuracy": 0.0, "macs": -5.0}, "'macs' is a count: its value must be above 0"),
+        ({"accuracy": 0.5, "macs": 5.0}, "it is complete without a value of robust_accuracy"),
+    ],
+)
+def test_a_value_that_no_objective_can_have_is_damage(
+    study: Study, study_file: StudyFile, measured: dict[str, float], reason: str
+) -> None:
+    rewrite(study.directory / "trials.jsonl", lambda record: record.update(measured=measured))
+    with pytest.raises(WrongInputError, match=f"trial 0 is damaged: .*{reason}"):
+        _ = nas.open(study.directory).front
+    with pytest.raises(WrongInputError, match=f"trial 0 is damaged: .*{reason}"):
+        nas.search(study_file(trials=3), out=study.directory)
+
+
+def test_picks_that_are_not_of_the_space_are_damage(study: Study, study_file: StudyFile) -> None:
+    rewrite(study.directory / "trials.jsonl", lambda record: record["picks"].update(dim=9))
+    with pytest.raises(WrongInputError, match="trial 0 is damaged: choice 'dim' must be one of 8, 16, got 9"):
+        nas.search(study_file(trials=3), out=study.directory)
+
+
+def test_a_reference_that_no_objective_can_have_is_damage(study: Study) -> None:
+    path = study.directory / "study.toml"
+    path.write_text(re.sub(r"(?m)^macs = .*$", "macs = -5.0", path.read_text()))
+    with pytest.raises(WrongInputError, match=r"study\.toml is damaged: reference: a count must be finite"):
+        _ = nas.open(study.directory).hypervolume

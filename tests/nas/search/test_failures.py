@@ -163,6 +163,8 @@ def test_what_was_tried_before_a_kill_is_known_from_the_log(
 
 def test_lost_workers_are_counted_over_all_processes(tmp_path: Path) -> None:
     with History(tmp_path) as history:
+        for number in range(5):
+            history.event("asked", number, picks={})
         history.event("attempt", 3, attempt=2, failure="worker_lost")
         history.event("attempt", 3, attempt=3, failure="worker_lost", machine_lost=True)
         history.event("attempt", 3, attempt=4, failure="out_of_memory")

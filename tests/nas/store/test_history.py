@@ -3,14 +3,16 @@
 import json
 import os
 import resource
+import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from nas.errors import StoppedError, WrongInputError
-from nas.store.history import History, read_events, read_trials
+from nas.store.history import History, is_held, read_events, read_trials
 from nas.store.records import TrialRecord, trial_seed
 
 
@@ -26,6 +28,15 @@ def record(number: int) -> TrialRecord:
     )
 
 
+def write(directory: Path, *numbers: int) -> None:
+    """The log of trials that were asked for and have ended, but for what is asked for in between."""
+    with History(directory) as history:
+        for number in range(max(numbers) + 1):
+            history.event("asked", number, picks={"dim": 8})
+        for number in numbers:
+            history.record(record(number))
+
+
 def test_records_survive_closing_and_opening(tmp_path: Path) -> None:
     with History(tmp_path) as history:
         history.record(record(0))
@@ -39,9 +50,7 @@ def test_a_record_has_the_published_fields(tmp_path: Path) -> None:
 
 
 def test_a_last_line_cut_short_is_kept_aside_with_a_note(tmp_path: Path) -> None:
-    with History(tmp_path) as history:
-        history.record(record(0))
-        history.record(record(1))
+    write(tmp_path, 0, 1)
     path = tmp_path / "trials.jsonl"
     first, second = path.read_bytes().splitlines(keepends=True)
     path.write_bytes(first + second[:-7])
@@ -58,9 +67,7 @@ def test_a_last_line_cut_short_is_kept_aside_with_a_note(tmp_path: Path) -> None
     [(b"{broken\n", "Expecting"), (b"[]\n", "not a trial record"), (b'{"schema":1}\n', "not a trial record")],
 )
 def test_other_damage_is_named_by_line(tmp_path: Path, line: bytes, reason: str) -> None:
-    with History(tmp_path) as history:
-        history.record(record(0))
-        history.record(record(1))
+    write(tmp_path, 0, 1)
     path = tmp_path / "trials.jsonl"
     first, second = path.read_bytes().splitlines(keepends=True)
     path.write_bytes(first + line + second)
@@ -69,9 +76,7 @@ def test_other_damage_is_named_by_line(tmp_path: Path, line: bytes, reason: str)
 
 
 def test_a_last_line_that_lacks_only_its_end_is_a_record(tmp_path: Path) -> None:
-    with History(tmp_path) as history:
-        history.record(record(0))
-        history.record(record(1))
+    write(tmp_path, 0, 1)
     path = tmp_path / "trials.jsonl"
     path.write_bytes(path.read_bytes()[:-1])
     with History(tmp_path) as history:
@@ -81,9 +86,7 @@ def test_a_last_line_that_lacks_only_its_end_is_a_record(tmp_path: Path) -> None
 
 @pytest.mark.parametrize("stray", ["\r", "\x0b", "\x0c", "\x1c", "\x85", "\u2028"])
 def test_nothing_but_a_line_feed_ends_a_line_and_damage_leaves_the_file_as_it_is(tmp_path: Path, stray: str) -> None:
-    with History(tmp_path) as history:
-        for number in range(3):
-            history.record(record(number))
+    write(tmp_path, 0, 1, 2)
     path = tmp_path / "trials.jsonl"
     first, second, third = path.read_bytes().splitlines(keepends=True)
     head, name, tail = second.partition(b"num")
@@ -158,6 +161,7 @@ def test_another_format_is_refused(tmp_path: Path, schema: int) -> None:
 
 
 def test_an_event_that_is_none_is_named_by_line(tmp_path: Path) -> None:
+    (tmp_path / "trials.jsonl").touch()
     (tmp_path / "events.jsonl").write_text('{"schema":3,"number":0,"event":"cancelled"}\n[]\n')
     with pytest.raises(WrongInputError, match="line 2 is damaged"):
         History(tmp_path)
@@ -232,3 +236,86 @@ def test_a_trial_that_saved_a_checkpoint_since_its_start_was_not_lost_in_vain(tm
         history.event("started", 7, attempt=9)
         assert (history.crashed(7), history.retried(7, "worker_lost")) == (2, 2)
         assert sum(event["event"] == "saved" for event in history.events) == 7
+
+
+@pytest.mark.parametrize("name", ["trials.jsonl", "events.jsonl"])
+def test_a_log_without_one_of_its_files_is_refused(tmp_path: Path, name: str) -> None:
+    write(tmp_path, 0)
+    (tmp_path / name).unlink()
+    with pytest.raises(WrongInputError, match=f"but no {name}. Restore it from a copy"):
+        History(tmp_path)
+    assert not (tmp_path / name).exists()
+
+
+@pytest.mark.parametrize(
+    ("keep", "reason"),
+    [
+        ([0, 2, 3], "nothing there asks for trial 1, but the log knows of trial 3"),
+        ([1], "nothing there asks for trial 0, but"),
+        ([0, 1, 2], "nothing there asks for trial 3"),
+        ([0, 1, 1, 2, 3], r"line 3 is damaged \(trial 1 is asked for twice\)"),
+    ],
+)
+def test_numbers_that_are_left_out_or_repeated_are_refused(tmp_path: Path, keep: list[int], reason: str) -> None:
+    write(tmp_path, 0, 3)
+    path = tmp_path / "events.jsonl"
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join(lines[number] for number in keep))
+    before = {file: file.read_bytes() for file in tmp_path.iterdir()}
+    with pytest.raises(WrongInputError, match=reason):
+        History(tmp_path)
+    assert {file: file.read_bytes() for file in tmp_path.iterdir()} == before
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff garbage \x00"])
+def test_a_lock_may_hold_anything(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "lock").write_bytes(content)
+    with History(tmp_path):
+        assert is_held(tmp_path)
+    assert not is_held(tmp_path)
+    assert (tmp_path / "lock").read_bytes() == content
+
+
+def test_a_second_writer_is_refused_also_when_the_lock_is_deleted(tmp_path: Path) -> None:
+    with History(tmp_path) as history:
+        (tmp_path / "lock").unlink()
+        with pytest.raises(WrongInputError, match="another search is writing"):
+            History(tmp_path)
+        assert is_held(tmp_path)
+        history.event("asked", 0, picks={})
+        history.record(record(0))
+    assert read_trials(tmp_path) == [record(0)]
+
+
+def delete(path: Path) -> None:
+    path.unlink()
+
+
+def replace(path: Path) -> None:
+    shutil.copy(path, path.with_name("copy"))
+    path.with_name("copy").replace(path)
+
+
+def truncate(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+@pytest.mark.parametrize("name", ["trials.jsonl", "events.jsonl"])
+@pytest.mark.parametrize(
+    ("harm", "reason"),
+    [(delete, "was deleted"), (replace, "was replaced"), (truncate, "was changed by another process")],
+)
+def test_a_log_that_is_harmed_under_its_writer_stops_it_and_is_rescued(
+    tmp_path: Path, name: str, harm: Callable[[Path], None], reason: str
+) -> None:
+    with History(tmp_path) as history:
+        for number in range(2):
+            history.event("asked", number, picks={"dim": 8})
+        history.record(record(0))
+        harm(tmp_path / name)
+        with pytest.raises(StoppedError, match=f"{name} {reason} .*2 trials, stands in trials.jsonl.rescued"):
+            history.record(record(1))
+    for file in ("trials.jsonl", "events.jsonl"):
+        (tmp_path / f"{file}.rescued").rename(tmp_path / file)
+    with History(tmp_path) as history:
+        assert history.records == [record(0), record(1)]

@@ -42,3 +42,34 @@ def test_a_misspelt_option_is_answered_with_the_nearest(sampler: str, option: st
 
 def test_an_option_of_a_sampler_without_options_is_refused() -> None:
     assert "[search.options] has an unknown key 'n'" in refusal(sampler="random", options={"n": 1})
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"population_size": 2.5}, "search.options.population_size must be a valid integer, got 2.5"),
+        ({"population_size": 10**9}, "search.options.population_size must be at most 10,000, got 1000000000"),
+        ({"mutation_prob": True}, "search.options.mutation_prob must be a valid number"),
+        ({"mutation": "x"}, "unknown key 'mutation'"),  # a function: no study can state one
+        ({"dividing_parameter": 101}, "dividing_parameter must be from 1 to 100, got 101"),
+    ],
+)
+def test_every_option_of_a_sampler_has_a_type_and_a_range(options: dict[str, Any], message: str) -> None:
+    assert message in refusal(sampler="nsga3", options=options)
+
+
+@pytest.mark.parametrize(
+    ("memory", "message"),
+    [
+        ({"_NSGA2:generation": None}, "memory of the sampler _NSGA2:generation = None"),
+        (
+            {"_NSGA2:generation": 2},
+            "a trial belongs to generation 2 of the sampler, and none that has ended",
+        ),
+    ],
+)
+def test_a_memory_that_no_sampler_has_noted_is_refused(memory: dict[str, Any], message: str) -> None:
+    table = {"name": "a", "objectives": ["macs"], "space": {"kind": "convmixer"}, "search": {"sampler": "nsga2"}}
+    problem = Problem.of(settings_of({**table, "data": {"name": "digits", "limit": 100}}))
+    with pytest.raises(WrongInputError, match=message):
+        open_sampler(problem).resume(problem.space.first, memory)
