@@ -9,6 +9,7 @@ Rejected: options as free dicts (no types, defaults or checks), live modules as 
 
 from __future__ import annotations
 
+import ast
 import dataclasses
 import hashlib
 import json
@@ -180,6 +181,11 @@ class Stage:
         if self.depth < 1:
             raise ValueError(f"depth of a stage must be at least 1, got {self.depth}.")
 
+    def label(self) -> str:
+        """The stage in words: what leads to it, then its depth and block."""
+        before = f"{self.downsample.label()} | " if self.downsample else ""
+        return f"{before}{self.depth} x {self.block.label()}"
+
 
 @dataclass(frozen=True)
 class Architecture:
@@ -216,11 +222,7 @@ class Architecture:
 
     def label(self) -> str:
         """The network in one line: stem, then the stages with their depths."""
-        stages = [
-            (f"{stage.downsample.label()} | " if stage.downsample else "") + f"{stage.depth} x {stage.block.label()}"
-            for stage in self.stages
-        ]
-        return " | ".join([self.stem.label(), *stages])
+        return " | ".join([self.stem.label(), *(stage.label() for stage in self.stages)])
 
     def to_json(self) -> dict[str, Any]:
         """Canonical JSON object; `from_json` returns an architecture with the same key."""
@@ -247,6 +249,23 @@ def key_of(document: Mapping[str, Any]) -> str:
     """The key of an architecture written by `Architecture.to_json`."""
     text = json.dumps(document, sort_keys=True, separators=(",", ":"))
     return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+
+
+def label_of(document: Mapping[str, Any]) -> str:
+    """The label of an architecture written by `Architecture.to_json`, a part at a time: networks of a space share them.
+
+    Raises:
+        ValueError: as `Architecture.from_json`.
+    """
+    return " | ".join(
+        [_part_label("stem", repr(document["stem"])), *(_part_label("stage", repr(s)) for s in document["stages"])]
+    )
+
+
+@lru_cache(maxsize=100_000)
+def _part_label(name: str, part: str) -> str:
+    node: Stem | Stage = decode(Stem if name == "stem" else Stage, ast.literal_eval(part), f"architecture: {name}")
+    return node.label()
 
 
 @lru_cache(maxsize=100_000)  # candidates of a search share most of their nodes
@@ -302,9 +321,13 @@ def decode(hint: Any, data: Any, where: str) -> Any:
     return data
 
 
+@cache  # get_type_hints takes as long as ten decodings
+def _hints(cls: Any) -> tuple[dict[str, Any], dict[str, dataclasses.Field[Any]]]:
+    return get_type_hints(cls), {f.name: f for f in dataclasses.fields(cls)}
+
+
 def _decode_fields(cls: Any, fields: dict[str, Any], where: str) -> Any:
-    hints = get_type_hints(cls)
-    known = {f.name: f for f in dataclasses.fields(cls)}
+    hints, known = _hints(cls)
     for name in fields:
         if name not in known:
             raise ValueError(f"{where}: {unknown('field', name, known)}")

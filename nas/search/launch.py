@@ -17,7 +17,7 @@ from nas.search.interruption import Interruption
 from nas.search.ledger import Ledger
 from nas.search.samplers import open_sampler
 from nas.settings import STUDY, Settings, differences, read_resolved, read_settings, write_resolved
-from nas.store.history import History
+from nas.store.history import History, no_collections
 
 
 def launch(
@@ -51,7 +51,9 @@ def launch(
         for note in history.notes:
             watcher.say(note)
         watcher.begin(problem, history.directory)
-        driver = Driver(Ledger(problem, open_sampler(problem), history), watcher, interruption)
+        with no_collections():
+            ledger = Ledger(problem, open_sampler(problem), history)
+        driver = Driver(ledger, watcher, interruption)
         with open_executor(problem.data, execution, driver) as executor, _no_needless_collections():
             interruption.listen()  # Ray puts handlers of its own in place
             driver.run(executor)

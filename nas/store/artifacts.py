@@ -1,8 +1,9 @@
 """The weights of a study's trials within their disk space, and the checkpoints of the trainings that still run."""
 
 import contextlib
+import os
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from nas.store.files import put_in_place, write_beside
@@ -39,7 +40,21 @@ def drop_checkpoint(directory: Path, number: int) -> None:
 
 def checkpointed(directory: Path) -> set[int]:
     """The trials that have a checkpoint."""
-    return {int(path.parent.name) for path in directory.glob(f"artifacts/*/{CHECKPOINT}")}
+    return {int(trial) for trial, file in _files(directory) if file.name == CHECKPOINT}
+
+
+def _files(directory: Path) -> Iterator[tuple[str, os.DirEntry[str]]]:
+    """Name of the folder of each trial, with a file in it; `Path.glob` takes several times as long."""
+    for folder in _entries(directory / "artifacts"):
+        for file in _entries(folder):
+            yield folder.name, file
+
+
+def _entries(folder: Path | os.DirEntry[str]) -> list[os.DirEntry[str]]:
+    try:
+        return list(os.scandir(folder))
+    except (FileNotFoundError, NotADirectoryError):
+        return []
 
 
 class Artifacts:
@@ -56,15 +71,17 @@ class Artifacts:
     def __init__(self, directory: Path, limit: int | None) -> None:
         self.directory, self.limit = directory, limit
         self.sizes: dict[int, int] = {}
-        for path in sorted(directory.glob(f"artifacts/*/{WEIGHTS}"), key=lambda p: p.stat().st_mtime):
-            self.sizes[int(path.parent.name)] = path.stat().st_size
+        stored = [(int(trial), file.stat()) for trial, file in _files(directory) if file.name == WEIGHTS]
+        for number, file in sorted(stored, key=lambda pair: pair[1].st_mtime):
+            self.sizes[number] = file.st_size
         self.bytes = sum(self.sizes.values())
 
     def sweep(self) -> None:
         """Deletes the unfinished files of processes that were killed while they wrote."""
-        for path in self.directory.glob("artifacts/*/.*"):
-            with contextlib.suppress(OSError):
-                path.unlink()
+        for _, file in _files(self.directory):
+            if file.name.startswith("."):
+                with contextlib.suppress(OSError):
+                    os.unlink(file)
 
     def keep(self, number: int, weights: bytes | str) -> None:
         """Stores the weights of a trial: its bytes, or the name under which `write_beside` wrote them.

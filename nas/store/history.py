@@ -9,6 +9,7 @@ without its newline is the trace of a kill: it is kept in a file beside; any oth
 
 import contextlib
 import fcntl
+import gc
 import json
 import os
 import time
@@ -18,8 +19,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from pydantic_core import from_json
+
 from nas.errors import StoppedError, WrongInputError
-from nas.store.records import SCHEMA, Failure, TrialRecord, is_count, is_pick, refusal
+from nas.store.records import SCHEMA, Failure, TrialRecord, are_picks, is_count, refusal
 
 TRIALS, EVENTS, LOCK = "trials.jsonl", "events.jsonl", "lock"
 
@@ -74,13 +77,37 @@ def read_lines(path: Path) -> Lines:
     return Lines(objects, whole + len(last), b"")
 
 
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is no number of JSON")
+
+
+_DECODER = json.JSONDecoder(parse_constant=_refuse)
+
+
 def _parse(line: bytes) -> Any:
-    def refuse(constant: str) -> None:
-        raise ValueError(f"{constant} is no number of JSON")
+    """What `json.loads` returns for a line, in half the time and with one string for equal names; the same errors."""
+    try:
+        return from_json(line, allow_inf_nan=False)
+    except ValueError:
+        return _DECODER.decode(line.decode(json.detect_encoding(line), "surrogatepass"))
 
-    return json.loads(line, parse_constant=refuse)
+
+@contextlib.contextmanager
+def no_collections() -> Iterator[None]:
+    """Keeps the garbage collector from searching what is made inside; for data without cycles, such as JSON.
+
+    It would search all of it again each time that it has grown by a quarter, which took as long as the reading.
+    """
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
+@no_collections()
 def read_trials(directory: Path) -> list[TrialRecord]:
     """Records of the ended trials of a study, in the order in which they ended; never blocks the writer.
 
@@ -88,9 +115,13 @@ def read_trials(directory: Path) -> list[TrialRecord]:
         WrongInputError: if a line is damaged, with its number, the field and what must hold.
     """
     path = directory / TRIALS
+    return _records(path, read_lines(path).objects)
+
+
+def _records(path: Path, lines: list[dict[str, Any]]) -> list[TrialRecord]:
     records: list[TrialRecord] = []
     seen: set[int] = set()
-    for number, line in enumerate(read_lines(path).objects, start=1):
+    for number, line in enumerate(lines, start=1):
         try:
             record = TrialRecord.from_json(line)
             if record.number in seen:
@@ -104,6 +135,7 @@ def read_trials(directory: Path) -> list[TrialRecord]:
     return records
 
 
+@no_collections()
 def read_events(directory: Path) -> list[dict[str, Any]]:
     """What happened to the trials of a study besides their ends, in order: asked, started, saved, attempt, cancelled.
 
@@ -111,7 +143,10 @@ def read_events(directory: Path) -> list[dict[str, Any]]:
         WrongInputError: if a line is damaged, with its number, the field and what must hold.
     """
     path = directory / EVENTS
-    events = read_lines(path).objects
+    return _events(path, read_lines(path).objects)
+
+
+def _events(path: Path, events: list[dict[str, Any]]) -> list[dict[str, Any]]:
     for number, event in enumerate(events, start=1):
         if isinstance(event, dict) and event.get("schema", SCHEMA) != SCHEMA:
             raise WrongInputError(f"{path}, line {number}: {refusal(event['schema'])}.")
@@ -128,11 +163,11 @@ def _wrong_event(event: Any) -> str:
         return f"event must be one of {', '.join(EVENT_KINDS)}, got {event['event']!r}"
     if not is_count(event["number"]):
         return f"number must be a whole number from 0, got {event['number']!r}"
-    if not isinstance(event.get("time", 0.0), int | float):
+    if not isinstance(event.get("time", 0.0), (int, float)):
         return f"time must be a number, got {event['time']!r}"
     if event["event"] == "asked":
         picks, memory = event.get("picks"), event.get("memory", {})
-        if not isinstance(picks, dict) or not all(map(is_pick, picks.values())) or not isinstance(memory, dict):
+        if not are_picks(picks) or not isinstance(memory, dict):
             return "picks and memory must be objects, picks of words and numbers"
     elif event["event"] in ("started", "attempt") and not is_count(event.get("attempt")):
         return f"attempt must be a whole number from 0, got {event.get('attempt')!r}"
@@ -158,6 +193,7 @@ class History:
         WrongInputError: if another process writes to it, or a line is damaged.
     """
 
+    @no_collections()
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self.notes: list[str] = []
@@ -169,18 +205,18 @@ class History:
             raise WrongInputError(
                 f"another search is writing to {directory}. Wait for it, or give another directory with --out."
             ) from None
-        self.records = read_trials(directory)
+        lines = {name: read_lines(directory / name) for name in (TRIALS, EVENTS)}
+        self.records = _records(directory / TRIALS, lines[TRIALS].objects)
         self.events: list[dict[str, Any]] = []
         self._by_number: dict[int, list[dict[str, Any]]] = {}
-        for event in read_events(directory):
+        for event in _events(directory / EVENTS, lines[EVENTS].objects):
             self._keep(event)
         self._dirty: set[str] = set()
-        self._files = {name: self._open(name) for name in (TRIALS, EVENTS)}
+        self._files = {name: self._open(name, lines[name]) for name in (TRIALS, EVENTS)}
 
-    def _open(self, name: str) -> int:
+    def _open(self, name: str, lines: Lines) -> int:
         """Opens a file for appending; an unfinished last line is moved into a file beside it."""
         path = self.directory / name
-        lines = read_lines(path)
         file = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
         if lines.rest:
             aside = path.with_name(f"{name}.unfinished")

@@ -232,3 +232,14 @@ def test_a_trial_that_saved_a_checkpoint_since_its_start_was_not_lost_in_vain(tm
         history.event("started", 7, attempt=9)
         assert (history.crashed(7), history.retried(7, "worker_lost")) == (2, 2)
         assert sum(event["event"] == "saved" for event in history.events) == 7
+
+
+def test_opening_a_log_reads_each_of_its_files_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with History(tmp_path) as history:
+        history.event("asked", 0, picks={})
+        history.record(record(0))
+    read: list[str] = []
+    read_bytes = Path.read_bytes
+    monkeypatch.setattr(Path, "read_bytes", lambda path: read.append(path.name) or read_bytes(path))  # type: ignore[func-returns-value]
+    History(tmp_path).close()
+    assert sorted(read) == ["events.jsonl", "trials.jsonl"]
