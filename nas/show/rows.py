@@ -78,7 +78,7 @@ class Rows:
                 yield from map(below.format, more)
 
     def _wide_lines(self, row: Sequence[str], widths: Sequence[int], edges: tuple[str, str, str]) -> Iterator[str]:
-        """As `_lines`, for a row whose characters may take two columns of the terminal: ``format`` counts them as one."""
+        """As `_lines`, for a row whose characters may take two columns of a terminal: ``format`` counts them as one."""
         left, between, end = edges
         cells = list(row[:-1])
         for part in chop_cells(row[-1], widths[-1]):
