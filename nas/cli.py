@@ -6,6 +6,7 @@ Exit status: 0 done, 1 the work failed, 2 wrong input, 130 interrupted.
 from __future__ import annotations
 
 import functools
+import gc
 import json
 import os
 import shlex
@@ -201,6 +202,16 @@ def search(
     )
 
 
+def _opened(directory: Path) -> Study:
+    """The study of a command; the garbage collector, which would take as long as reading it, never searches it."""
+    from nas.store.history import no_collections
+
+    with no_collections():
+        study = nas.open(directory)
+        gc.freeze()
+    return study
+
+
 def _nothing_complete(study: Study) -> str:
     """The message for a search without a result: how its trials ended, and why the last one did."""
     counts = study.status()["trials"]
@@ -224,7 +235,7 @@ def status(directory: Path) -> Answer:
     """
     from nas.show.trials import status_table
 
-    study = nas.open(directory)
+    study = _opened(directory)
     figures = study.status()
     return Answer(figures, lambda console: console.print(status_table(figures, study.objectives)))
 
@@ -245,7 +256,7 @@ def pareto(directory: Path, as_csv: bool, everything: bool, where: tuple[str, ..
     from nas.show.console import echo
     from nas.show.trials import print_trials, trial_figures, write_csv
 
-    study = nas.open(directory)
+    study = _opened(directory)
     records = study.where(study.records if everything else study.front, where)
     if picture:
         from nas.show.plot import plot
@@ -269,7 +280,7 @@ def optuna(directory: Path, out: Path) -> None:
     from nas.results.optuna_copy import write_storage
     from nas.show.console import echo
 
-    count = write_storage(nas.open(directory), out)
+    count = write_storage(_opened(directory), out)
     look = f"optuna-dashboard {shlex.quote(f'sqlite:///{out}')}"
     echo(f"written: {count} trials to {out}; look at them with {look} (pip install optuna-dashboard)")
 
@@ -291,7 +302,7 @@ def show(directory: Path, trial: int) -> Answer:
     from nas.show.trials import in_one_line
     from nas.store.artifacts import weights_path
 
-    study = nas.open(directory)
+    study = _opened(directory)
     record = study.trial(trial)
 
     def draw(console: Console) -> None:
@@ -324,7 +335,7 @@ def export(directory: Path, pick: str, out: Path, data: str | None, no_verify: b
     from nas.export.bundle import ARCHITECTURE
     from nas.export.export import Verification, check_place
 
-    study = nas.open(directory)
+    study = _opened(directory)
     study.load_plugins()
     verify = Verification(not no_verify, data)
     if pick != "front":

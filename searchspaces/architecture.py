@@ -9,6 +9,7 @@ Rejected: options as free dicts (no types, defaults or checks), live modules as 
 
 from __future__ import annotations
 
+import ast
 import dataclasses
 import hashlib
 import json
@@ -196,6 +197,11 @@ class Stage:
         if self.depth < 1:
             raise ValueError(f"depth of a stage must be at least 1, got {self.depth}.")
 
+    def label(self) -> str:
+        """The stage in words: what leads to it, then its depth and block."""
+        before = f"{self.downsample.label()} | " if self.downsample else ""
+        return f"{before}{self.depth} x {self.block.label()}"
+
 
 @dataclass(frozen=True)
 class Architecture:
@@ -239,11 +245,7 @@ class Architecture:
 
     def label(self) -> str:
         """The network in one line: stem, then the stages with their depths."""
-        stages = [
-            (f"{stage.downsample.label()} | " if stage.downsample else "") + f"{stage.depth} x {stage.block.label()}"
-            for stage in self.stages
-        ]
-        return " | ".join([self.stem.label(), *stages])
+        return " | ".join([self.stem.label(), *(stage.label() for stage in self.stages)])
 
     def to_json(self) -> dict[str, Any]:
         """Canonical JSON object; `from_json` returns an architecture with the same key."""
@@ -269,18 +271,28 @@ class Architecture:
         return key_of(self.to_json())
 
 
-def label_of(document: Mapping[str, Any]) -> str:
-    """`Architecture.label` of an architecture written by `to_json`; where a node's class is not known, its fields."""
-    try:
-        return Architecture.from_json(document).label()
-    except (ValueError, TypeError):
-        return json.dumps({name: document[name] for name in ("stem", "stages") if name in document})
-
-
 def key_of(document: Mapping[str, Any]) -> str:
     """The key of an architecture written by `Architecture.to_json`."""
     text = json.dumps(document, sort_keys=True, separators=(",", ":"))
     return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+
+
+def label_of(document: Mapping[str, Any]) -> str:
+    """The label of an architecture written by `Architecture.to_json`; where a node's class is not known, its JSON.
+
+    A part at a time: networks of a space share them.
+    """
+    try:
+        parts = [("stem", document["stem"]), *(("stage", stage) for stage in document["stages"])]
+        return " | ".join(_part_label(name, repr(part)) for name, part in parts)
+    except (ValueError, TypeError, KeyError, SyntaxError, RecursionError, MemoryError):
+        return json.dumps({name: document[name] for name in ("stem", "stages") if name in document})
+
+
+@lru_cache(maxsize=100_000)
+def _part_label(name: str, part: str) -> str:
+    node: Stem | Stage = decode(Stem if name == "stem" else Stage, ast.literal_eval(part), f"architecture: {name}")
+    return node.label()
 
 
 @lru_cache(maxsize=100_000)  # candidates of a search share most of their nodes
@@ -338,9 +350,13 @@ def decode(hint: Any, data: Any, where: str) -> Any:
     return float(data) if hint is float else data
 
 
+@cache  # get_type_hints takes as long as ten decodings
+def _hints(cls: Any) -> tuple[dict[str, Any], dict[str, dataclasses.Field[Any]]]:
+    return get_type_hints(cls), {f.name: f for f in dataclasses.fields(cls)}
+
+
 def _decode_fields(cls: Any, fields: dict[str, Any], where: str) -> Any:
-    hints = get_type_hints(cls)
-    known = {f.name: f for f in dataclasses.fields(cls)}
+    hints, known = _hints(cls)
     for name in fields:
         if name not in known:
             raise ValueError(f"{where}: {unknown('field', name, known)}")

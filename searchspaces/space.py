@@ -76,6 +76,24 @@ class Distinct:
     exact: bool
 
 
+class _Read(Mapping[str, Value]):
+    """Picks that note in ``names`` which of them are read."""
+
+    def __init__(self, picks: Picks) -> None:
+        self.picks, self.names = picks, set[str]()
+
+    def __getitem__(self, name: str) -> Value:
+        self.names.add(name)
+        return self.picks[name]
+
+    def __iter__(self) -> Iterator[str]:
+        self.names.update(self.picks)
+        return iter(self.picks)
+
+    def __len__(self) -> int:
+        return len(self.picks)
+
+
 @dataclass(frozen=True)
 class SearchSpace:
     """Choices and the pure function that turns picks into an architecture.
@@ -175,12 +193,14 @@ class SearchSpace:
 
     def effective(self, picks: Picks) -> set[str]:
         """Names of the choices that make a difference to the network of ``picks``, changed one at a time."""
-        key = self.decode(picks).key
+        read = _Read(picks)
+        network = self.to_architecture(read).canonical()
         return {
             choice.name
             for choice in self.choices
-            if any(
-                self.decode({**picks, choice.name: option}).key != key
+            if choice.name in read.names  # one that is never read makes none
+            and any(
+                self.to_architecture({**picks, choice.name: option}).canonical() != network
                 for option in choice.options
                 if option != picks[choice.name]
             )

@@ -1,19 +1,22 @@
 """A study as an Optuna storage (SQLite), for optuna-dashboard, optuna.visualization and analyses with Optuna.
 
 It is a copy, written from the log on request: a search that kept one up to date would pay 56 ms a trial. Rows go into
-Optuna's own models, a table at a time, in memory: 1.4 ms a trial, where ``add_trials`` takes 35 (1,000 trials of 25
-choices). The models are private: a test compares the rows with those that Optuna writes itself. Only complete trials
-have values, because a trial with values enters a front; the others are PRUNED or FAIL, their values attributes.
+the tables of Optuna's own models, those of a thousand trials at a time: 1 ms a trial, where ``add_trials`` takes 35 (25
+choices), and no more memory for more trials. The models are private: a test compares the rows with those that Optuna
+writes itself. Only complete trials have values, because a trial with values enters a front; the others are PRUNED or
+FAIL, their values attributes.
 """
 
 import json
 import os
 import sqlite3
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +24,15 @@ import optuna
 from optuna.distributions import CategoricalDistribution, distribution_to_json
 from optuna.storages import RDBStorage
 from optuna.storages._rdb import models
-from optuna.trial import FrozenTrial, TrialState, create_trial
+from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import insert
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.pool import StaticPool
 
 from nas.errors import StoppedError, WrongInputError, user_input
 from nas.pricing import excess
 from nas.results.study import Study
-from nas.store.files import write_atomically
+from nas.store.files import put_in_place, write_beside
 from nas.store.history import TRIALS, is_held, read_events
 from nas.store.records import Status, TrialRecord
 from searchspaces import Value
@@ -38,8 +43,11 @@ optuna.logging.set_verbosity(optuna.logging.ERROR)
 MARK = "nas.directory"
 """Attribute of every study that is a copy of a study directory: its value is that directory."""
 
+AT_ONCE = 1_000
+"""Trials whose rows are written together."""
 MOST_LOST = 10_000
 """Numbers that a log may have lost; each keeps its place."""
+
 STATES: dict[Status, TrialState] = {
     "complete": TrialState.COMPLETE,
     "infeasible": TrialState.PRUNED,
@@ -68,12 +76,19 @@ def write_storage(study: Study, path: Path) -> int:
             "Give another file with -o, or move this one away."
         )
     copy = _Copy.of(study)
-    trials = copy.trials()
     try:
-        write_atomically(path, _database(copy, trials))
+        temporary = write_beside(path, b"")
+        try:
+            _write(copy, temporary)
+        except BaseException as error:
+            os.unlink(temporary)
+            if isinstance(error, OperationalError):
+                raise StoppedError(f"{path} cannot be written ({error.orig}).") from None
+            raise
+        put_in_place(temporary, path)
     except StoppedError as error:
         raise WrongInputError(f"{error} Give another file with -o.") from None
-    return len(trials)
+    return copy.size
 
 
 def _is_copy(path: Path) -> bool:
@@ -93,7 +108,7 @@ class _Copy:
 
     Args:
         distributions: of the open choices, by name.
-        asked: the last ``asked`` event, by number.
+        asked: the last ``asked`` event of the trials that have not ended, or not been measured, by number.
         begun: when a trial was last asked for or started, by number, in seconds since the epoch.
         written: when the log was last written to, for trials without an event.
     """
@@ -112,34 +127,39 @@ class _Copy:
     @classmethod
     def of(cls, study: Study) -> "_Copy":
         log = study.directory / TRIALS
-        events = read_events(study.directory)
+        events, measured = read_events(study.directory), {r.number for r in study.records if r.measured}
         return cls(
             study=study,
             distributions={
                 name: CategoricalDistribution(options) for name, options in study.choices.items() if len(options) > 1
             },
-            asked={event["number"]: event for event in events if event["event"] == "asked"},
+            asked={e["number"]: e for e in events if e["event"] == "asked" and e["number"] not in measured},
             begun={e["number"]: e.get("time", 0.0) for e in events if e["event"] in ("asked", "started")},
             written=log.stat().st_mtime if log.exists() else 0.0,
         )
 
-    def trials(self) -> list[FrozenTrial]:
+    @property
+    def size(self) -> int:
+        """Number of trials."""
+        return 1 + max([*(record.number for record in self.study.records), *self.asked], default=-1)
+
+    def trials(self) -> Iterator[FrozenTrial]:
         """All trials by number, from 0 without a gap: Optuna takes a number for a place."""
         ended = {record.number: record for record in self.study.records}
         open_state = TrialState.RUNNING if is_held(self.study.directory) else TrialState.WAITING
-        trials = []
-        largest = max([*ended, *self.asked], default=-1)
-        if largest >= MOST_LOST + len(ended) + len(self.asked):
-            raise WrongInputError(f"{self.study.directory} is damaged: its log holds a trial {largest} and few others.")
-        for number in range(1 + largest):
+        if self.size >= MOST_LOST + len(ended) + len(self.asked):
+            raise WrongInputError(
+                f"{self.study.directory} is damaged: its log holds a trial {self.size - 1} and few others."
+            )
+        for number in range(self.size):
             with user_input(f"{self.study.directory}, trial {number} is damaged"):
                 if number in ended:
-                    trials.append(self._ended(ended[number]))
+                    trial = self._ended(ended[number])
                 elif number in self.asked:
-                    trials.append(self._open(self.asked[number], open_state))
+                    trial = self._open(self.asked[number], open_state)
                 else:
-                    trials.append(self._trial(number, TrialState.FAIL, {"status": "lost"}))
-        return trials
+                    trial = self._trial(number, TrialState.FAIL, {"status": "lost"})
+            yield trial
 
     def _ended(self, record: TrialRecord) -> FrozenTrial:
         values = [record.measured[name] for name in self.study.objectives] if record.status == "complete" else None
@@ -172,20 +192,24 @@ class _Copy:
         distributions = self.distributions if picks else {}
         if picks and (lacking := sorted(distributions.keys() - picks.keys())):
             raise ValueError(f"its picks lack {lacking[0]}. Restore the log from a copy.")
-        trial = create_trial(
+        begun = self.begun.get(number, self.written)
+        trial = FrozenTrial(  # create_trial takes five times as long for the same
+            number=number,
+            trial_id=number + 1,
             state=state,
+            value=None,
             values=values,
+            datetime_start=None if state == TrialState.WAITING else datetime.fromtimestamp(begun),
+            datetime_complete=datetime.fromtimestamp(begun + seconds) if state.is_finished() else None,
             params={name: picks[name] for name in distributions} if picks else {},
             distributions=dict(distributions),
             user_attrs=attributes,
             # Once more without names: the dashboard (0.21) reads no others. `trial.constraints` then holds each twice.
             system_attrs={"constraints": list(constraints.values())} if constraints else {},
-            constraints=constraints,
+            intermediate_values={},
         )
-        begun = self.begun.get(number, self.written)
-        trial.number = number
-        trial.datetime_start = None if state == TrialState.WAITING else datetime.fromtimestamp(begun)
-        trial.datetime_complete = datetime.fromtimestamp(begun + seconds) if state.is_finished() else None
+        for name, share in constraints.items():
+            trial.set_constraint(name, share)
         return trial
 
     def _constraints(self, picks: Mapping[str, Value] | None, costs: Mapping[str, float]) -> dict[str, float]:
@@ -219,66 +243,73 @@ def _attributes(record: TrialRecord) -> dict[str, Any]:
     return {name: value for name, value in found.items() if value is not None}
 
 
-def _database(copy: _Copy, trials: list[FrozenTrial]) -> bytes:
-    """Content of an SQLite file with one Optuna study."""
+def _write(copy: _Copy, path: str) -> None:
+    """Writes an SQLite file with one Optuna study."""
     study = copy.study
-    storage = RDBStorage("sqlite://")
-    try:
-        written = optuna.create_study(
-            storage=storage,
-            study_name=study.settings.name,
-            directions=[objective.direction for objective in study.objectives.values()],
-        )
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            written.set_metric_names(list(study.objectives))
-        written.set_user_attr(MARK, str(study.directory.resolve()))
-        written.set_user_attr("settings", study.settings.table())
-        written.set_user_attr("fixed", copy.fixed)
-        _insert(storage, written._study_id, trials)
-        with closing(storage.engine.raw_connection()) as connection:
-            content: bytes = connection.driver_connection.serialize()  # type: ignore[union-attr]
-        return content
-    finally:
-        storage.remove_session()
-        storage.engine.dispose()
+    with closing(sqlite3.connect(path)) as file:
+        file.execute("PRAGMA synchronous = OFF")  # it is flushed once, at its end
+        file.execute("PRAGMA journal_mode = OFF")  # what fails is thrown away
+        storage = RDBStorage("sqlite://", engine_kwargs={"creator": lambda: file, "poolclass": StaticPool})
+        try:
+            written = optuna.create_study(
+                storage=storage,
+                study_name=study.settings.name,
+                directions=[objective.direction for objective in study.objectives.values()],
+            )
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+                written.set_metric_names(list(study.objectives))
+            written.set_user_attr(MARK, str(study.directory.resolve()))
+            written.set_user_attr("settings", study.settings.table())
+            written.set_user_attr("fixed", copy.fixed)
+            trials = copy.trials()
+            while some := list(islice(trials, AT_ONCE)):
+                _insert(storage, written._study_id, some)
+        finally:
+            storage.remove_session()
+            storage.engine.dispose()
+    with open(path, "rb") as done:
+        os.fsync(done)
 
 
 def _insert(storage: RDBStorage, study_id: int, trials: Iterable[FrozenTrial]) -> None:
     """What ``add_trials`` does, with one statement for each table instead of several for each row."""
-    trial_rows, values, params, user_attributes, system_attributes = [], [], [], [], []
-    written: dict[str, str] = {}
+    rows: dict[Any, list[dict[str, Any]]] = {
+        model: []
+        for model in (
+            models.TrialModel,
+            models.TrialValueModel,
+            models.TrialParamModel,
+            models.TrialUserAttributeModel,
+            models.TrialSystemAttributeModel,
+        )
+    }
     for trial in trials:
         key = {"trial_id": trial.number + 1}
-        trial_rows.append(
-            models.TrialModel(
-                **key,
-                study_id=study_id,
-                number=trial.number,
-                state=trial.state,
-                datetime_start=trial.datetime_start,
-                datetime_complete=trial.datetime_complete,
-            )
-        )
+        row = {name: getattr(trial, name) for name in ("number", "state", "datetime_start", "datetime_complete")}
+        rows[models.TrialModel].append({**key, "study_id": study_id, **row})
         for objective, value in enumerate(trial.values or ()):
             stored, kind = models.TrialValueModel.value_to_stored_repr(value)
-            values.append({**key, "objective": objective, "value": stored, "value_type": kind})
+            rows[models.TrialValueModel].append({**key, "objective": objective, "value": stored, "value_type": kind})
         for name, pick in trial.params.items():
             distribution = trial.distributions[name]
-            if name not in written:
-                written[name] = distribution_to_json(distribution)
-            row = {"param_value": distribution.to_internal_repr(pick), "distribution_json": written[name]}
-            params.append({**key, "param_name": name, **row})
-        user_attributes += [{**key, "key": n, "value_json": json.dumps(v)} for n, v in trial.user_attrs.items()]
-        system_attributes += [{**key, "key": n, "value_json": json.dumps(v)} for n, v in trial.system_attrs.items()]
-    session = storage.scoped_session()
-    session.add_all(trial_rows)
-    for model, rows in (
-        (models.TrialValueModel, values),
-        (models.TrialParamModel, params),
-        (models.TrialUserAttributeModel, user_attributes),
-        (models.TrialSystemAttributeModel, system_attributes),
-    ):
-        if rows:
-            session.execute(insert(model), rows)
-    session.commit()
+            row = {"param_value": distribution.to_internal_repr(pick), "distribution_json": _json(distribution)}
+            rows[models.TrialParamModel].append({**key, "param_name": name, **row})
+        attributes = (
+            (models.TrialUserAttributeModel, trial.user_attrs),
+            (
+                models.TrialSystemAttributeModel,
+                trial.system_attrs,
+            ),
+        )
+        for model, table in attributes:
+            rows[model] += [{**key, "key": name, "value_json": json.dumps(value)} for name, value in table.items()]
+    with storage.engine.begin() as connection:
+        for model, each in rows.items():
+            if each:
+                connection.execute(insert(model.__table__), each)
+
+
+@cache
+def _json(distribution: CategoricalDistribution) -> str:
+    return distribution_to_json(distribution)

@@ -12,14 +12,20 @@ def non_dominated(costs: np.ndarray) -> np.ndarray:
 
     A row dominates another if it is nowhere larger and somewhere smaller; equal rows do not dominate each other.
 
+    The first row in lexicographic order is on the front, as only a row before it could dominate it; what it dominates
+    leaves, and so on with the next one that is left: as many steps as the front has members, not as there are rows.
+
     Raises:
         ValueError: if a cost is NaN.
     """
     if np.isnan(costs).any():
         raise ValueError("costs must not be NaN.")
-    keep = np.ones(len(costs), dtype=bool)
-    for i, row in enumerate(costs):
-        keep[i] = not ((costs <= row).all(1) & (costs < row).any(1)).any()
+    keep = np.zeros(len(costs), dtype=bool)
+    left = np.lexsort(costs.T[::-1])
+    while len(left):
+        row = costs[left[0]]
+        keep[left[(costs[left] == row).all(1)]] = True
+        left = left[(costs[left] < row).any(1)]
     return keep
 
 

@@ -30,7 +30,7 @@ from nas.settings import (
 )
 from nas.store.artifacts import folders
 from nas.store.files import check_path, refuse_links
-from nas.store.history import EVENTS, LOCK, TRIALS, History, check_whole
+from nas.store.history import EVENTS, LOCK, TRIALS, History, check_whole, no_collections
 
 
 def launch(
@@ -70,7 +70,9 @@ def launch(
         for note in (*problem.data.notes, *history.notes):
             watcher.say(note)
         watcher.begin(problem, history.directory)
-        driver = Driver(Ledger(problem, open_sampler(problem), history), watcher, interruption)
+        with no_collections():
+            ledger = Ledger(problem, open_sampler(problem), history)
+        driver = Driver(ledger, watcher, interruption)
         with open_executor(problem.data, execution, driver) as executor, _no_needless_collections():
             interruption.listen()  # Ray puts handlers of its own in place
             driver.run(executor)

@@ -11,10 +11,14 @@ from rich.table import Table
 
 from nas.errors import user_input
 from nas.results.study import Study
-from nas.show.console import PlainConsole, printable
+from nas.show.console import printable
+from nas.show.rows import Rows
 from nas.store.records import TrialRecord
 from objectives import Goal
 from searchspaces.architecture import label_of
+
+MARKED = 1_000
+"""Trials up to which a table finds out which picks have an effect: that takes a millisecond each."""
 
 
 def number(value: float, scale: str) -> str:
@@ -69,57 +73,56 @@ def in_one_line(record: TrialRecord, objectives: Mapping[str, Goal]) -> str:
 def print_trials(study: Study, records: Iterable[TrialRecord], console: Console) -> None:
     """Prints trials as a table: objectives, then a column for every open choice, else, where narrow, the architecture.
 
-    A choice that every stage makes is one column, its picks joined by ``/``; a pick without effect is a dot (unless it
-    takes a plugin that was never trusted to know).
+    A choice that every stage makes is one column, its picks joined by ``/``; a pick without effect is a dot, in tables
+    of at most `MARKED` trials (unless it takes a plugin that was never trusted to know).
     """
     records = list(records)
-    picks = {record.number: _picks(study, record) for record in records}
-    columns = list(dict.fromkeys(name for row in picks.values() for name in row))
-    wide = _trials_table(study, records, columns, picks)
-    if PlainConsole(width=10_000).measure(wide).maximum <= console.width:
-        console.print(wide)
-        return
-    labels = {r.number: {"architecture": label_of(r.architecture)} for r in records}
-    console.print(_trials_table(study, records, ["architecture"], labels))
+    names, rows = _values(study, records)
+    choices = _open_choices(study)
+    title, right = f"{study.settings.name}: {len(records)} trials", frozenset({"trial", *study.objectives})
+    if Rows("", [*names, *choices], right, []).width <= console.width:  # else in vain
+        mark = len(records) <= MARKED and study.is_trusted
+        picks = [_picks(study, record, choices, mark=mark) for record in records]
+        cells = [row + each for row, each in zip(rows, picks, strict=True)]
+        wide = Rows(title, [*names, *choices], right, cells)
+        if wide.width <= console.width:
+            wide.print(console)
+            return
+    labels = [[*row, printable(label_of(record.architecture))] for row, record in zip(rows, records, strict=True)]
+    Rows(title, [*names, "architecture"], right, labels).print(console)
     note = (
-        f"{len(columns)} choices do not fit beside each other in {console.width} columns: widen the terminal, or --csv."
+        f"{len(choices)} choices do not fit beside each other in {console.width} columns: widen the terminal, or --csv."
     )
     console.print(note, style="dim")
 
 
-def _trials_table(
-    study: Study, records: list[TrialRecord], columns: list[str], cells: Mapping[int, Mapping[str, str]]
-) -> Table:
-    table = Table(title=f"{study.settings.name}: {len(records)} trials", title_justify="left")
-    table.add_column("trial", justify="right")
+def _values(study: Study, records: list[TrialRecord]) -> tuple[list[str], list[list[str]]]:
+    """Columns and cells of number, status and objectives."""
     other = any(record.status != "complete" for record in records)
-    if other:
-        table.add_column("status")
-    for name in study.objectives:
-        table.add_column(name, justify="right")
-    for name in columns:
-        table.add_column(name, overflow="fold")
+    scales = {name: objective.scale for name, objective in study.objectives.items()}
+    rows = []
     for record in records:
-        values = [
-            number(record.measured[name], o.scale) if name in record.measured else "-"
-            for name, o in study.objectives.items()
-        ]
+        measured = record.measured
+        values = [number(measured[name], scale) if name in measured else "-" for name, scale in scales.items()]
         state = [record.failure or record.status] if other else []
-        table.add_row(str(record.number), *state, *values, *(cells[record.number][c] for c in columns))
-    return table
+        rows.append([str(record.number), *state, *values])
+    return ["trial", *(["status"] if other else []), *scales], rows
 
 
-def _picks(study: Study, record: TrialRecord) -> dict[str, str]:
-    """Picks of the choices that the study leaves open, by the name of the choice without its stage."""
-    choices = study.choices
+def _open_choices(study: Study) -> list[str]:
+    """Names, without their stage, of the choices that the study leaves open."""
+    names = [name.split(".", 1)[-1] for name, options in study.choices.items() if len(options) > 1]
+    return list(dict.fromkeys(names))
+
+
+def _picks(study: Study, record: TrialRecord, shown: list[str], *, mark: bool) -> list[str]:
+    """Picks of the choices ``shown``; with ``mark``, those without effect are dots."""
     with user_input(f"trial {record.number}"):
-        effective = study.space.effective(record.picks) if study.is_trusted else record.picks.keys()
+        effective = study.space.effective(record.picks) if mark else record.picks.keys()
     joined: dict[str, list[str]] = {}
-    for name in choices:
-        shown = str(record.picks.get(name, "-")) if name in effective else "\u00b7"
-        joined.setdefault(name.split(".", 1)[-1], []).append(shown)
-    open_choices = {name.split(".", 1)[-1] for name, options in choices.items() if len(options) > 1}
-    return {name: "/".join(values) for name, values in joined.items() if name in open_choices}
+    for name, pick in record.picks.items():
+        joined.setdefault(name.split(".", 1)[-1], []).append(printable(str(pick)) if name in effective else "\u00b7")
+    return ["/".join(joined.get(name, ["-"])) for name in shown]
 
 
 def status_table(status: Mapping[str, Any], objectives: Mapping[str, Goal]) -> Table:

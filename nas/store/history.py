@@ -12,6 +12,7 @@ makes sure that the log under its name is the one that it wrote before.
 
 import contextlib
 import fcntl
+import gc
 import itertools
 import json
 import os
@@ -22,9 +23,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from pydantic_core import from_json
+
 from nas.errors import StoppedError, WrongInputError
 from nas.store.files import write_atomically
-from nas.store.records import SCHEMA, Failure, TrialRecord, brief, is_count, is_number, is_pick, refusal
+from nas.store.records import SCHEMA, Failure, TrialRecord, are_picks, brief, is_count, is_number, refusal
 
 TRIALS, EVENTS, LOCK = "trials.jsonl", "events.jsonl", "lock"
 
@@ -81,13 +84,37 @@ def read_lines(path: Path) -> Lines:
     return Lines(objects, whole + len(last), b"")
 
 
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is no number of JSON")
+
+
+_DECODER = json.JSONDecoder(parse_constant=_refuse)
+
+
 def _parse(line: bytes) -> Any:
-    def refuse(constant: str) -> None:
-        raise ValueError(f"{constant} is no number of JSON")
+    """What `json.loads` returns for a line, in half the time and with one string for equal names; the same errors."""
+    try:
+        return from_json(line, allow_inf_nan=False)
+    except ValueError:
+        return _DECODER.decode(line.decode(json.detect_encoding(line), "surrogatepass"))
 
-    return json.loads(line, parse_constant=refuse)
+
+@contextlib.contextmanager
+def no_collections() -> Iterator[None]:
+    """Keeps the garbage collector from searching what is made inside; for data without cycles, such as JSON.
+
+    It would search all of it again each time that it has grown by a quarter, which took as long as the reading.
+    """
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
+@no_collections()
 def read_trials(directory: Path) -> list[TrialRecord]:
     """Records of the ended trials of a study, in the order in which they ended; never blocks the writer.
 
@@ -95,9 +122,13 @@ def read_trials(directory: Path) -> list[TrialRecord]:
         WrongInputError: if a line is damaged, with its number, the field and what must hold.
     """
     path = directory / TRIALS
+    return _records(path, read_lines(path).objects)
+
+
+def _records(path: Path, lines: list[dict[str, Any]]) -> list[TrialRecord]:
     records: list[TrialRecord] = []
     seen: set[int] = set()
-    for number, line in enumerate(read_lines(path).objects, start=1):
+    for number, line in enumerate(lines, start=1):
         try:
             record = TrialRecord.from_json(line)
             if record.number in seen:
@@ -111,6 +142,7 @@ def read_trials(directory: Path) -> list[TrialRecord]:
     return records
 
 
+@no_collections()
 def read_events(directory: Path) -> list[dict[str, Any]]:
     """What happened to the trials of a study besides their ends, in order: asked, started, saved, attempt, cancelled.
 
@@ -118,7 +150,11 @@ def read_events(directory: Path) -> list[dict[str, Any]]:
         WrongInputError: if a line is damaged, with its number, the field and what must hold.
     """
     path = directory / EVENTS
-    events, asked = read_lines(path).objects, set()
+    return _events(path, read_lines(path).objects)
+
+
+def _events(path: Path, events: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    asked = set()
     for number, event in enumerate(events, start=1):
         if isinstance(event, dict) and event.get("schema", SCHEMA) != SCHEMA:
             raise WrongInputError(f"{path}, line {number}: {refusal(event['schema'])}.")
@@ -173,7 +209,7 @@ def _wrong_event(event: Any) -> str:
         return f"time must be a number of seconds since 1970, got {brief(event['time'])}"
     if event["event"] == "asked":
         picks, memory = event.get("picks"), event.get("memory", {})
-        if not isinstance(picks, dict) or not all(map(is_pick, picks.values())) or not isinstance(memory, dict):
+        if not are_picks(picks) or not isinstance(memory, dict):
             return "picks and memory must be objects, picks of words and numbers"
     elif event["event"] in ("started", "attempt") and not is_count(event.get("attempt")):
         return f"attempt must be a whole number from 0, got {brief(event.get('attempt'))}"
@@ -214,6 +250,7 @@ class History:
         WrongInputError: if another process writes to it, or a line is damaged.
     """
 
+    @no_collections()
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self.notes: list[str] = []
@@ -226,11 +263,12 @@ class History:
             check_whole(directory)
             self._files = {name: _open(directory / name, opened) for name in (TRIALS, EVENTS)}
             self._hold(self._files[TRIALS])
-            self.records = read_trials(directory)
-            for event in read_events(directory):
+            lines = {name: read_lines(directory / name) for name in self._files}
+            self.records = _records(directory / TRIALS, lines[TRIALS].objects)
+            for event in _events(directory / EVENTS, lines[EVENTS].objects):
                 self._keep(event)
             check_numbers(directory, self.records, self.events)
-            self._lengths = {name: self._mend(name) for name in self._files}
+            self._lengths = {name: self._mend(name, lines[name]) for name in self._files}
             self._opened = opened.pop_all()
 
     def _hold(self, file: int) -> None:
@@ -246,10 +284,9 @@ class History:
                 f"another search is writing to {self.directory}. Wait for it, or give another directory with --out."
             ) from None
 
-    def _mend(self, name: str) -> int:
+    def _mend(self, name: str, lines: Lines) -> int:
         """Moves an unfinished last line into a file beside it; returns the length of the file."""
         path, file = self.directory / name, self._files[name]
-        lines = read_lines(path)
         if lines.rest:
             aside = path.with_name(f"{name}.unfinished")
             with open(aside, "ab") as kept:

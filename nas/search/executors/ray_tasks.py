@@ -87,14 +87,14 @@ class RayExecutor:
         self.share = {"CPU": settings.cpus_per_trial, "GPU": settings.gpus_per_trial}
         self.share["memory"] = int((settings.memory_gb_per_trial or 0) * 1e9)
         with user_input("execution.ray"):
-            connect(settings.ray, math.ceil(settings.workers * settings.cpus_per_trial))
+            self.joined = connect(settings.ray, math.ceil(settings.workers * settings.cpus_per_trial))
         try:
             self._check(_nodes())
             for module in loaded():  # no worker can import a plugin by name, so what one defines travels by value
                 ray.cloudpickle.register_pickle_by_value(module)  # type: ignore[no-untyped-call]
             shared = ray.put(data)
         except BaseException:
-            ray.shutdown()
+            self._leave()
             raise
 
         home, directory = ray.get_runtime_context().get_node_id(), listener.directory.resolve()
@@ -225,7 +225,11 @@ class RayExecutor:
     def __exit__(self, *error: object) -> None:
         for stream in self.running:
             ray.cancel(stream, force=True)
-        ray.shutdown()
+        self._leave()
+
+    def _leave(self) -> None:
+        if self.joined:
+            ray.shutdown()
 
 
 NODE_ERRORS = (ray.exceptions.NodeDiedError, ray.exceptions.LocalRayletDiedError, ray.exceptions.ObjectLostError)

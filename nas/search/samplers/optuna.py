@@ -9,13 +9,17 @@ worst values: Optuna forgets what is told as FAIL, and proposed the same region 
 import inspect
 import warnings
 from collections.abc import Callable, Mapping
-from typing import Any, Union
+from datetime import datetime
+from functools import cached_property
+from types import MappingProxyType
+from typing import Any, Self, Union
 
 import numpy as np
 import optuna
 from optuna.distributions import CategoricalDistribution
 from optuna.samplers import BaseSampler, GPSampler, NSGAIIISampler, NSGAIISampler, QMCSampler, RandomSampler, TPESampler
-from optuna.trial import TrialState
+from optuna.samplers._tpe.sampler import _split_trials, default_gamma, default_gamma_multiobjective
+from optuna.trial import FrozenTrial, TrialState
 
 from nas.errors import WrongInputError, user_input
 from nas.pricing import excess
@@ -30,24 +34,66 @@ from searchspaces.registry import register, unknown
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 
 
+class _Options(CategoricalDistribution):
+    """Options of a choice, of which all trials share one object: Optuna copies and compares them for every trial."""
+
+    def __deepcopy__(self, memo: Any) -> Self:
+        return self  # it never changes
+
+    def __eq__(self, other: object) -> bool:
+        return self is other or bool(super().__eq__(other))
+
+    __hash__ = CategoricalDistribution.__hash__
+
+
+class _Told(FrozenTrial):
+    """A trial that is handed over to Optuna, whose storage would copy it piece by piece."""
+
+    def __deepcopy__(self, memo: Any) -> Self:
+        return self
+
+
 class _SameParents:
-    """Makes the parents of a generation depend on the records alone.
+    """Makes the parents of a generation depend on the records alone, and finds them in a time that grows as they do.
 
     Optuna's come in another order to who asks first, and NSGA-III breaks ties with the asker's generator, so that a
-    resumed study would go another way than an uninterrupted one.
+    resumed study would go another way than an uninterrupted one. There, a generation asks the one before it for its
+    parents, and so on: a thousand are too deep for Python, and each would search all trials.
     """
 
     _rng: Any
 
-    def get_parent_population(self, study: optuna.Study, generation: int) -> list[optuna.trial.FrozenTrial]:
-        parents: list[optuna.trial.FrozenTrial] = super().get_parent_population(study, generation)  # type: ignore[misc]
-        return sorted(parents, key=lambda trial: trial.number)
+    @cached_property
+    def _generations(self) -> dict[int, list[FrozenTrial]]:
+        return {}
 
-    def select_parent(self, study: optuna.Study, generation: int) -> list[optuna.trial.FrozenTrial]:
+    @cached_property
+    def _parents(self) -> dict[int, list[FrozenTrial]]:
+        return {0: []}
+
+    def get_population(self, study: optuna.Study, generation: int) -> list[FrozenTrial]:
+        if not self._generations:  # once, as a sampler makes one proposal
+            key = self._get_generation_key()  # type: ignore[attr-defined]
+            for trial in study.get_trials(deepcopy=False, states=[TrialState.COMPLETE]):
+                self._generations.setdefault(trial.system_attrs.get(key, -1), []).append(trial)
+        return self._generations.get(generation, [])
+
+    def get_parent_population(self, study: optuna.Study, generation: int) -> list[FrozenTrial]:
+        known, prefix = study._storage.get_study_system_attrs(study._study_id), self._get_parent_cache_key_prefix()  # type: ignore[attr-defined]
+        first = generation
+        while first not in self._parents and f"{prefix}{first}" not in known:
+            first -= 1
+        for each in range(first, generation + 1):
+            if each not in self._parents:
+                parents: list[FrozenTrial] = super().get_parent_population(study, each)  # type: ignore[misc]
+                self._parents[each] = sorted(parents, key=lambda trial: trial.number)
+        return self._parents[generation]
+
+    def select_parent(self, study: optuna.Study, generation: int) -> list[FrozenTrial]:
         generator: np.random.RandomState = self._rng.rng
         state = generator.get_state()
         generator.seed(generation)
-        parents: list[optuna.trial.FrozenTrial] = super().select_parent(study, generation)  # type: ignore[misc]
+        parents: list[FrozenTrial] = super().select_parent(study, generation)  # type: ignore[misc]
         generator.set_state(state)
         return parents
 
@@ -64,8 +110,42 @@ class _NSGA3(_SameParents, NSGAIIISampler):
         super().__init__(population_size=population_size, dividing_parameter=dividing_parameter, **options)
 
 
+class _TPE(TPESampler):
+    """Divides the trials into good and bad ones, and reads their picks, once for a trial.
+
+    Optuna does so again for each choice, and would for each draw. What was found is in ``found``, which the samplers of
+    one trial share.
+    """
+
+    found: dict[Any, Any]
+
+    def _sample(self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, Any]) -> dict[str, Any]:
+        if "divided" not in self.found:
+            states = [TrialState.COMPLETE, TrialState.PRUNED] + [TrialState.RUNNING] * self._constant_liar
+            trials = [t for t in study.get_trials(deepcopy=False, states=states) if t.number != trial.number]
+            ended = sum(t.state.is_finished() for t in trials)
+            several = len(study.directions) > 1
+            gamma = self._gamma or (default_gamma_multiobjective if several else default_gamma)
+            self.found["divided"] = _split_trials(study, trials, gamma(ended))
+        below, above = self.found["divided"]
+        good = self._build_parzen_estimator(study, search_space, below, handle_below=True)
+        bad = self._build_parzen_estimator(study, search_space, above, handle_below=False)
+        samples = good.sample(self._rng.rng, self._n_ei_candidates)
+        best = self._compare(samples, self._compute_acquisition_func(samples, good, bad))
+        return {name: each.to_external_repr(best[name]) for name, each in search_space.items()}
+
+    def _get_internal_repr(
+        self, trials: list[FrozenTrial], search_space: dict[str, Any], study: optuna.Study
+    ) -> dict[str, np.ndarray]:
+        key = (trials is self.found["divided"][0], *search_space)
+        if key not in self.found:
+            self.found[key] = super()._get_internal_repr(trials, search_space, study)
+        picks: dict[str, np.ndarray] = self.found[key]
+        return picks
+
+
 OPTUNA: dict[str, Callable[..., BaseSampler]] = {
-    "tpe": TPESampler,
+    "tpe": _TPE,
     "nsga2": _NSGA2,
     "nsga3": _NSGA3,
     "gp": GPSampler,
@@ -102,15 +182,16 @@ class OptunaSampler:
             check_type(known[name], value, f"search.options.{name}")
             if isinstance(value, int | float) and not -LARGEST_OPTION <= value <= LARGEST_OPTION:
                 raise WrongInputError(f"search.options.{name} must be at most {LARGEST_OPTION:,}, got {value}.")
+        self._learned = 0
+        """Outcomes that the sampler has learned."""
+        self._found: tuple[tuple[int, int], dict[Any, Any]] = (0, 0), {}
         with user_input("search.options"):
             try:
                 self._sampler(0, 0)
             except TypeError as error:
                 raise ValueError(str(error)) from None
-        self.distributions: dict[str, CategoricalDistribution] = {
-            choice.name: CategoricalDistribution(choice.options)
-            for choice in problem.space.choices
-            if len(choice.options) > 1
+        self.distributions = {
+            choice.name: _Options(choice.options) for choice in problem.space.choices if len(choice.options) > 1
         }
         self._generations = set[int]()
         self.study = optuna.create_study(directions=["minimize"] * len(problem.settings.objectives))
@@ -120,13 +201,18 @@ class OptunaSampler:
         seeded = trial_seed(self.problem.settings.seed, 0 if self.kind == "qmc" else number, f"sampler/{draw}")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            return OPTUNA[self.kind](seed=seeded, **self.options)
+            made = OPTUNA[self.kind](seed=seeded, **self.options)
+        if isinstance(made, _TPE):
+            if self._found[0] != (number, self._learned):
+                self._found = (number, self._learned), {}
+            made.found = self._found[1]
+        return made
 
     def ask(self, number: int, draw: int, *, explore: bool = False) -> Proposal:
         seed = trial_seed(self.problem.settings.seed, number, f"explore/{draw}")
         self.study.sampler = RandomSampler(seed=seed) if explore else self._sampler(number, draw)
-        trial = self.study.ask()
-        params = {name: trial.suggest_categorical(name, d.choices) for name, d in self.distributions.items()}
+        trial = self.study.ask(dict(self.distributions))
+        params = trial.params
         # Genetic samplers keep a trial's generation in its attributes, the quasi-random one its place in the study's.
         memory = trial.storage.get_trial_system_attrs(trial._trial_id) | self._place_in_sequence()
         return Proposal(self._complete(params), trial, memory)
@@ -142,6 +228,7 @@ class OptunaSampler:
         self.study.tell(proposal.handle, state=TrialState.FAIL)
 
     def tell(self, proposal: Proposal, record: TrialRecord) -> None:
+        self._learned += 1
         values, constraints = self._verdict(record)
         if values is None:
             self.forget(proposal)
@@ -176,16 +263,34 @@ class OptunaSampler:
             self._generations |= {place for name, place in own.items() if name.endswith(GENERATION)}
             self._add(TrialState.COMPLETE, record.picks, own, values=values, constraints=constraints)
 
-    def _add(self, state: TrialState, picks: Mapping[str, Value], memory: Mapping[str, Any], **outcome: Any) -> None:
-        self.study.add_trial(
-            optuna.trial.create_trial(
-                state=state,
-                params={name: picks[name] for name in self.distributions},
-                distributions=dict(self.distributions),
-                system_attrs=dict(memory),
-                **outcome,
-            )
+    def _add(
+        self,
+        state: TrialState,
+        picks: Mapping[str, Value],
+        memory: Mapping[str, Any],
+        *,
+        values: list[float] | None = None,
+        constraints: Mapping[str, float] = MappingProxyType({}),
+    ) -> None:
+        self._learned += 1
+        now = datetime.now()
+        trial = _Told(  # create_trial takes five times as long for the same
+            number=-1,
+            trial_id=-1,
+            state=state,
+            value=None,
+            values=values,
+            datetime_start=now,
+            datetime_complete=now if state.is_finished() else None,
+            params={name: picks[name] for name in self.distributions},
+            distributions=dict(self.distributions),
+            user_attrs={},
+            system_attrs=dict(memory),
+            intermediate_values={},
         )
+        for name, value in constraints.items():
+            trial.set_constraint(name, value)
+        self.study.add_trial(trial)
 
     def resume(self, picks: Mapping[str, Value], memory: Mapping[str, Any]) -> Proposal:
         self._add(TrialState.RUNNING, picks, self._recall(memory))

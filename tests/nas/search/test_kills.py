@@ -1,6 +1,9 @@
-"""Twenty SIGKILLs of a search at random moments: nothing is lost, nothing is done again, nothing is another."""
+"""Twenty SIGKILLs at random moments, of a search or of its workers: nothing is lost, done again, or another."""
 
+import multiprocessing
+import os
 import random
+import signal
 import subprocess
 import sys
 import time
@@ -11,7 +14,8 @@ from pathlib import Path
 import pytest
 
 import nas
-from nas.store.history import read_trials
+from nas.store.artifacts import checkpoint_path, weights_path
+from nas.store.history import read_events, read_trials
 from nas.store.records import TrialRecord
 
 StudyFile = Callable[..., Path]
@@ -82,3 +86,58 @@ def front_of(records: list[TrialRecord]) -> set[int]:
         for number, mine in values.items()
         if not any(all(a >= b for a, b in zip(o, mine, strict=True)) and o != mine for o in values.values())
     }
+
+
+def wait_for_a_checkpoint(run: Path, number: int, before: int | None, process: multiprocessing.Process) -> int:
+    """Waits until a trial has saved a checkpoint since its last start; the number of its starts."""
+    deadline = time.monotonic() + 60
+    while True:
+        assert time.monotonic() < deadline, f"trial {number} saved nothing"
+        assert process.is_alive(), "the training ended before it was killed often enough"
+        kinds = [event["event"] for event in read_events(run) if event["number"] == number]
+        starts = kinds.count("started")
+        if starts and starts != before and "saved" in kinds[len(kinds) - 1 - kinds[::-1].index("started") :]:
+            return starts
+        time.sleep(0.01)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("workers", "kills"), [(1, KILLS), (2, 6)])  # a worker of Ray takes seconds to start
+def test_a_training_that_makes_progress_survives_many_kills_and_ends_as_if_there_were_none(
+    study_file: StudyFile, tmp_path: Path, workers: int, kills: int
+) -> None:
+    """Of the search itself, or of a worker: more often than what makes no progress is tried."""
+    path, generator = study_file(trials=workers, training={"epochs": 300}), random.Random(workers)
+    context = multiprocessing.get_context("forkserver")  # it imports torch once for all searches
+    context.set_forkserver_preload(["nas.search.launch", "nas.show.progress", "sklearn.datasets", "torch._dynamo"])
+    run, often = tmp_path / "run", ["execution.checkpoint_seconds=0.05"]
+    code = f"import nas; nas.search({str(path)!r}, out={str(run)!r}, workers={workers}, set={often})"
+
+    def search() -> multiprocessing.Process:
+        process = context.Process(target=exec, args=(code,))
+        process.start()
+        return process  # type: ignore[return-value]
+
+    process, starts = search(), dict.fromkeys(range(workers), 0)
+    for kill in range(kills):
+        number = kill % workers
+        starts[number] = wait_for_a_checkpoint(run, number, starts[number], process)
+        time.sleep(0.05 * generator.random())
+        if workers == 1:
+            process.kill()
+            process.join()
+            process = search()
+        else:
+            started = [e for e in read_events(run) if e["event"] == "started" and e["number"] == number]
+            os.kill(started[-1]["pid"], signal.SIGKILL)
+    process.join()
+    assert process.exitcode == 0
+    whole = nas.search(path, out=tmp_path / "whole")
+    records = sorted(read_trials(run), key=lambda record: record.number)
+    assert [record.status for record in records] == ["complete"] * workers
+    assert [replace(record, seconds={}) for record in records] == [replace(r, seconds={}) for r in whole.records]
+    for number in range(workers):
+        assert weights_path(run, number).read_bytes() == weights_path(tmp_path / "whole", number).read_bytes()
+        assert not checkpoint_path(run, number).exists()
+    assert not [file for file in run.rglob("*") if file.name.startswith(".") or file.name.endswith(".unfinished")]
+    assert sum(event["event"] == "started" for event in read_events(run)) == kills + workers

@@ -319,3 +319,14 @@ def test_a_log_that_is_harmed_under_its_writer_stops_it_and_is_rescued(
         (tmp_path / f"{file}.rescued").rename(tmp_path / file)
     with History(tmp_path) as history:
         assert history.records == [record(0), record(1)]
+
+
+def test_opening_a_log_reads_each_of_its_files_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with History(tmp_path) as history:
+        history.event("asked", 0, picks={})
+        history.record(record(0))
+    read: list[str] = []
+    read_bytes = Path.read_bytes
+    monkeypatch.setattr(Path, "read_bytes", lambda path: read.append(path.name) or read_bytes(path))  # type: ignore[func-returns-value]
+    History(tmp_path).close()
+    assert sorted(read) == ["events.jsonl", "trials.jsonl"]

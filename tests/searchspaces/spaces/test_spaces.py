@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from searchspaces import SEARCH_SPACES, Architecture, Choice, SearchSpace, Shape, Value, build
+from searchspaces.architecture import label_of
 from searchspaces.space import search_space
 from searchspaces.spaces.convmixer import convmixer
 
@@ -162,3 +163,21 @@ def test_picks_must_be_options_of_the_narrowed_space(space: SearchSpace) -> None
 def test_registering_a_name_twice_is_an_error() -> None:
     with pytest.raises(ValueError, match="search space 'convmixer' is already registered"):
         search_space("convmixer")(convmixer)
+
+
+@pytest.mark.parametrize("kind", SEARCH_SPACES)
+def test_a_choice_has_an_effect_if_another_option_makes_another_network(kind: str) -> None:
+    space, generator = SEARCH_SPACES[kind]((3, 32, 32), 10), random.Random(1)
+    for _ in range(3):
+        picks = space.draw(generator)
+        key = space.decode(picks).key
+        others = {c.name: [space.decode({**picks, c.name: option}).key for option in c.options] for c in space.choices}
+        assert space.effective(picks) == {name for name, keys in others.items() if any(other != key for other in keys)}
+
+
+@pytest.mark.parametrize("kind", SEARCH_SPACES)
+def test_the_label_of_a_document_is_that_of_its_network(kind: str) -> None:
+    space, generator = SEARCH_SPACES[kind]((3, 32, 32), 10), random.Random(2)
+    for _ in range(10):
+        architecture = space.decode(space.draw(generator))
+        assert label_of(architecture.to_json()) == architecture.label()
