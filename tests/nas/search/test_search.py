@@ -173,7 +173,7 @@ def test_changed_data_are_refused(study_file: StudyFile, tmp_path: Path) -> None
     import numpy as np
 
     def write(brightness: int) -> None:
-        images = np.full((60, 8, 8), brightness, np.uint8)
+        images = np.random.default_rng(0).integers(0, 99, (60, 8, 8), np.uint8) + np.uint8(brightness)
         np.savez(tmp_path / "mine.npz", x_train=images, y_train=np.arange(60) % 3)
 
     path = study_file(data={"name": f"npz:{tmp_path / 'mine.npz'}"})
