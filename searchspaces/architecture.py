@@ -9,10 +9,10 @@ Rejected: options as free dicts (no types, defaults or checks), live modules as 
 
 from __future__ import annotations
 
-import ast
 import dataclasses
 import hashlib
 import json
+import marshal
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cache, cached_property, lru_cache
@@ -257,14 +257,17 @@ def label_of(document: Mapping[str, Any]) -> str:
     Raises:
         ValueError: as `Architecture.from_json`.
     """
-    return " | ".join(
-        [_part_label("stem", repr(document["stem"])), *(_part_label("stage", repr(s)) for s in document["stages"])]
-    )
+    try:
+        stem, stages = document["stem"], list(document["stages"])
+    except (KeyError, TypeError):
+        return Architecture.from_json(document).label()  # says what is missing
+    dumps = marshal.dumps  # the fastest key of a dict: json.dumps takes five times as long
+    return " | ".join([_part_label("stem", dumps(stem, 2)), *[_part_label("stage", dumps(s, 2)) for s in stages]])
 
 
 @lru_cache(maxsize=100_000)
-def _part_label(name: str, part: str) -> str:
-    node: Stem | Stage = decode(Stem if name == "stem" else Stage, ast.literal_eval(part), f"architecture: {name}")
+def _part_label(name: str, part: bytes) -> str:
+    node: Stem | Stage = decode(Stem if name == "stem" else Stage, marshal.loads(part), f"architecture.{name}")
     return node.label()
 
 
