@@ -181,3 +181,8 @@ def test_the_label_of_a_document_is_that_of_its_network(kind: str) -> None:
     for _ in range(10):
         architecture = space.decode(space.draw(generator))
         assert label_of(architecture.to_json()) == architecture.label()
+
+
+def test_a_document_without_a_stem_has_no_label() -> None:
+    with pytest.raises(ValueError, match="architecture lacks classes, stem, stages, head"):
+        label_of({"input": [1, 8, 8]})
