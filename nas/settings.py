@@ -162,8 +162,6 @@ class ExecutionSettings:
                 f"kind = 'inline' runs one trial at a time in this process, got workers = {self.workers}, "
                 f"ray = {self.ray!r}. Leave kind out, or workers and ray."
             )
-        if self.gpus_per_trial and self.device == "cpu":
-            raise ValueError(f"gpus_per_trial = {self.gpus_per_trial} does nothing with device = 'cpu'. Leave one out.")
         if self.gpus_per_trial > 1 and self.gpus_per_trial % 1:
             raise ValueError(f"gpus_per_trial must be a whole number, or a share below 1, got {self.gpus_per_trial}.")
         for name in ("cpus_per_trial", "memory_gb_per_trial", "timeout_seconds"):

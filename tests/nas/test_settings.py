@@ -70,7 +70,6 @@ def test_overrides_take_toml_values_and_bare_words(study_file: StudyFile) -> Non
         ("execution.workers=10001", "workers must be at most 10,000, got 10001"),
         ("execution.timeout_seconds=1e10", "timeout_seconds must be at most 1,000,000,000"),
         ("execution.ray=' '", "ray must be local, auto or the address of a cluster"),
-        ("execution={gpus_per_trial=1, device='cpu'}", "gpus_per_trial = 1.0 does nothing with device = 'cpu'"),
         ("data.resolution=5000", "resolution must be at most 4,096, got 5000"),
         ("data.location='~nobody-of-that-name/x'", "names the home folder of nobody"),
         ("name.x=1", "'name' is not a table"),
