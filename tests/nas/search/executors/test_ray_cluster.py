@@ -44,7 +44,7 @@ import json, sys
 import nas, ray
 from nas.errors import WrongInputError
 
-ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+ray.init("local", num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
 node, found = ray.get_runtime_context().get_node_id(), {}
 for name in (None, "auto", "local"):
     try:
