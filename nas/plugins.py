@@ -141,15 +141,13 @@ def read_copies(directory: Path, digests: Mapping[str, str]) -> list[Plugin]:
     return plugins
 
 
-def load_plugins(paths: Iterable[str | Path]) -> list[Plugin]:
+def load_plugins(paths: Iterable[str | Path]) -> None:
     """Runs plugin files that the user has named, each once in a process, and what installed packages offer.
 
     Raises:
         WrongInputError: if a file is missing, cannot be run, or registers a name that is taken.
     """
-    plugins = [Plugin.read(path) for path in paths]
-    run_all(plugins)
-    return plugins
+    run_all([Plugin.read(path) for path in paths])
 
 
 def run_all(plugins: Iterable[Plugin]) -> None:

@@ -12,10 +12,9 @@ BATCH = 500
 """Images in one forward pass while measuring."""
 
 
-@objective("accuracy")
 @dataclass(frozen=True)
-class Accuracy(Objective):
-    """Top-1 accuracy, a fraction in [0, 1]."""
+class OfLogits(Objective):
+    """A fraction to be made large, from the logits of all images."""
 
     direction: ClassVar[Direction] = "maximize"
     needs: ClassVar[Needs] = "training"
@@ -23,10 +22,23 @@ class Accuracy(Objective):
 
     def measure(self, candidate: Candidate) -> float:
         images, labels = candidate.examples()
-        return float(correct(candidate.model, images, labels).double().mean())
+        return self.figure(logits(candidate.model, images), labels)
+
+    def figure(self, outputs: Tensor, labels: Tensor) -> float:
+        """The value for logits (N, K) and labels (N,)."""
+        raise NotImplementedError
 
     def settings(self, candidate: Candidate) -> dict[str, Any]:
         return {"samples": len(candidate.examples()[1])}
+
+
+@objective("accuracy")
+@dataclass(frozen=True)
+class Accuracy(OfLogits):
+    """Top-1 accuracy, a fraction in [0, 1]."""
+
+    def figure(self, outputs: Tensor, labels: Tensor) -> float:
+        return float((outputs.argmax(1) == labels).double().mean())
 
 
 def correct(model: nn.Module, images: Images, labels: Tensor) -> Tensor:

@@ -11,31 +11,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from objectives.accuracy import logits
-from objectives.objective import Candidate, Direction, Needs, Objective, Scale, objective
+from objectives.accuracy import OfLogits
+from objectives.objective import Candidate, Direction, Scale, objective
 
 BINS = 15
 """Bins of confidence of the calibration error (Guo et al. 2017)."""
-
-
-@dataclass(frozen=True)
-class OfLogits(Objective):
-    """A fraction to be made large, from the logits of all images."""
-
-    direction: ClassVar[Direction] = "maximize"
-    needs: ClassVar[Needs] = "training"
-    scale: ClassVar[Scale] = "fraction"
-
-    def measure(self, candidate: Candidate) -> float:
-        images, labels = candidate.examples()
-        return self.figure(logits(candidate.model, images), labels)
-
-    def figure(self, outputs: Tensor, labels: Tensor) -> float:
-        """The value for logits (N, K) and labels (N,)."""
-        raise NotImplementedError
-
-    def settings(self, candidate: Candidate) -> dict[str, Any]:
-        return {"samples": len(candidate.examples()[1])}
 
 
 @objective("cross_entropy")

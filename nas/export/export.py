@@ -22,11 +22,11 @@ from nas.export.bundle import (
 )
 from nas.export.evaluate import measure, same_data
 from nas.plugins import FOLDER, Plugin
+from nas.problem import network_of
 from nas.settings import Settings
 from nas.store.artifacts import WEIGHTS, weights_path
 from nas.store.files import check_replaceable, new_folder
 from nas.store.records import TrialRecord
-from searchspaces import Architecture
 
 OURS = {ARCHITECTURE, CARD, ORIGIN, EVALUATIONS, SUMS, FOLDER, WEIGHTS}
 """What an export consists of; a folder that holds anything else is never replaced."""
@@ -159,7 +159,7 @@ def _measure_again(folder: Path, record: TrialRecord, settings: Settings, data: 
         ) from None
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    measured = measure(network, Architecture.from_json(record.architecture), samples, settings)
+    measured = measure(network, network_of(record), samples, settings)
     torch.set_num_threads(threads)
     for name, value in measured.items():
         how = record.settings[name]
