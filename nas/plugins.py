@@ -6,6 +6,7 @@ has trusted it before: its SHA-256 stands in the user's own record (`record_path
 asked for once. What runs are the bytes that were checked, compiled here: a compiled file beside it is never looked at.
 """
 
+import contextlib
 import hashlib
 import sys
 import time
@@ -202,6 +203,12 @@ def trust(plugins: Iterable[Plugin]) -> None:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         with open(path, "a", encoding="utf-8") as file:
             file.write("".join(lines))
+
+
+def remember(plugins: Iterable[Plugin]) -> None:
+    """As `trust`, of plugins that the user runs; where the record cannot be written, the user is asked again later."""
+    with contextlib.suppress(WrongInputError):
+        trust(plugins)
 
 
 def record_path() -> Path:

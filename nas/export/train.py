@@ -17,7 +17,7 @@ from nas.errors import StoppedError, WrongInputError, user_input
 from nas.export.bundle import ORIGIN, read_origin
 from nas.export.evaluate import evaluate
 from nas.export.export import write_export
-from nas.plugins import Plugin, loaded_from, named
+from nas.plugins import Plugin, loaded_from, named, remember
 from nas.pricing import price
 from nas.problem import (
     described,
@@ -101,6 +101,7 @@ def train(
         architecture = replace(architecture, input=data.input, classes=len(data.classes))
     with user_input("architecture"):
         price(architecture)
+    remember(loaded_from(path) for path in settings.plugins)
     trainer, chosen = find_trainer(settings), list(seeds)
     settings = replace(settings, training=training_table(settings, trainer))
     folders = [out] if len(chosen) == 1 else [out / f"seed-{seed}" for seed in chosen]

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from nas.errors import StoppedError, WrongInputError, user_input
-from nas.plugins import FOLDER, Plugin, loaded_from, named, trust
+from nas.plugins import FOLDER, Plugin, loaded_from, named, remember
 from nas.problem import Problem
 from nas.results.picks import check_rule
 from nas.results.study import Study
@@ -145,8 +145,7 @@ def open_study(settings: Settings, out: str | Path | None, *, accept_changes: bo
     except StoppedError:
         history.close()
         raise
-    with contextlib.suppress(WrongInputError):  # without a record the user is asked again, no more
-        trust(plugins.values())
+    remember(plugins.values())
     return problem, history
 
 

@@ -133,6 +133,15 @@ def test_a_search_records_its_plugins_so_that_its_author_is_never_asked(own: Pat
     assert out == "Network\n"
 
 
+def test_a_training_records_its_plugins_too(own: Path, tmp_path: Path) -> None:
+    (tmp_path / "more.py").write_text(f"MINE = {str(tmp_path)!r}\n")
+    options = ["--plugin", tmp_path / "more.py", "--data", "digits", "--epochs", 1, "--set", "data.limit=100"]
+    done = run("train", own / "out", *options, "-o", tmp_path / "trained")
+    assert done.returncode == 0, done.stderr
+    digest = hashlib.sha256((tmp_path / "more.py").read_bytes()).hexdigest()
+    assert digest in record_path().read_text()
+
+
 def test_a_directory_is_complete_without_the_originals(own: Path, tmp_path: Path) -> None:
     shutil.copytree(own / "run", tmp_path / "run")
     (copy,) = nas.open(tmp_path / "run").plugins
