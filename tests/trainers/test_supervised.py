@@ -1,7 +1,6 @@
 """The training engine: stopped anywhere it goes on to the same weights; every option does what its paper says."""
 
 import itertools
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
