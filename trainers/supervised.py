@@ -103,6 +103,10 @@ class Supervised(Augmentation, Trainer):
     def halved(self) -> Self:
         return replace(self, micro_batches=2 * self.micro_batches)
 
+    def learn(self, training: "Training", batch: Mixed, labels: Tensor) -> None:
+        """What is done with one batch; trainers that change its images, or take several steps, override it."""
+        training.update(batch, labels)
+
     def train(
         self,
         model: nn.Module,
@@ -120,7 +124,7 @@ class Supervised(Augmentation, Trainer):
         devices = range(torch.cuda.device_count())
         with torch.random.fork_rng(devices=devices):
             torch.manual_seed(seed)  # for what modules draw themselves, such as dropout
-            training = _Training(self, model, data, seed)
+            training = Training(self, model, data, seed)
             if checkpoints is not None and (saved := checkpoints.load()) is not None:
                 training.restore(saved)
             while training.epoch < self.epochs:
@@ -133,7 +137,7 @@ class Supervised(Augmentation, Trainer):
             training.end()
 
 
-class _Training:
+class Training:
     """The moving parts of one training and its position."""
 
     def __init__(self, settings: Supervised, model: nn.Module, data: TrainingData, seed: int) -> None:
@@ -181,7 +185,7 @@ class _Training:
             self.generator.set_state(here)
         for x, labels in self._batches(torch.tensor_split(order, self.steps_per_epoch)[done:]):
             mix = self.epoch < self.settings.mix_until * self.settings.epochs
-            self._step(self.augment(x, self.generator, mix=mix), labels)
+            self.settings.learn(self, self.augment(x, self.generator, mix=mix), labels)
             self.step += 1
             yield
 
@@ -205,12 +209,13 @@ class _Training:
                 fetched = ahead.submit(fetch, following) if following is not None else None
                 yield x, self.labels[part.to(self.device)]
 
-    def _step(self, batch: Mixed, labels: Tensor) -> None:
+    def update(self, batch: Mixed, labels: Tensor, *, count: bool = True) -> None:
+        """One step of the optimiser; ``count``: its loss is part of the epoch's."""
         s = self.settings
         for group in self.optimizer.param_groups:
             group["lr"] = s.learning_rate * self.rate(self.step)
         self.optimizer.zero_grad(set_to_none=True)
-        self._backward(batch, labels, count=True)
+        self._backward(batch, labels, count=count)
         if s.sharpness:
             steps = climb(self.parameters, s.sharpness, s.adaptive_sharpness)
             self.optimizer.zero_grad(set_to_none=True)

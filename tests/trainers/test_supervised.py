@@ -13,7 +13,7 @@ from torch import nn
 from trainers import PRESETS, Epoch, Samples, Supervised, TrainingData
 from trainers.checkpoints import FolderCheckpoints
 from trainers.optimization import climb, descend, learning_rate
-from trainers.supervised import _Training, decoupled_loss
+from trainers.supervised import Training, decoupled_loss
 
 
 def data(number: int = 40, size: int = 8, levels: int = 255) -> TrainingData:
@@ -143,7 +143,7 @@ def test_micro_batches_add_up_to_the_gradient_of_the_batch() -> None:
         torch.manual_seed(0)
         model = nn.Sequential(nn.Flatten(), nn.Linear(3 * 64, 4)).double()
         settings = Supervised(epochs=1, micro_batches=parts, clip_norm=0, flip=False, shift=0, precision="fp32")
-        training = _Training(settings, model, data(), 0)
+        training = Training(settings, model, data(), 0)
         batch = training.augment(torch.tensor(data().train.images[:10]), training.generator, mix=False)
         training._backward(replace(batch, images=batch.images.double()), training.labels[:10], count=True)
         return [training.total, *(p.grad for p in model.parameters() if p.grad is not None)]
@@ -155,7 +155,7 @@ def test_micro_batches_add_up_to_the_gradient_of_the_batch() -> None:
 def test_frozen_parameters_have_no_optimiser_state_and_do_not_move() -> None:
     model = network()
     frozen = model[4].weight.clone()  # type: ignore[union-attr,operator]
-    training = _Training(Supervised(epochs=1), model, data(), 0)
+    training = Training(Supervised(epochs=1), model, data(), 0)
     owned = {id(p) for group in training.optimizer.param_groups for p in group["params"]}
     assert id(model[4].weight) not in owned
     Supervised(epochs=1, weight_decay=0.5).train(model, data(), seed=0, report=silent)
