@@ -1,4 +1,4 @@
-"""Training of a classifier on labelled images: cross-entropy, one learning-rate schedule, augmentation in batches.
+"""Training on labelled images, or as the task of the data says: one learning-rate schedule, augmentation in batches.
 
 Frozen parameters are not handed to the optimiser. Vectors (biases, norms) are not decayed. Network and batches are
 channels last and AdamW runs fused: on a CPU 0.68 of the time of the contiguous layout for convolutional networks, 0.4
@@ -16,7 +16,6 @@ from typing import Literal, Self
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from trainers.augment import Augmentation, Mixed
@@ -103,9 +102,9 @@ class Supervised(Augmentation, Trainer):
     def halved(self) -> Self:
         return replace(self, micro_batches=2 * self.micro_batches)
 
-    def learn(self, training: "Training", batch: Mixed, labels: Tensor) -> None:
+    def learn(self, training: "Training", batch: Mixed, targets: Tensor) -> None:
         """What is done with one batch; trainers that change its images, or take several steps, override it."""
-        training.update(batch, labels)
+        training.update(batch, targets)
 
     def train(
         self,
@@ -185,7 +184,10 @@ class Training:
             self.generator.set_state(here)
         for x, labels in self._batches(torch.tensor_split(order, self.steps_per_epoch)[done:]):
             mix = self.epoch < self.settings.mix_until * self.settings.epochs
-            self.settings.learn(self, self.augment(x, self.generator, mix=mix), labels)
+            batch = self.augment(x, self.generator, mix=mix)
+            images, targets = self.data.task.examples(batch.images, labels, self.generator)
+            batch = replace(batch, images=images) if self.data.task.labelled else Mixed.alone(images)
+            self.settings.learn(self, batch, targets)
             self.step += 1
             yield
 
@@ -248,10 +250,9 @@ class Training:
 
     def _loss(self, logits: Tensor, first: Tensor, second: Tensor, share: float) -> Tensor:
         smoothing = self.settings.label_smoothing
-        loss = F.cross_entropy(logits, first, label_smoothing=smoothing)
+        loss = self.data.task.loss(logits, first, smoothing=smoothing)
         if share < 1:
-            other = F.cross_entropy(logits, second, label_smoothing=smoothing)
-            loss = share * loss + (1 - share) * other
+            loss = share * loss + (1 - share) * self.data.task.loss(logits, second, smoothing=smoothing)
             if self.settings.decoupled:
                 loss = loss + self.settings.decoupled * decoupled_loss(logits, first, second, share)
         return loss
