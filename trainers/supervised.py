@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from trainers.augment import Augmentation, Mixed, beside
 from trainers.checkpoints import Checkpoints
-from trainers.dataset import check_idle, check_most
+from trainers.dataset import Dataset, check_idle, check_most
 from trainers.graphs import Graphs
 from trainers.optimization import Schedule, average, climb, decayed, descend, learning_rate, unchanged_statistics
 from trainers.splits import TrainingData
@@ -102,6 +102,11 @@ class Supervised(Augmentation, Trainer):
         check_idle(self, "adaptive_sharpness", self.sharpness, "sharpness")
         for name in ("beta2", "stability"):
             check_idle(self, name, self.optimizer == "adamw", "optimizer = 'adamw'")
+
+    def suited(self, data: Dataset) -> Self:
+        for name in ("label_smoothing", "decoupled"):
+            check_idle(self, name, data.poses().labelled, "classes to learn")
+        return self
 
     def halved(self) -> Self:
         return replace(self, micro_batches=2 * self.micro_batches)
@@ -267,14 +272,15 @@ class Training:
         number, parts = len(labels), min(self.settings.micro_batches, len(labels))
         split = [x.tensor_split(parts) for x in (images, labels, labels if others is None else others)]
         for x, first, second in zip(*split, strict=True):
-            with self._precision():
+            with self.precision():
                 logits = self.run(x)
             loss = self._loss(logits.float(), first, second, share)
             if count:
                 self.total += loss.detach() * len(first)
             (loss * (len(first) / number) if parts > 1 else loss).backward()  # type: ignore[no-untyped-call]
 
-    def _precision(self) -> torch.autocast | nullcontext[None]:
+    def precision(self) -> torch.autocast | nullcontext[None]:
+        """Context of the forward passes."""
         wanted = self.settings.precision
         if wanted == "bf16" or (wanted == "auto" and self.device.type == "cuda"):
             return torch.autocast(self.device.type, torch.bfloat16)

@@ -10,7 +10,8 @@ import pytest
 import torch
 from torch import nn
 
-from trainers import PRESETS, Epoch, Samples, Supervised, TrainingData
+from objectives.attacks import make_attack
+from trainers import PRESETS, Adversarial, Epoch, Samples, Supervised, TrainingData
 from trainers.checkpoints import FolderCheckpoints
 from trainers.optimization import climb, descend, learning_rate
 from trainers.supervised import Training, decoupled_loss
@@ -78,11 +79,21 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "micro": {"micro_batches": 3, "schedule": "triangle", "warmup": 0.4},
     "bf16": {"precision": "bf16", "schedule": "exponential"},
 }
+ADVERSARIAL: dict[str, dict[str, Any]] = {
+    "mixed": {"steps": 2, "share": 0.5, "mixup": 0.4, "cutmix": 1.0, "sharpness": 0.05},
+    "free": {"free": 2, "micro_batches": 3, "average": 0.99, "options": {"norm": "l2"}, "epsilon": 0.5},
+    "random": {"attack": "square", "options": {"queries": 2}, "random_start": False},
+}
 
 
-@pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
-def test_a_training_killed_at_any_step_ends_with_the_same_weights(tmp_path: Path, options: dict[str, Any]) -> None:
-    trainer = Supervised(epochs=3, batch_size=8, **options)
+TRAININGS = {name: Supervised(epochs=3, batch_size=8, **options) for name, options in OPTIONS.items()} | {
+    f"adversarial {name}": Adversarial(epochs=3, batch_size=8, attacks=make_attack, **options)
+    for name, options in ADVERSARIAL.items()
+}
+
+
+@pytest.mark.parametrize("trainer", TRAININGS.values(), ids=TRAININGS)
+def test_a_training_killed_at_any_step_ends_with_the_same_weights(tmp_path: Path, trainer: Supervised) -> None:
     whole = network()
     trainer.train(whole, data(), seed=5, report=silent)
     for kill in (1, 4, 5, 12, 15):  # in the first epoch, at its end, in the middle, at the last step
