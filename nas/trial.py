@@ -9,7 +9,7 @@ import resource
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
@@ -105,7 +105,7 @@ class TrialPlan:
         """The checkpoints of the training, which passes each new one to ``send``; None if it saves nothing."""
         if not self.checkpoint_seconds:
             return None
-        belongs_to = {"architecture": self.key, "seed": self.seed, **asdict(self.trainer)}
+        belongs_to = {"architecture": self.key, "seed": self.seed, **self.trainer.settings()}
         if self.plugins:
             belongs_to["plugins"] = [plugin.digest for plugin in self.plugins]
         return SentCheckpoints(self.checkpoint, send, belongs_to, self.checkpoint_seconds)

@@ -7,6 +7,7 @@ continued where it stopped. Rejected: kornia's classes, which draw from the glob
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Self
 
 import torch
 import torch.nn.functional as F
@@ -115,7 +116,7 @@ class Augmenter:
             x = mask_spectrogram(x, s.mask_mel, s.mask_frames, self.fill, generator)
         if s.erase:
             x = random_erase(x, s.erase, self.fill, generator)
-        mixed = Mixed(x, torch.arange(len(x), device=x.device), 1.0)
+        mixed = Mixed.alone(x)
         if mix and (s.mixup or s.cutmix) and (s.mix_rate == 1 or torch.rand((), generator=generator) < s.mix_rate):
             with_cutmix = bool(torch.rand((), generator=generator) < 0.5) if s.mixup and s.cutmix else s.cutmix > 0
             mixed = cutmix(x, s.cutmix, generator) if with_cutmix else mixup(x, s.mixup, generator)
@@ -236,6 +237,11 @@ class Mixed:
     images: Tensor
     partner: Tensor
     share: float
+
+    @classmethod
+    def alone(cls, images: Tensor) -> Self:
+        """Images that are blended with nothing."""
+        return cls(images, torch.arange(len(images), device=images.device), 1.0)
 
 
 def _beta(alpha: float, generator: Generator) -> float:

@@ -123,6 +123,14 @@ def test_wrong_keys_and_values_are_named(study_file: StudyFile, override: str, m
         ({"training": {"kind": "supervized"}}, "unknown trainer 'supervized'. Did you mean 'supervised'?"),
         ({"training": {"epoch": 3}}, r"\[training\] has an unknown key 'epoch'. Did you mean 'epochs'?"),
         ({"training": {"epochs": 0}}, "training: epochs must be at least 1, got 0"),
+        (
+            {"training": {"kind": "adversarial", "attack": "fgms"}},
+            "training: unknown attack 'fgms'. Did you mean 'fgsm'?",
+        ),
+        (
+            {"training": {"kind": "adversarial", "attacks": 1}},
+            r"\[training\] has an unknown key 'attacks'\. Did you mean",
+        ),
         ({"data": {"name": "digit"}}, "unknown data set 'digit'. Did you mean 'digits'?"),
         ({"data": {"name": "npz:nowhere.npz"}}, "nowhere.npz does not exist"),
         (
@@ -163,6 +171,14 @@ def test_the_resolved_study_says_everything_and_resolves_to_itself(study_file: S
     path = tmp_path / "resolved.toml"
     path.write_text(tomli_w.dumps(table))
     assert Problem.of(read_settings(path)).settings.table() == table
+
+
+def test_adversarial_training_takes_the_radius_that_suits_the_data(study_file: StudyFile) -> None:
+    study = study_file(training={"kind": "adversarial", "steps": 3})
+    problem = Problem.of(read_settings(study))
+    assert problem.settings.training["epsilon"] == "8/255"
+    assert "attacks" not in problem.settings.training
+    assert problem.trainer == Problem.of(problem.settings).trainer
 
 
 def test_one_objective_may_appear_under_two_names(study_file: StudyFile) -> None:
