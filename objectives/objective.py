@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from objectives.counting import Counts, count
+from objectives.counting import Counts, Kept, count, kept
 from objectives.part import stratified
 
 Direction = Literal["maximize", "minimize"]
@@ -59,6 +59,11 @@ class Candidate:
     def counts(self) -> Counts:
         """Operations and parameters of the model: those known already, else counted, once for all objectives."""
         return self.known or count(self.model, self.input)
+
+    @cached_property
+    def kept(self) -> Kept:
+        """What training the model keeps for the backward pass, found once for all objectives."""
+        return kept(self.model, self.input)
 
     def examples(self) -> tuple[Images, Tensor]:
         """Images and labels to measure on.
