@@ -16,7 +16,7 @@ from torch import nn
 from nas.errors import WrongInputError, user_input
 from objectives import Candidate, Objective, as_settings, as_value
 from objectives.costs import Count
-from objectives.counting import Counts, count
+from objectives.counting import Counts, count, kept
 from searchspaces import Architecture, Cost, Part, SearchSpace, Shape, Value, build, parts
 from searchspaces.architecture import Spec
 
@@ -32,8 +32,8 @@ class Price:
 
     Args:
         parts: in order of execution.
-        counted: kinds of the nodes that have no closed form and were counted instead; their ``macs`` are those executed
-            and their activations are not known.
+        counted: kinds of the nodes that have no closed form and were counted instead; their ``macs`` are those that are
+            executed.
         uncounted: operations in them that no rule covers; the figures leave them out.
     """
 
@@ -56,6 +56,7 @@ class Price:
             elementwise_flops=total.elementwise_flops,
             parameters=total.parameters,
             trainable_parameters=total.trainable_parameters,
+            checkpoint_bytes=total.checkpoint_bytes,
             uncounted=self.uncounted,
         )
 
@@ -73,10 +74,9 @@ def price(architecture: Architecture) -> Price:
     def by_counting(node: Spec, shape: Shape) -> Cost:
         with torch.device("meta"):
             module = node.build(shape)
-        found = count(module, shape)
+        found, held = count(module, shape), kept(module, shape)
         counted.update(_unpriced(node, shape))
         uncounted.update(found.uncounted)
-        state = module.state_dict().values()
         return Cost(
             macs=found.macs,
             macs_executed=found.macs,
@@ -84,7 +84,9 @@ def price(architecture: Architecture) -> Price:
             elementwise_flops=found.elementwise_flops,
             parameters=found.parameters,
             trainable_parameters=found.trainable_parameters,
-            buffer_bytes=sum(t.numel() * t.element_size() for t in state) - 4 * found.parameters,
+            buffer_bytes=found.checkpoint_bytes - 4 * found.parameters,
+            activations=held.per_image // 4,
+            kept_once=held.once // 4,
         )
 
     found = tuple(parts(architecture.canonical(), by_counting))

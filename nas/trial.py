@@ -9,7 +9,7 @@ import resource
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -21,7 +21,7 @@ from nas.errors import StoppedError
 from nas.plugins import Plugin, loaded_from, run_all
 from nas.settings import Settings
 from nas.store.records import Failure, Status, TrialRecord
-from objectives import Candidate, Objective, as_settings, as_value
+from objectives import Candidate, Objective, Timing, as_settings, as_value
 from searchspaces import Architecture, Network, Value, build
 from searchspaces.architecture import key_of
 from trainers import Epoch, Trainer, TrainingData
@@ -162,8 +162,10 @@ def run_trial(
     """
     started, process = time.perf_counter(), os.getpid()
     seconds: dict[str, float] = {}
+    epochs: list[float] = []
 
     def on_epoch(epoch: Epoch) -> None:
+        epochs.append(epoch.seconds)
         if report:
             report(epoch, candidate)
         spent = time.perf_counter() - started
@@ -195,7 +197,9 @@ def run_trial(
             plan.trainer.train(model, data, seed=plan.seed, report=on_epoch, checkpoints=checkpoints)
             seconds["train"] = time.perf_counter() - started - seconds["build"]
             model.eval()
+            candidate = replace(candidate, timing=Timing(tuple(epochs), plan.trainer.epochs))
             measure("training")
+            measure("run")
             seconds["measure"] = time.perf_counter() - started - seconds["build"] - seconds["train"]
         record = plan.record("complete", measured=measured, settings=settings, seconds=seconds)
         return TrialOutcome(record, serialize(model))

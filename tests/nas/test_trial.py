@@ -14,6 +14,7 @@ from torch import nn
 
 from nas.trial import TrialPlan, run_trial, serialize
 from objectives import OBJECTIVES, Candidate, Objective
+from objectives.train_seconds import TrainSeconds
 from searchspaces import SEARCH_SPACES
 from trainers import DATASETS, DivergedError, Supervised, Trainer, TrainingData, training_data
 
@@ -79,6 +80,12 @@ def test_the_same_plan_gives_the_same_record_and_weights(plan: TrialPlan, digits
     first, second = run_trial(plan, digits), run_trial(plan, digits)
     assert replace(first.record, seconds={}) == replace(second.record, seconds={})
     assert first.weights == second.weights
+
+
+def test_the_seconds_of_a_training_are_an_objective(plan: TrialPlan, digits: TrainingData) -> None:
+    record = run_trial(replace(plan, objectives={"train_seconds": TrainSeconds()}), digits).record
+    assert 0 < record.measured["train_seconds"] <= record.seconds["train"]
+    assert record.settings["train_seconds"]["timed_epochs"] == plan.trainer.epochs
 
 
 def test_another_seed_gives_other_weights(plan: TrialPlan, digits: TrainingData) -> None:
