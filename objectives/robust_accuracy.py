@@ -4,7 +4,9 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any, ClassVar, Literal, get_args, get_origin, get_type_hints
 
 import torch
+from torch import Tensor
 
+from objectives import sanity
 from objectives.accuracy import BATCH, correct
 from objectives.attacks import Attack, find_attack, radius
 from objectives.objective import Candidate, DataTraits, Direction, Estimate, Needs, Objective, Scale, objective
@@ -26,6 +28,7 @@ class RobustAccuracy(Objective):
         options: further settings of the attack, by name, such as ``norm``, ``loss`` or ``queries``.
         samples: number of images attacked, every class in its share.
         seed: of the random starts.
+        sanity: look for signs that the attack failed where the network is not robust (`objectives.sanity`).
     """
 
     attack: str = "pgd"
@@ -35,6 +38,7 @@ class RobustAccuracy(Objective):
     samples: int = 400
     seed: int = 0
     options: dict[str, Any] = field(default_factory=dict)
+    sanity: bool = True
 
     direction: ClassVar[Direction] = "maximize"
     needs: ClassVar[Needs] = "training"
@@ -86,10 +90,16 @@ class RobustAccuracy(Objective):
                         model, images[batch], labels[batch], None if start is None else start[batch]
                     )
                     survived[batch] &= correct(model, attacked, labels[batch])
+            flags = self._flags(adversary, candidate, survived) if self.sanity else []
         finally:
             for parameter in trained:
                 parameter.requires_grad_(True)
-        return Estimate.share(survived)
+        return Estimate.share(survived, flags=flags)
+
+    def _flags(self, adversary: Attack, candidate: Candidate, survived: Tensor) -> list[str]:
+        part = candidate.part(self.samples)
+        few = sanity.checked(part.labels, part.seed)
+        return sanity.Checks(adversary, candidate.model, part.images[few], part.labels[few], survived[few]).flags()
 
     def settings(self, candidate: Candidate) -> dict[str, Any]:
         return {
@@ -99,4 +109,5 @@ class RobustAccuracy(Objective):
             "restarts": self.restarts,
             **({"seed": self.seed} if self.restarts > 1 else {}),
             **candidate.part(self.samples).settings(),
+            **({"sanity": sanity.settings()} if self.sanity else {}),
         }
