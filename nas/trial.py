@@ -281,10 +281,13 @@ def _set_normalization(model: Network, data: TrainingData) -> None:
 def _share(plan: TrialPlan) -> Iterator[None]:
     """Keeps a trial to its threads and its share of memory; on a GPU, Ray's shares alone are bookkeeping."""
     threads, limits = torch.get_num_threads(), resource.getrlimit(resource.RLIMIT_DATA)
+    tf32 = torch.backends.cudnn.allow_tf32
     if plan.device == "cpu":
         torch.set_num_threads(plan.threads)
-    elif 0 < plan.gpu_share < 1:
-        torch.cuda.set_per_process_memory_fraction(plan.gpu_share)
+    else:
+        torch.backends.cudnn.allow_tf32 = False  # fp32 is fp32, so that a value is the same on every device
+        if 0 < plan.gpu_share < 1:
+            torch.cuda.set_per_process_memory_fraction(plan.gpu_share)
     if plan.memory_gb is not None and (used := _data_bytes()):
         resource.setrlimit(resource.RLIMIT_DATA, (used + int(plan.memory_gb * 1e9), limits[1]))
     try:
@@ -292,6 +295,7 @@ def _share(plan: TrialPlan) -> Iterator[None]:
     finally:
         resource.setrlimit(resource.RLIMIT_DATA, limits)
         torch.set_num_threads(threads)
+        torch.backends.cudnn.allow_tf32 = tf32
 
 
 def _data_bytes() -> int | None:

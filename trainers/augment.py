@@ -117,16 +117,23 @@ class Augmenter:
         return replace(mixed, images=mixed.images.contiguous(memory_format=torch.channels_last))
 
 
+def beside(tensor: Tensor, drawn: Tensor) -> Tensor:
+    """``drawn``, which is on the CPU, on the device of ``tensor``; a GPU is not waited for."""
+    if tensor.is_cuda:
+        return drawn.pin_memory().to(tensor.device, non_blocking=True)
+    return drawn
+
+
 def random_flip(images: Tensor, generator: Generator) -> Tensor:
     """(B, C, H, W) with each image mirrored left to right with probability 1/2."""
-    mirrored = torch.rand(len(images), generator=generator).to(images.device) < 0.5
+    mirrored = beside(images, torch.rand(len(images), generator=generator)) < 0.5
     return torch.where(mirrored[:, None, None, None], images.flip(3), images)
 
 
 def random_shift(images: Tensor, pixels: int, generator: Generator) -> Tensor:
     """(B, C, H, W) with each image moved by up to ``pixels`` in both directions; what comes in is zero."""
     batch, _, height, width = images.shape
-    offsets = torch.randint(2 * pixels + 1, (2, batch, 1), generator=generator).to(images.device)
+    offsets = beside(images, torch.randint(2 * pixels + 1, (2, batch, 1), generator=generator))
     rows = offsets[0] + torch.arange(height, device=images.device)
     columns = offsets[1] + torch.arange(width, device=images.device)
     padded = F.pad(images, (pixels,) * 4).permute(0, 2, 3, 1)
@@ -157,7 +164,7 @@ def _scaled(images: Tensor, sides: Tensor, middle: Tensor, beyond: str) -> Tenso
     matrix = torch.zeros(len(images), 2, 3)
     matrix[:, 0, 0], matrix[:, 1, 1] = sides
     matrix[:, :, 2] = middle.T
-    grid = F.affine_grid(matrix.to(images), list(images.shape), align_corners=False)
+    grid = F.affine_grid(beside(images, matrix), list(images.shape), align_corners=False)
     return F.grid_sample(images, grid, padding_mode=beyond, align_corners=False)
 
 
@@ -176,7 +183,7 @@ def random_erase(images: Tensor, side: float, fill: Tensor, generator: Generator
     batch, _, height, width = images.shape
     rows = _window(height, torch.full((batch,), round(side * height)), generator)
     columns = _window(width, torch.full((batch,), round(side * width)), generator)
-    hole = (rows[:, None, :, None] & columns[:, None, None, :]).to(images.device)
+    hole = beside(images, rows[:, None, :, None] & columns[:, None, None, :])
     return torch.where(hole, fill[:, None, None], images)
 
 
@@ -188,7 +195,7 @@ def mask_spectrogram(images: Tensor, mel: int, frames: int, fill: Tensor, genera
     batch, _, height, width = images.shape
     rows = _window(height, torch.randint(min(mel, height) + 1, (batch,), generator=generator), generator)
     columns = _window(width, torch.randint(min(frames, width) + 1, (batch,), generator=generator), generator)
-    hole = (rows[:, None, :, None] | columns[:, None, None, :]).to(images.device)
+    hole = beside(images, rows[:, None, :, None] | columns[:, None, None, :])
     return torch.where(hole, fill[:, None, None], images)
 
 
@@ -207,7 +214,7 @@ def random_level(images: Tensor, most: float, generator: Generator) -> Tensor:
 
     For log-mel spectrograms this is the volume: 0.2 of a range of 100 dB is 20 dB.
     """
-    shift = most * (2 * torch.rand((len(images), 1, 1, 1), generator=generator) - 1).to(images)
+    shift = most * beside(images, 2 * torch.rand((len(images), 1, 1, 1), generator=generator) - 1)
     return torch.where(images > 0, (images + shift).clamp(0, 1), images)
 
 
@@ -237,7 +244,7 @@ def mixup(images: Tensor, alpha: float, generator: Generator) -> Mixed:
 
     Source: Zhang et al. 2018, arXiv:1710.09412.
     """
-    share, partner = _beta(alpha, generator), torch.randperm(len(images), generator=generator).to(images.device)
+    share, partner = _beta(alpha, generator), beside(images, torch.randperm(len(images), generator=generator))
     return Mixed(torch.lerp(images[partner], images, share), partner, share)
 
 
@@ -246,11 +253,11 @@ def cutmix(images: Tensor, alpha: float, generator: Generator) -> Mixed:
 
     Source: Yun et al. 2019, arXiv:1905.04899.
     """
-    share, partner = _beta(alpha, generator), torch.randperm(len(images), generator=generator).to(images.device)
+    share, partner = _beta(alpha, generator), beside(images, torch.randperm(len(images), generator=generator))
     height, width = images.shape[2:]
     sides = torch.tensor([round(math.sqrt(1 - share) * n) for n in (height, width)])
     rows, columns = _window(height, sides[:1], generator), _window(width, sides[1:], generator)
-    hole = (rows[:, None, :, None] & columns[:, None, None, :]).to(images.device)
+    hole = beside(images, rows[:, None, :, None] & columns[:, None, None, :])
     kept = 1 - float(sides[0] * sides[1]) / (height * width)
     return Mixed(torch.where(hole, images[partner], images), partner, kept)
 
@@ -270,8 +277,8 @@ def random_augment(images: Tensor, operations: int, magnitude: float, generator:
         for kind, tone in enumerate(TONES, start=len(MOVES)):
             chosen = torch.nonzero(kinds == kind)[:, 0]
             if len(chosen):
-                where = chosen.to(images.device)
-                amount = signs[chosen].to(images.device, images.dtype)[:, None, None, None]
+                where = beside(images, chosen)
+                amount = beside(images, signs[chosen])[:, None, None, None]
                 result[where] = tone(images[where], amount).clamp(0, 1)
         images = result
     return images
@@ -293,8 +300,8 @@ def _move(images: Tensor, kinds: Tensor, signs: Tensor) -> Tensor:
     moved = torch.nonzero(kinds < len(MOVES))[:, 0]
     if len(moved) == 0:
         return images
-    where, result = moved.to(images.device), images.clone()
-    grid = F.affine_grid(matrix[moved].to(images), [len(moved), *images.shape[1:]], align_corners=False)
+    where, result = beside(images, moved), images.clone()
+    grid = F.affine_grid(beside(images, matrix[moved]), [len(moved), *images.shape[1:]], align_corners=False)
     result[where] = F.grid_sample(images[where], grid, align_corners=False)
     return result
 

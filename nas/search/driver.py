@@ -11,6 +11,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Protocol
 
+from nas import __version__
 from nas.errors import StoppedError
 from nas.problem import Problem
 from nas.search.executors import Executor
@@ -236,10 +237,10 @@ class Driver:
 
 def write_environment(directory: Path) -> None:
     """Writes ``environment.json``: what the study ran on."""
-    packages = ("mixing-nas", "torch", "numpy", "optuna", "ray", "scikit-learn", "safetensors")
+    packages = ("torch", "numpy", "optuna", "ray", "scikit-learn", "safetensors")
     content = {
         "python": sys.version.split()[0],
         "platform": platform.platform(),
-        "packages": {name: metadata.version(name) for name in packages},
+        "packages": {"mixing-nas": __version__} | {name: metadata.version(name) for name in packages},
     }
     write_atomically(directory / "environment.json", (json.dumps(content, indent=2) + "\n").encode())

@@ -1,7 +1,6 @@
 """The training engine: stopped anywhere it goes on to the same weights; every option does what its paper says."""
 
 import itertools
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -145,7 +144,7 @@ def test_micro_batches_add_up_to_the_gradient_of_the_batch() -> None:
         settings = Supervised(epochs=1, micro_batches=parts, clip_norm=0, flip=False, shift=0, precision="fp32")
         training = _Training(settings, model, data(), 0)
         batch = training.augment(torch.tensor(data().train.images[:10]), training.generator, mix=False)
-        training._backward(replace(batch, images=batch.images.double()), training.labels[:10], count=True)
+        training._backward(batch.images.double(), training.labels[:10], count=True)
         return [training.total, *(p.grad for p in model.parameters() if p.grad is not None)]
 
     for whole, parts in zip(step(1), step(3), strict=True):
