@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from objectives import Candidate, Objective, Timing, to_minimise
+from objectives import Candidate, Estimate, Objective, Timing, to_minimise
 from objectives.objective import Direction, Needs, Scale
 from searchspaces import Architecture, Stage, build
 from searchspaces.blocks.convmixer import ConvMixerBlock
@@ -78,9 +78,19 @@ class ObjectiveContract:
 
     def test_the_value_is_a_finite_float_in_its_range(self, kind: type[Objective]) -> None:
         value = kind().measure(candidate(kind))
-        assert type(value) is float
+        assert type(value) in (float, Estimate)
         assert math.isfinite(value)
         assert 0 <= value <= 1 if kind.scale == "fraction" else value > 0
+
+    def test_what_is_measured_on_all_images_or_a_part_says_how_many_and_how_sure_it_is(
+        self, kind: type[Objective]
+    ) -> None:
+        one = candidate(kind)
+        value, settings = kind().measure(one), kind().settings(one)
+        if isinstance(value, Estimate) and "samples" in settings:
+            assert value.n == settings["samples"]
+            assert value.standard_error is not None
+            assert 0 <= value.standard_error <= 1 or kind.scale == "count"
 
     def test_measuring_twice_gives_the_same(self, kind: type[Objective]) -> None:
         one = candidate(kind)
