@@ -279,17 +279,27 @@ def data_checksum(data: TrainingData) -> str:
     return digest.hexdigest()
 
 
+MARGIN = 0.01
+"""By how much a reference point lies beyond the worst value, so that a value at its worst does not hide the others."""
+
+
 def _reference(name: str, objective: Objective, settings: Settings, probe: "Probe") -> float:
     """Reference value of one objective in its own unit: worse than all possible values."""
     if name in settings.reference:
         value = settings.reference[name]
-    elif objective.scale == "fraction":
-        value = 0.0 if objective.direction == "maximize" else 1.0
-    elif name in settings.bounds:
-        value = settings.bounds[name]
-    elif objective.needs == "shapes":
-        value = probe.extreme(name, largest=True)
-    else:
-        raise WrongInputError(f"reference.{name} is missing: the worst value of {name} is not known. Give one.")
-    with user_input(f"reference.{name}"):
-        return as_value(name, objective, value)
+        if objective.scale == "fraction" and not -MARGIN <= value <= 1 + MARGIN:
+            raise WrongInputError(
+                f"reference.{name}: {name} is a fraction, its reference must be from {-MARGIN} to {1 + MARGIN}, "
+                f"got {value:g}."
+            )
+        if objective.scale == "fraction":
+            return value
+        with user_input(f"reference.{name}"):
+            return as_value(name, objective, value)
+    if objective.scale == "fraction":
+        return -MARGIN if objective.direction == "maximize" else 1 + MARGIN
+    if name in settings.bounds:
+        return (1 + MARGIN) * settings.bounds[name]
+    if objective.needs == "shapes":
+        return (1 + MARGIN) * probe.dearest(name)
+    raise WrongInputError(f"reference.{name} is missing: the worst value of {name} is not known. Give one.")

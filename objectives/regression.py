@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 import torch
 
 from objectives.accuracy import BATCH
-from objectives.objective import Candidate, Direction, Needs, Objective, Scale, objective
+from objectives.objective import Candidate, Direction, Estimate, Needs, Objective, Scale, objective
 
 LEAST = 1e-12
 """Mean squared error that counts as none: 120 dB."""
@@ -32,8 +32,8 @@ class Mse(OfValues):
 
     direction: ClassVar[Direction] = "minimize"
 
-    def measure(self, candidate: Candidate) -> float:
-        return max(float(_errors(candidate, clipped=False).mean()), LEAST)
+    def measure(self, candidate: Candidate) -> Estimate:
+        return Estimate.mean(_errors(candidate, clipped=False).clamp_min(LEAST))
 
 
 @objective("psnr")
@@ -43,9 +43,9 @@ class Psnr(OfValues):
 
     unit: ClassVar[str] = "dB"
 
-    def measure(self, candidate: Candidate) -> float:
-        ratios = -10 * _errors(candidate, clipped=True).clamp_min(LEAST).log10()
-        return max(float(ratios.mean()), LEAST)  # 0 if every pixel is as wrong as can be
+    def measure(self, candidate: Candidate) -> Estimate:
+        errors = _errors(candidate, clipped=True).clamp(LEAST, 1 - LEAST)  # above 0 dB if all is as wrong as can be
+        return Estimate.mean(-10 * errors.log10())
 
 
 @objective("r2")
@@ -58,18 +58,15 @@ class R2(OfValues):
 
     scale: ClassVar[Scale] = "fraction"
 
-    def measure(self, candidate: Candidate) -> float:
+    def measure(self, candidate: Candidate) -> Estimate:
         total = squares = torch.zeros((), dtype=torch.float64)
         count = 0
         for _, targets in candidate.pairs(BATCH):
-            pixels = targets.double()
-            total, squares, count = (
-                total + pixels.sum(0).cpu(),
-                squares + pixels.square().sum(0).cpu(),
-                count + len(pixels),
-            )
-        varies = float((squares / count - (total / count).square()).mean())
-        return max(0.0, 1 - float(_errors(candidate, clipped=False).mean()) / max(varies, LEAST))
+            pixels = targets.double().cpu()
+            total, squares, count = total + pixels.sum(0), squares + pixels.square().sum(0), count + len(pixels)
+        varies = max(float((squares / count - (total / count).square()).mean()), LEAST)
+        unexplained = Estimate.mean(_errors(candidate, clipped=False) / varies)
+        return Estimate(max(0.0, 1 - unexplained), **unexplained.spread())
 
 
 @torch.no_grad()

@@ -4,10 +4,12 @@ from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 import torch
+from torch import Tensor
 
+from objectives import sanity
 from objectives.accuracy import BATCH, correct
 from objectives.attacks import Attack, make_attack
-from objectives.objective import Candidate, DataTraits, Direction, Needs, Objective, Scale, objective
+from objectives.objective import Candidate, DataTraits, Direction, Estimate, Needs, Objective, Scale, objective
 
 
 @objective("robust_accuracy")
@@ -23,6 +25,7 @@ class RobustAccuracy(Objective):
         options: further settings of the attack, by name, such as ``norm``, ``loss`` or ``queries``.
         samples: number of images attacked, every class in its share.
         seed: of the random starts.
+        sanity: look for signs that the attack failed where the network is not robust (`objectives.sanity`).
     """
 
     attack: str = "pgd"
@@ -32,6 +35,7 @@ class RobustAccuracy(Objective):
     samples: int = 400
     seed: int = 0
     options: dict[str, Any] = field(default_factory=dict)
+    sanity: bool = True
 
     direction: ClassVar[Direction] = "maximize"
     needs: ClassVar[Needs] = "training"
@@ -55,7 +59,7 @@ class RobustAccuracy(Objective):
     def suited(self, data: DataTraits) -> "RobustAccuracy":
         return self if self.epsilon is not None else replace(self, epsilon=data.epsilon)
 
-    def measure(self, candidate: Candidate) -> float:
+    def measure(self, candidate: Candidate) -> Estimate:
         part = candidate.part(self.samples)
         images, labels = part.images, part.labels
         adversary, model = self.adversary(), candidate.model.eval()
@@ -73,10 +77,16 @@ class RobustAccuracy(Objective):
                         model, images[batch], labels[batch], None if start is None else start[batch]
                     )
                     survived[batch] &= correct(model, attacked, labels[batch])
+            flags = self._flags(adversary, candidate, survived) if self.sanity else []
         finally:
             for parameter in trained:
                 parameter.requires_grad_(True)
-        return float(survived.double().mean())
+        return Estimate.share(survived, flags=flags)
+
+    def _flags(self, adversary: Attack, candidate: Candidate, survived: Tensor) -> list[str]:
+        part = candidate.part(self.samples)
+        few = sanity.checked(part.labels, part.seed)
+        return sanity.Checks(adversary, candidate.model, part.images[few], part.labels[few], survived[few]).flags()
 
     def settings(self, candidate: Candidate) -> dict[str, Any]:
         return {
@@ -86,4 +96,5 @@ class RobustAccuracy(Objective):
             "restarts": self.restarts,
             **({"seed": self.seed} if self.restarts > 1 else {}),
             **candidate.part(self.samples).settings(),
+            **({"sanity": sanity.settings()} if self.sanity else {}),
         }

@@ -21,7 +21,7 @@ class Graphs:
 
     def __init__(self) -> None:
         self.refusal = ""
-        self._stream = torch.cuda.Stream()
+        self._stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
         self._pool = torch.cuda.graph_pool_handle()
         self._runs: dict[tuple[Any, ...], int] = {}
         self._captured: dict[tuple[Any, ...], tuple[torch.cuda.CUDAGraph, tuple[Tensor, ...]]] = {}
@@ -30,7 +30,7 @@ class Graphs:
         """Makes ``step(*inputs)``.
 
         Args:
-            prepare: called before a step that is not replayed, and before the capture: it sets the gradients to None, so
+            prepare: sets the gradients to None; called before a step that is not replayed, and before the capture, so
                 that the captured step makes them anew in memory of its own.
         """
         key = tuple((tuple(x.shape), x.dtype, x.stride()) for x in inputs)

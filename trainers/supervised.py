@@ -2,7 +2,7 @@
 
 Frozen parameters are not handed to the optimiser. Vectors (biases, norms) are not decayed. Network and batches are
 channels last and AdamW runs fused: on a CPU 0.68 of the time of the contiguous layout for convolutional networks, 0.4
-of the time of the default optimiser step. On a GPU nothing waits for it inside an epoch, and a step is captured once and
+of the time of the default optimiser step. On a GPU nothing waits inside an epoch, and a step is captured once and
 replayed. All randomness comes from the seed; a training that was stopped at any step continues from its checkpoint to
 the same weights, bit for bit on one thread.
 """
@@ -155,7 +155,7 @@ class Training:
             raise ValueError("there is no parameter to train: all are frozen. Unfreeze some.")
         self.device = self.parameters[0].device
         on_gpu = self.device.type == "cuda"
-        self.graphs = Graphs() if on_gpu and settings.graphs and not settings.compile else None
+        self.graphs = Graphs() if on_gpu and settings.graphs else None
         model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.generator = torch.Generator().manual_seed(seed)
         self.steps_per_epoch = math.ceil(len(data.train) / settings.batch_size)

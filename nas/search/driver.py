@@ -240,6 +240,14 @@ def write_environment(directory: Path) -> None:
     content = {
         "python": sys.version.split()[0],
         "platform": platform.platform(),
-        "packages": {name: metadata.version(name) for name in packages},
+        "packages": {name: _version(name) for name in packages},
     }
     write_atomically(directory / "environment.json", (json.dumps(content, indent=2) + "\n").encode())
+
+
+def _version(package: str) -> str | None:
+    """That of an installed package; None if it is not, as a checkout that is run from its folder."""
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None

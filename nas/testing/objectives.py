@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from objectives import Candidate, Objective, to_minimise
+from objectives import Candidate, Estimate, Objective, Timing, to_minimise
 from objectives.objective import Direction, Needs, Scale
 from searchspaces import Architecture, Stage, build
 from searchspaces.blocks.convmixer import ConvMixerBlock
@@ -20,6 +20,7 @@ from searchspaces.stems.patch import PatchStem
 ARCHITECTURE = Architecture(
     (1, 8, 8), 4, PatchStem(8, 2), (Stage(ConvMixerBlock(token=Depthwise(3), freeze="chans"), 2),), AverageHead()
 )
+TIMING = Timing((2.0, 1.0), 2)
 
 
 def candidate(kind: type[Objective], *, seed: int = 0, number: int = 60) -> Candidate:
@@ -34,13 +35,13 @@ def candidate(kind: type[Objective], *, seed: int = 0, number: int = 60) -> Cand
     model = build(architecture, seed=seed).eval()
     images = torch.rand(number, 1, 8, 8, generator=torch.Generator().manual_seed(seed))
     if architecture.head.dense:
-        return Candidate(model, architecture.input, images, torch.arange(number) % 4, targets=images)
+        return Candidate(model, architecture.input, images, torch.arange(number) % 4, timing=TIMING, targets=images)
     with torch.no_grad():
         bias = model.get_parameter("classifier.bias")
         bias.sub_(model(images).mean(0))  # else a random network predicts one class for every image
         labels = model(images).argmax(1)
     labels[::10] = (labels[::10] + 1) % 4
-    return Candidate(model, architecture.input, images, labels)
+    return Candidate(model, architecture.input, images, labels, timing=TIMING)
 
 
 class Watched:
@@ -85,9 +86,19 @@ class ObjectiveContract:
 
     def test_the_value_is_a_finite_float_in_its_range(self, kind: type[Objective]) -> None:
         value = kind().measure(candidate(kind))
-        assert type(value) is float
+        assert type(value) in (float, Estimate)
         assert math.isfinite(value)
         assert 0 <= value <= 1 if kind.scale == "fraction" else value > 0
+
+    def test_what_is_measured_on_all_images_or_a_part_says_how_many_and_how_sure_it_is(
+        self, kind: type[Objective]
+    ) -> None:
+        one = candidate(kind)
+        value, settings = kind().measure(one), kind().settings(one)
+        if isinstance(value, Estimate) and "samples" in settings:
+            assert value.n == settings["samples"]
+            assert value.standard_error is not None
+            assert 0 <= value.standard_error <= 1 or kind.scale == "count"
 
     def test_measuring_twice_gives_the_same(self, kind: type[Objective]) -> None:
         one = candidate(kind)

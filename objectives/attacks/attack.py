@@ -14,6 +14,7 @@ from difflib import get_close_matches
 from typing import Any, ClassVar, Literal, Self, TypeVar, get_args, get_origin, get_type_hints
 
 import torch
+import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
 Norm = Literal["linf", "l2"]
@@ -33,6 +34,8 @@ class Attack(ABC):
 
     norms: ClassVar[tuple[Norm, ...]] = ("linf",)
     """Norms that the attack can take."""
+    uses_gradients: ClassVar[bool] = True
+    """Whether it asks for gradients; a black box does not."""
 
     def __post_init__(self) -> None:
         if self.norm not in self.norms:
@@ -52,6 +55,10 @@ class Attack(ABC):
             labels: (B,) true classes.
             start: (B, C, H, W) perturbation to start from, as from `random_start`; zero unless given.
         """
+
+    def climbs(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """(B,) the loss whose gradients the attack follows; cross-entropy unless overridden."""
+        return F.cross_entropy(logits, labels, reduction="none")
 
     def random_start(self, images: Tensor, generator: Generator) -> Tensor:
         """(B, C, H, W) a uniformly random point of the ball for each image, for a restart."""

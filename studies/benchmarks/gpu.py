@@ -23,8 +23,9 @@ from torch import Tensor, nn
 
 from nas.trial import TrialPlan, run_trial
 from objectives import OBJECTIVES
-from searchspaces import SEARCH_SPACES, Architecture, Shape, Value, architecture_cost, build, parts
+from searchspaces import SEARCH_SPACES, Architecture, Shape, Value, architecture_cost, build
 from searchspaces.known import convmixer
+from searchspaces.layers.pointwise import Conv1x1
 from trainers import Supervised, TrainingData
 from trainers.samples import Samples
 from trainers.supervised import Training
@@ -87,7 +88,14 @@ class Clock:
         return {name: statistics.median(values) for name, values in times.items()}
 
 
-def plain_step(architecture: Architecture, data: TrainingData, batch: int, device: str, fast: bool) -> Callable[[], None]:
+def heading(title: str, *columns: str) -> None:
+    """Title and head of a table."""
+    print(f"\n## {title}\n\n| {' | '.join(columns)} |\n|---{'|--:' * (len(columns) - 1)}|", flush=True)
+
+
+def plain_step(
+    architecture: Architecture, data: TrainingData, batch: int, device: str, fast: bool
+) -> Callable[[], None]:
     """A step as most scripts have it, images on the device already; ``fast``: with bf16 and channels last."""
     model = build(architecture, seed=0, fused=False).to(device).train()
     x = torch.tensor(data.train.images[:batch], device=device).float() / 255
@@ -134,15 +142,14 @@ def our_step(
 def steps(device: str, quick: bool) -> None:
     """A step of every network."""
     clock = Clock(device)
-    print("\n## A training step, ms\n")
-    print("| network | batch | plain fp32 | plain bf16 | ours, no graph | ours | with augmentation | plain / ours | images/s |")
-    print("|---|--:|--:|--:|--:|--:|--:|--:|--:|")
+    ways = ("plain fp32", "plain bf16", "ours, no graph", "ours", "with augmentation", "plain / ours", "images/s")
+    heading("A training step, ms", "network", "batch", *ways)
     for name, architecture, batch in networks(quick):
         data = images(architecture.input, architecture.classes, 2 * batch)
         ours, training = our_step(architecture, data, batch, device, augmented=False)
         works = {
-            "fp32": plain_step(architecture, data, batch, device, False),
-            "bf16": plain_step(architecture, data, batch, device, True),
+            "fp32": plain_step(architecture, data, batch, device, fast=False),
+            "bf16": plain_step(architecture, data, batch, device, fast=True),
             "eager": our_step(architecture, data, batch, device, augmented=False, graphs=False)[0],
             "ours": ours,
             "augmented": our_step(architecture, data, batch, device, augmented=True)[0],
@@ -166,12 +173,18 @@ def limits(device: str, quick: bool) -> None:
     a, b = (torch.randn(n, n, device=device, dtype=torch.bfloat16) for _ in range(2))
     size = 10**6 if quick else 2 * 10**9
     one, two = torch.empty(size, dtype=torch.uint8, device=device), torch.empty(size, dtype=torch.uint8, device=device)
-    t = clock.taking_turns({"product": lambda: torch.mm(a, b) and None if False else _none(torch.mm(a, b)), "copy": lambda: _none(two.copy_(one))}, 3)
+    t = clock.taking_turns(
+        {
+            "product": lambda: _none(torch.mm(a, b)),
+            "copy": lambda: _none(two.copy_(one)),
+        },
+        3,
+    )
     peak, bandwidth = 2 * n**3 / t["product"] * 1e3, 2 * size / t["copy"] * 1e3
-    print("\n## Limits\n")
-    print(f"bf16 matrix product of {n}: {peak / 1e12:.0f} TFLOP/s; copy: {bandwidth / 1e9:,.0f} GB/s, read and written")
-    print("\n| network | batch | step, ms | executed TFLOP/s, backward as twice the forward | of the matrix peak |")
-    print("|---|--:|--:|--:|--:|")
+    print(
+        f"\nbf16 matrix product of {n}: {peak / 1e12:.0f} TFLOP/s; copy: {bandwidth / 1e9:,.0f} GB/s, read and written"
+    )
+    heading("Whole steps, backward as twice the forward", "network", "batch", "ms", "TFLOP/s", "of the matrix peak")
     for name, architecture, batch in networks(quick):
         data = images(architecture.input, architecture.classes, 2 * batch)
         step, _ = our_step(architecture, data, batch, device, augmented=False)
@@ -181,11 +194,13 @@ def limits(device: str, quick: bool) -> None:
     width, side, batch = (8, 8, 4) if quick else (256, 16, 512)
     x = torch.randn(batch, width, side, side, device=device, dtype=torch.bfloat16)
     x = x.contiguous(memory_format=torch.channels_last)
-    print(f"\n| operator, {width} channels, {side} x {side}, batch {batch}, bf16, forward | ms | of the matrix peak | of the bandwidth |")
-    print("|---|--:|--:|--:|")
+    heading(
+        f"{width} channels, {side} x {side}, batch {batch}, bf16, forward",
+        *("operator", "ms", "of the matrix peak", "of the bandwidth"),
+    )
     moved = 2 * x.numel() * 2
     works: dict[str, tuple[nn.Module, int]] = {
-        "pointwise": (nn.Conv2d(width, width, 1), width * width),
+        "pointwise": (Conv1x1(width, width), width * width),
         "depthwise 5 x 5": (nn.Conv2d(width, width, 5, padding=2, groups=width), 25 * width),
         "GELU": (nn.GELU(), 0),
         "batch norm": (nn.BatchNorm2d(width), 0),
@@ -207,11 +222,14 @@ def epochs(device: str, quick: bool) -> None:
     from training import OurWay, PlainWay  # beside this file
 
     number, count = (600, 1) if quick else (10_000, 2)
-    print(f"\n## An epoch of {number:,} colour images, s\n\n| network | batch | plain | ours | plain / ours |\n|---|--:|--:|--:|--:|")
+    heading(f"An epoch of {number:,} colour images, s", "network", "batch", "plain", "ours", "plain / ours")
     for name, architecture, batch in networks(quick):
         if name not in ("digits ConvMixer", "ConvMixer-64/4", "ConvMixer-256/8"):
             continue
-        data, settings = images(architecture.input, architecture.classes, number), Supervised(epochs=count + 1, batch_size=batch)
+        data, settings = (
+            images(architecture.input, architecture.classes, number),
+            Supervised(epochs=count + 1, batch_size=batch),
+        )
         plain = PlainWay(build(architecture, seed=0, fused=False).to(device), data, settings)
         ours = OurWay(build(architecture, seed=0).to(device), data, settings)
         if quick or name != "digits ConvMixer":
@@ -226,7 +244,7 @@ def epochs(device: str, quick: bool) -> None:
 def latency(device: str, quick: bool) -> None:
     """Latency of a forward pass of an exported network."""
     clock = Clock(device)
-    print("\n## A forward pass in fp32, ms\n\n| network | 1 image | 256 images |\n|---|--:|--:|")
+    heading("A forward pass in fp32, ms", "network", "1 image", "256 images")
     for name, architecture, _ in networks(quick):
         model = build(architecture, seed=0).to(device).eval()
         found = []
@@ -244,7 +262,7 @@ def _worker(number: int, share: float, device: str, quick: bool, shape: Shape, f
     plan = TrialPlan(
         number=0, picks={}, architecture=architecture.to_json(), key=architecture.key, seed=0,
         trainer=Supervised(epochs=1 if quick else 10, batch_size=64 if shape[1] == 8 else 256),
-        objectives={"accuracy": OBJECTIVES["accuracy"](), "robust_accuracy": OBJECTIVES["robust_accuracy"](samples=400)},  # type: ignore[call-arg]
+        objectives={name: OBJECTIVES[name]() for name in ("accuracy", "robust_accuracy")},
         device=device, gpu_share=share,
     )  # fmt: skip
     warm = run_trial(replace(plan, trainer=replace(plan.trainer, epochs=1)), data).record
@@ -253,7 +271,7 @@ def _worker(number: int, share: float, device: str, quick: bool, shape: Shape, f
     while not Path(folder, "go").exists():
         time.sleep(0.01)
     started, done = time.monotonic(), 0
-    while time.monotonic() - started < (2 if quick else 8):
+    while time.monotonic() - started < (2 if quick else 5):
         record = run_trial(replace(plan, seed=done), data).record
         assert record.status == "complete", record.error
         done += 1
@@ -262,8 +280,10 @@ def _worker(number: int, share: float, device: str, quick: bool, shape: Shape, f
 
 def trials(device: str, quick: bool) -> None:
     """Trials an hour with 1, 2, 4, 8 of them on the device at the same time, each in a process of its own."""
-    print("\n## Trials an hour (10 epochs, accuracy, PGD on 400 images)\n")
-    print("| data | 1 | 2 | 4 | 8 at a time | 4 against 1 |\n|---|--:|--:|--:|--:|--:|")
+    heading(
+        "Trials an hour at a time (10 epochs, accuracy, PGD on 400 images)",
+        *("data", "1", "2", "4", "8", "4 against 1"),
+    )
     context = multiprocessing.get_context("spawn")
     for name, shape in (("1,000 of 1 x 8 x 8, batch 64", (1, 8, 8)), ("10,000 of 3 x 32 x 32, batch 256", (3, 32, 32))):
         found = []

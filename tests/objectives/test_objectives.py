@@ -67,7 +67,7 @@ def test_logits_that_are_not_finite_are_no_value(kind: type[Objective], poison: 
     one = candidate(kind)
     flags = [p.requires_grad for p in one.model.parameters()]
     nn.init.constant_(one.model.get_parameter("classifier.bias"), poison)
-    with pytest.raises(FloatingPointError, match="(logits|outputs) are not finite"):
+    with pytest.raises(FloatingPointError, match=r"(logits|outputs) are not finite"):
         kind().measure(one)
     assert [p.requires_grad for p in one.model.parameters()] == flags
 

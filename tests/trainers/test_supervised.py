@@ -1,7 +1,6 @@
 """The training engine: stopped anywhere it goes on to the same weights; every option does what its paper says."""
 
 import itertools
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -245,6 +244,8 @@ def test_every_preset_is_a_training(name: str) -> None:
             {"magnitude": 7.0},
             r"magnitude = 7\.0 does nothing without operations\. .* leave magnitude at 5\.0",
         ),
+        ({"mix_rate": 0.0, "mixup": 0.2}, "mix_rate must be above 0 and at most 1, got 0.0"),
+        ({"mix_rate": 0.5}, "mix_rate = 0.5 does nothing without mixup or cutmix"),
         ({"mix_until": 0.5}, "mix_until = 0.5 does nothing without mixup or cutmix"),
         ({"decoupled": 0.1}, "decoupled = 0.1 does nothing without mixup or cutmix"),
         ({"adaptive_sharpness": True}, "adaptive_sharpness = True does nothing without sharpness"),
