@@ -207,7 +207,8 @@ def run_trial(
             _set_normalization(model, data)
             model.to(plan.device)
             images, labels = data.validation.tensors(plan.device)
-            candidate = Candidate(model, data.input, images, labels, seed=plan.part_seed)
+            inputs, targets = data.task.measured(images)
+            candidate = Candidate(model, data.input, inputs, labels, seed=plan.part_seed, targets=targets)
             values = Values(dict(plan.measured), dict(plan.settings))
 
             def measure(state: str) -> None:

@@ -40,6 +40,7 @@ class RobustAccuracy(Objective):
     direction: ClassVar[Direction] = "maximize"
     needs: ClassVar[Needs] = "training"
     scale: ClassVar[Scale] = "fraction"
+    task: ClassVar[str] = "classification"
 
     def __post_init__(self) -> None:
         for name in ("restarts", "samples"):

@@ -151,7 +151,7 @@ def write_export(
 def _measure_again(folder: Path, record: TrialRecord, settings: Settings, data: str | None) -> dict[str, float]:
     network = load(folder)
     try:
-        samples = same_data(settings, data).validation
+        found = same_data(settings, data)
     except WrongInputError as error:
         raise WrongInputError(
             f"nothing was exported, because it cannot be checked: {error} Where the data lie elsewhere: "
@@ -159,11 +159,11 @@ def _measure_again(folder: Path, record: TrialRecord, settings: Settings, data: 
         ) from None
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    measured = measure(network, network_of(record), samples, settings)
+    measured = measure(network, network_of(record), found.validation, settings, task=found.task)
     torch.set_num_threads(threads)
     for name, value in measured.items():
         how = record.settings[name]
-        allowed = max(0.005, how.get("one_sample", 1 / how.get("samples", len(samples))))
+        allowed = max(0.005, how.get("one_sample", 1 / how.get("samples", len(found.validation))))
         if abs(value - record.measured[name]) > allowed + 1e-9:
             raise StoppedError(
                 f"nothing was exported: the files measure {name} = {value:.4f}, but trial {record.number} recorded "
