@@ -219,6 +219,9 @@ class Problem:
         trainer = find_trainer(settings, dataset)
         objectives = find_objectives(settings, dataset)
         data = load_data(settings)
+        for name, objective in objectives.items():
+            with user_input(f"objective {name!r}"):
+                objective.check_classes(len(data.classes))
         space = find_space(settings, data.input, data.outputs)
         probe = Probe(space, objectives, settings.bounds)
         with user_input("space"):

@@ -264,6 +264,9 @@ class Objective(ABC):
         """How the value was measured: all that another person needs to measure the same, as JSON."""
         return {}
 
+    def check_classes(self, number: int) -> None:  # noqa: B027 (any number will do, unless an objective says otherwise)
+        """Raises ValueError, with what to use instead, if nothing can be measured with so many classes."""
+
     def suited(self, data: DataTraits) -> Self:
         """The objective with the settings that were left open set to what suits ``data``."""
         return self
@@ -302,7 +305,7 @@ def objective(name: str) -> Callable[[T], T]:
         words = dir(cls)
         if "measure" not in words:
             raise ValueError(f"objective {name!r} must define measure(self, candidate) -> float.")
-        for word in ("settings", "suited", "unit", "task"):
+        for word in ("check_classes", "settings", "suited", "unit", "task"):
             if word not in words:  # a class that does not derive from Objective
                 setattr(cls, word, getattr(Objective, word))
         OBJECTIVES[name] = cls

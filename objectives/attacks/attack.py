@@ -45,6 +45,9 @@ class Attack(ABC):
             if field.type in ("int", int) and value < 1:
                 raise ValueError(f"{field.name} must be at least 1, got {value}.")
 
+    def check_classes(self, number: int) -> None:  # noqa: B027 (any number will do, unless an attack says otherwise)
+        """Raises ValueError, with what to use instead, if the attack is not defined for so many classes."""
+
     @abstractmethod
     def perturb(self, model: nn.Module, images: Tensor, labels: Tensor, start: Tensor | None = None) -> Tensor:
         """Adversarial images, each within ``epsilon`` of its original and in [0, 1].
