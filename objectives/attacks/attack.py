@@ -68,9 +68,9 @@ class Attack(ABC):
         lengths = torch.rand(len(images), 1, 1, 1, generator=generator) ** (1 / images[0].numel())
         return (self.epsilon * lengths * directions / length(directions)).to(images)
 
-    def climbed(self, change: Tensor, gradient: Tensor, length: float) -> Tensor:
-        """``change`` (B, C, H, W) after a step of ``length`` up ``gradient``, within the ball."""
-        return project(change + length * steepest(gradient, self.norm), self.epsilon, self.norm)
+    def climbed(self, change: Tensor, gradient: Tensor, step: float) -> Tensor:
+        """``change`` (B, C, H, W) after a step of length ``step`` up ``gradient``, within the ball."""
+        return project(change + step * steepest(gradient, self.norm), self.epsilon, self.norm)
 
     def redrawn(self, generator: Generator) -> Self:
         """The attack with other random numbers; the same one if it has no ``seed``."""
