@@ -35,8 +35,8 @@ class Adversary(Protocol):
         """(B, C, H, W) a random point of the ball for each image."""
         ...
 
-    def climbed(self, change: Tensor, gradient: Tensor, length: float) -> Tensor:
-        """``change`` after a step of ``length`` up the gradient, within the ball."""
+    def climbed(self, change: Tensor, gradient: Tensor, step: float) -> Tensor:
+        """``change`` after a step of length ``step`` up the gradient, within the ball."""
         ...
 
     def redrawn(self, generator: Generator) -> Self:

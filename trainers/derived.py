@@ -20,7 +20,7 @@ class Derived(Dataset):
     """
 
     source: str = ""
-    given: dict[str, Any] = field(default_factory=dict)
+    given: dict[str, Any] = field(default_factory=dict, hash=False)
 
     takes = "NAME"
     decided = ("given",)
