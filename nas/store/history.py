@@ -27,13 +27,10 @@ from pydantic_core import from_json
 
 from nas.errors import StoppedError, WrongInputError
 from nas.store.files import write_atomically
-from nas.store.records import SCHEMA, Failure, TrialRecord, are_picks, brief, is_count, is_number, refusal
+from nas.store.records import SCHEMA, Failure, TrialRecord, are_picks, brief, is_count, is_time, refusal
 
 TRIALS, EVENTS, LOCK = "trials.jsonl", "events.jsonl", "lock"
 
-
-LAST = 1e11
-"""Seconds since 1970, to the year 5138; later times cannot be shown."""
 EVENT_KINDS = ("asked", "started", "saved", "attempt", "cancelled")
 
 
@@ -214,11 +211,6 @@ def _wrong_event(event: Any) -> str:
     elif event["event"] in ("started", "attempt") and not is_count(event.get("attempt")):
         return f"attempt must be a whole number from 0, got {brief(event.get('attempt'))}"
     return ""
-
-
-def is_time(value: object) -> bool:
-    """Whether it is a number of seconds since 1970 that can be shown."""
-    return is_number(value) and 0 <= float(value) < LAST  # type: ignore[arg-type]
 
 
 def is_held(directory: Path) -> bool:
