@@ -3,9 +3,10 @@
 Closed forms where every node has one, counting on the meta device where one has none.
 """
 
+import contextlib
 import random
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -15,10 +16,12 @@ from torch import nn
 from nas.errors import WrongInputError, user_input
 from objectives import Candidate, Objective, as_settings, as_value
 from objectives.costs import Count
-from objectives.counting import Counts, count
+from objectives.counting import Counts, count, kept
 from searchspaces import Architecture, Cost, Part, SearchSpace, Shape, Value, build, parts
 from searchspaces.architecture import Spec
 
+DRAWS = 1000
+"""Random architectures among which the dearest is looked for; a tenth if each must be built on the meta device."""
 LARGEST = 10**15
 """Largest figure of a network that is priced: beyond it nothing can be built, and floats are no longer exact."""
 
@@ -29,8 +32,8 @@ class Price:
 
     Args:
         parts: in order of execution.
-        counted: kinds of the nodes that have no closed form and were counted instead; their ``macs`` are those executed
-            and their activations are not known.
+        counted: kinds of the nodes that have no closed form and were counted instead; their ``macs`` are those that are
+            executed.
         uncounted: operations in them that no rule covers; the figures leave them out.
     """
 
@@ -53,6 +56,7 @@ class Price:
             elementwise_flops=total.elementwise_flops,
             parameters=total.parameters,
             trainable_parameters=total.trainable_parameters,
+            checkpoint_bytes=total.checkpoint_bytes,
             uncounted=self.uncounted,
         )
 
@@ -70,10 +74,9 @@ def price(architecture: Architecture) -> Price:
     def by_counting(node: Spec, shape: Shape) -> Cost:
         with torch.device("meta"):
             module = node.build(shape)
-        found = count(module, shape)
+        found, held = count(module, shape), kept(module, shape)
         counted.update(_unpriced(node, shape))
         uncounted.update(found.uncounted)
-        state = module.state_dict().values()
         return Cost(
             macs=found.macs,
             macs_executed=found.macs,
@@ -81,7 +84,9 @@ def price(architecture: Architecture) -> Price:
             elementwise_flops=found.elementwise_flops,
             parameters=found.parameters,
             trainable_parameters=found.trainable_parameters,
-            buffer_bytes=sum(t.numel() * t.element_size() for t in state) - 4 * found.parameters,
+            buffer_bytes=found.checkpoint_bytes - 4 * found.parameters,
+            activations=held.per_image // 4,
+            kept_once=held.once // 4,
         )
 
     found = tuple(parts(architecture.canonical(), by_counting))
@@ -172,6 +177,16 @@ class Probe:
                     if value(trial) < best:
                         best, picks = value(trial), trial
         return sign * best
+
+    def dearest(self, name: str) -> float:
+        """Largest cost ``name`` that is found by `extreme` and in `DRAWS` random architectures."""
+        most, generator = self.extreme(name, largest=True), random.Random(0)
+        closed = isinstance(self.costs[name], Count)
+        only = replace(self, objectives={name: self.costs[name]})
+        for _ in range(DRAWS if closed else DRAWS // 10):
+            with contextlib.suppress(ValueError, WrongInputError):  # a combination that cannot be built costs nothing
+                most = max(most, only.measure(self.space.decode(self.space.draw(generator)))[0][name])
+        return most
 
     def check_options(self) -> None:
         """Prices an architecture with each option of each choice, so that an impossible one is found before training.

@@ -10,7 +10,7 @@ import resource
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -24,7 +24,7 @@ from nas.settings import Settings
 from nas.store.artifacts import CURVE, PREDICTIONS
 from nas.store.records import Failure, Status, TrialRecord
 from nas.store.traces import Predictions, curve_csv
-from objectives import Candidate, Estimate, Objective, as_settings, as_value
+from objectives import Candidate, Estimate, Objective, Timing, as_settings, as_value
 from objectives.accuracy import Accuracy, logits
 from searchspaces import Architecture, Network, Value, build
 from searchspaces.architecture import key_of
@@ -109,7 +109,7 @@ class TrialPlan:
         """The checkpoints of the training, which passes each new one to ``send``; None if it saves nothing."""
         if not self.checkpoint_seconds:
             return None
-        belongs_to = {"architecture": self.key, "seed": self.seed, **asdict(self.trainer)}
+        belongs_to = {"architecture": self.key, "seed": self.seed, **self.trainer.settings()}
         if self.plugins:
             belongs_to["plugins"] = [plugin.digest for plugin in self.plugins]
         return SentCheckpoints(self.checkpoint, send, belongs_to, self.checkpoint_seconds)
@@ -229,9 +229,10 @@ def run_trial(
     """
     started, process = time.perf_counter(), os.getpid()
     seconds: dict[str, float] = {}
-    curve = Curve(checkpoints)
+    curve, epochs = Curve(checkpoints), list[float]()
 
     def on_epoch(epoch: Epoch) -> None:
+        epochs.append(epoch.seconds)
         curve.add(epoch, Accuracy().measure(candidate) if plan.trainer.track else None)
         if report:
             report(epoch, candidate)
@@ -263,7 +264,9 @@ def run_trial(
             plan.trainer.train(model, data, seed=plan.seed, report=on_epoch, checkpoints=checkpoints)
             seconds["train"] = time.perf_counter() - started - seconds["build"]
             model.eval()
+            candidate = replace(candidate, timing=Timing(tuple(epochs), plan.trainer.epochs))
             measure("training")
+            measure("run")
             traces = {**curve.traces(), **predictions(candidate)}
             seconds["measure"] = time.perf_counter() - started - seconds["build"] - seconds["train"]
         record = plan.record("complete", **vars(values), seconds=seconds)

@@ -6,7 +6,17 @@ Knows nothing of search spaces, of training or of the search: it measures any ``
 from importlib import import_module
 from pkgutil import iter_modules
 
-from objectives.objective import OBJECTIVES, Candidate, Estimate, Goal, Objective, as_settings, as_value, to_minimise
+from objectives.objective import (
+    OBJECTIVES,
+    Candidate,
+    Estimate,
+    Goal,
+    Objective,
+    Timing,
+    as_settings,
+    as_value,
+    to_minimise,
+)
 
 __all__ = [
     "OBJECTIVES",
@@ -14,6 +24,7 @@ __all__ = [
     "Estimate",
     "Goal",
     "Objective",
+    "Timing",
     "as_settings",
     "as_value",
     "to_minimise",

@@ -59,3 +59,12 @@ class TrainableParameters(Count):
 
     field: ClassVar[str] = "trainable_parameters"
     unit: ClassVar[str] = "parameters"
+
+
+@objective("checkpoint_bytes")
+@dataclass(frozen=True)
+class CheckpointBytes(Count):
+    """Bytes of all parameters and buffers that are stored, in float32."""
+
+    field: ClassVar[str] = "checkpoint_bytes"
+    unit: ClassVar[str] = "bytes"

@@ -10,6 +10,7 @@ FlopCounterMode on the meta device is the one public counter that is right for e
 attention included; fvcore, thop, ptflops and torchinfo each miss some.
 """
 
+import copy
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -64,6 +65,7 @@ class Counts:
     """What one forward pass of one image takes, in the conventions of this module.
 
     Args:
+        checkpoint_bytes: of all parameters and buffers that are stored.
         uncounted: names of the operations that no rule covers; the other figures leave them out.
     """
 
@@ -72,6 +74,7 @@ class Counts:
     elementwise_flops: int
     parameters: int
     trainable_parameters: int
+    checkpoint_bytes: int
     uncounted: tuple[str, ...] = ()
 
     @property
@@ -99,8 +102,52 @@ def count(model: nn.Module, input: tuple[int, int, int]) -> Counts:
         elementwise_flops=tally.elementwise,
         parameters=sum(p.numel() for p in parameters),
         trainable_parameters=sum(p.numel() for p in parameters if p.requires_grad),
+        checkpoint_bytes=sum(t.numel() * t.element_size() for t in model.state_dict().values()),
         uncounted=tuple(sorted(tally.uncounted)),
     )
+
+
+@dataclass(frozen=True)
+class Kept:
+    """Bytes that autograd keeps from the forward to the backward pass, parameters and buffers left out.
+
+    Args:
+        per_image: of each image of the batch.
+        once: whatever the batch: composed or masked weights, statistics of batch norm.
+    """
+
+    per_image: int
+    once: int
+
+    def of(self, batch: int) -> int:
+        """Bytes for a batch of that many images."""
+        return batch * self.per_image + self.once
+
+
+def kept(model: nn.Module, input: tuple[int, int, int]) -> Kept:
+    """What training ``model`` on images of shape ``input`` = (C, H, W) keeps; found on the meta device, exactly.
+
+    A tensor that two layers keep counts once. The input takes part in the gradient, as in adversarial training.
+    """
+    two, three = (_kept_bytes(model, (batch, *input)) for batch in (2, 3))  # batch norm cannot train on one
+    return Kept(per_image=three - two, once=3 * two - 2 * three)
+
+
+def _kept_bytes(model: nn.Module, shape: tuple[int, ...]) -> int:
+    model = copy.deepcopy(model).to("meta").train()
+    stored = [tensor.untyped_storage() for tensor in [*model.parameters(), *model.buffers()]]
+    own, found = {storage._cdata for storage in stored}, {}
+
+    def pack(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        if storage._cdata not in own:
+            found[storage._cdata] = storage  # held, so that no two have the same address
+        return tensor
+
+    images = torch.empty(shape, device="meta", requires_grad=True)
+    with torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        model(images)
+    return sum(storage.nbytes() for storage in found.values())
 
 
 class _Tally(TorchDispatchMode):  # type: ignore[no-untyped-call]

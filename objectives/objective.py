@@ -17,11 +17,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from objectives.counting import Counts, count
+from objectives.counting import Counts, Kept, count, kept
 from objectives.part import stratified
 
 Direction = Literal["maximize", "minimize"]
-Needs = Literal["shapes", "weights", "training"]
+Needs = Literal["shapes", "weights", "training", "run"]
 Scale = Literal["fraction", "count"]
 
 
@@ -36,6 +36,19 @@ class Images(Protocol):
 
 
 @dataclass(frozen=True)
+class Timing:
+    """How long a training took.
+
+    Args:
+        seconds: wall time of each epoch that was watched; those of an earlier, lost attempt are missing.
+        epochs: of the whole training.
+    """
+
+    seconds: tuple[float, ...]
+    epochs: int
+
+
+@dataclass(frozen=True)
 class Candidate:
     """What an objective measures.
 
@@ -47,6 +60,7 @@ class Candidate:
         known: operations and parameters where they are known in closed form.
         seed: of the part that expensive objectives measure on; from the checksum of the data, so that it is the same
             for all trials of a study.
+        timing: of the training, where it was watched.
     """
 
     model: nn.Module
@@ -55,11 +69,17 @@ class Candidate:
     labels: Tensor | None = None
     known: Counts | None = None
     seed: int = 0
+    timing: Timing | None = None
 
     @cached_property
     def counts(self) -> Counts:
         """Operations and parameters of the model: those known already, else counted, once for all objectives."""
         return self.known or count(self.model, self.input)
+
+    @cached_property
+    def kept(self) -> Kept:
+        """What training the model keeps for the backward pass, found once for all objectives."""
+        return kept(self.model, self.input)
 
     def examples(self) -> tuple[Images, Tensor]:
         """Images and labels to measure on.
@@ -211,6 +231,7 @@ class Objective(ABC):
 
     direction: ClassVar[Direction]
     needs: ClassVar[Needs]
+    """``run``: the training itself, of which stored weights no longer know."""
     scale: ClassVar[Scale]
     """``fraction``: a value in [0, 1]; ``count``: a positive number that is compared by its logarithm."""
     unit: ClassVar[str] = ""

@@ -1,18 +1,15 @@
 """Share of images classified correctly under attack."""
 
-from dataclasses import dataclass, field, fields, replace
-from typing import Any, ClassVar, Literal, get_args, get_origin, get_type_hints
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
 from objectives import sanity
 from objectives.accuracy import BATCH, correct
-from objectives.attacks import Attack, find_attack, radius
+from objectives.attacks import Attack, make_attack
 from objectives.objective import Candidate, DataTraits, Direction, Estimate, Needs, Objective, Scale, objective
-
-EPSILON = "4/255"
-"""Radius where neither the study nor the data state one."""
 
 
 @objective("robust_accuracy")
@@ -56,18 +53,7 @@ class RobustAccuracy(Objective):
 
     def adversary(self) -> Attack:
         """The attack with the settings that it takes."""
-        kind = find_attack(self.attack)
-        given = dict(self.options) if self.steps is None else {"steps": self.steps, **self.options}
-        hints = get_type_hints(kind)
-        takes = {field.name: hints[field.name] for field in fields(kind) if field.name != "epsilon"}
-        for name, value in given.items():
-            if name not in takes:
-                raise ValueError(f"attack {self.attack!r} takes no {name}. It takes: {', '.join(takes)}.")
-            allowed = get_args(takes[name]) if get_origin(takes[name]) is Literal else ()
-            if value not in allowed if allowed else type(value) is not int:
-                rule = f"one of {', '.join(allowed)}" if allowed else "a whole number"
-                raise ValueError(f"{name} of attack {self.attack!r} must be {rule}, got {value!r}.")
-        return kind(radius(EPSILON if self.epsilon is None else self.epsilon), **given)
+        return make_attack(self.attack, self.epsilon, self.steps, self.options)
 
     def suited(self, data: DataTraits) -> "RobustAccuracy":
         return self if self.epsilon is not None else replace(self, epsilon=data.epsilon)

@@ -23,7 +23,8 @@ class Cost:
         parameters, trainable_parameters: numbers of scalars.
         buffer_bytes: of the tensors of a checkpoint that are not parameters.
         activations: elements kept for the backward pass in training for each image, in float32.
-        kept_once: elements kept for the backward pass once a step, whatever the batch: composed or masked weights.
+        kept_once: elements kept for the backward pass once a step, whatever the batch: composed or masked weights,
+            statistics of batch norm.
     """
 
     macs: int = 0
@@ -80,10 +81,6 @@ class Cost:
         """Bytes of all tensors that a checkpoint holds, in float32."""
         return 4 * self.parameters + self.buffer_bytes
 
-    def training_bytes(self, batch: int) -> int:
-        """Bytes of a training step with AdamW: parameters, their gradients and two moments, activations of a batch."""
-        return self.checkpoint_bytes + 12 * self.trainable_parameters + 4 * (self.activations * batch + self.kept_once)
-
 
 class NoFormulaError(NotImplementedError):
     """A node has no closed form for its cost; it can only be counted."""
@@ -123,7 +120,8 @@ def batch_norm(channels: int, positions: int, *, trained: bool = True) -> Cost:
         parameters=2 * channels,
         trainable_parameters=2 * channels if trained else 0,
         buffer_bytes=4 * 2 * channels + 8,
-        activations=channels * positions + 2 * channels,
+        activations=channels * positions,
+        kept_once=2 * channels,
     )
 
 

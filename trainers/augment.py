@@ -7,6 +7,7 @@ continued where it stopped. Rejected: kornia's classes, which draw from the glob
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Self
 
 import torch
 import torch.nn.functional as F
@@ -32,6 +33,7 @@ class Augmentation:
         level: most that is added to, or taken from, the brightness of an image, which is the volume of a spectrogram.
         mask_mel, mask_frames: SpecAugment: widest band of mel bins and longest stretch of frames set to the mean.
         mixup, cutmix: alpha of the Beta distribution of the weight; 0 for none; with both, each batch has one of them.
+        mix_rate: share of the batches that are mixed; the others are left as they are.
         mix_until: share of the epochs after which images are no longer mixed (arXiv:2303.08433).
     """
 
@@ -47,6 +49,7 @@ class Augmentation:
     mask_frames: int = 0
     mixup: float = 0.0
     cutmix: float = 0.0
+    mix_rate: float = 1.0
     mix_until: float = 1.0
 
     def __post_init__(self) -> None:
@@ -56,12 +59,15 @@ class Augmentation:
         for name in ("crop", "erase", "stretch", "level"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"{name} must be in [0, 1), got {getattr(self, name)}.")
+        if not 0 < self.mix_rate <= 1:
+            raise ValueError(f"mix_rate must be above 0 and at most 1, got {self.mix_rate}.")
         for name, most in (("mix_until", 1), ("magnitude", 10)):
             if not 0 <= getattr(self, name) <= most:
                 raise ValueError(f"{name} must be from 0 to {most}, got {getattr(self, name)}.")
         check_most(self, shift=1000, operations=100, mask_mel=10_000, mask_frames=10_000, mixup=1000, cutmix=1000)
         check_idle(self, "magnitude", self.operations, "operations")
-        check_idle(self, "mix_until", self.mixup or self.cutmix, "mixup or cutmix")
+        for name in ("mix_rate", "mix_until"):
+            check_idle(self, name, self.mixup or self.cutmix, "mixup or cutmix")
 
     def augmenter(self, data: TrainingData, device: torch.device) -> "Augmenter":
         """The augmentation of batches of ``data`` on ``device``; what is unset is as suits the data."""
@@ -110,8 +116,8 @@ class Augmenter:
             x = mask_spectrogram(x, s.mask_mel, s.mask_frames, self.fill, generator)
         if s.erase:
             x = random_erase(x, s.erase, self.fill, generator)
-        mixed = Mixed(x, torch.arange(len(x), device=x.device), 1.0)
-        if mix and (s.mixup or s.cutmix):
+        mixed = Mixed.alone(x)
+        if mix and (s.mixup or s.cutmix) and (s.mix_rate == 1 or torch.rand((), generator=generator) < s.mix_rate):
             with_cutmix = bool(torch.rand((), generator=generator) < 0.5) if s.mixup and s.cutmix else s.cutmix > 0
             mixed = cutmix(x, s.cutmix, generator) if with_cutmix else mixup(x, s.mixup, generator)
         return replace(mixed, images=mixed.images.contiguous(memory_format=torch.channels_last))
@@ -231,6 +237,11 @@ class Mixed:
     images: Tensor
     partner: Tensor
     share: float
+
+    @classmethod
+    def alone(cls, images: Tensor) -> Self:
+        """Images that are blended with nothing."""
+        return cls(images, torch.arange(len(images), device=images.device), 1.0)
 
 
 def _beta(alpha: float, generator: Generator) -> float:

@@ -1,4 +1,4 @@
-"""Training of a classifier on labelled images: cross-entropy, one learning-rate schedule, augmentation in batches.
+"""Training on labelled images, or as the task of the data says: one learning-rate schedule, augmentation in batches.
 
 Frozen parameters are not handed to the optimiser. Vectors (biases, norms) are not decayed. Network and batches are
 channels last and AdamW runs fused: on a CPU 0.68 of the time of the contiguous layout for convolutional networks, 0.4
@@ -17,12 +17,11 @@ from typing import Literal, Self
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from trainers.augment import Augmentation, Mixed, beside
 from trainers.checkpoints import Checkpoints
-from trainers.dataset import check_idle, check_most
+from trainers.dataset import Dataset, check_idle, check_most
 from trainers.graphs import Graphs
 from trainers.optimization import Schedule, average, climb, decayed, descend, learning_rate, unchanged_statistics
 from trainers.splits import TrainingData
@@ -104,8 +103,17 @@ class Supervised(Augmentation, Trainer):
         for name in ("beta2", "stability"):
             check_idle(self, name, self.optimizer == "adamw", "optimizer = 'adamw'")
 
+    def suited(self, data: Dataset) -> Self:
+        for name in ("label_smoothing", "decoupled"):
+            check_idle(self, name, data.poses().labelled, "classes to learn")
+        return self
+
     def halved(self) -> Self:
         return replace(self, micro_batches=2 * self.micro_batches)
+
+    def learn(self, training: "Training", batch: Mixed, targets: Tensor) -> None:
+        """What is done with one batch; trainers that change its images, or take several steps, override it."""
+        training.update(batch, targets)
 
     def train(
         self,
@@ -124,7 +132,7 @@ class Supervised(Augmentation, Trainer):
         devices = range(torch.cuda.device_count())
         with torch.random.fork_rng(devices=devices):
             torch.manual_seed(seed)  # for what modules draw themselves, such as dropout
-            training = _Training(self, model, data, seed)
+            training = Training(self, model, data, seed)
             if checkpoints is not None and (saved := checkpoints.load()) is not None:
                 training.restore(saved)
             while training.epoch < self.epochs:
@@ -137,7 +145,7 @@ class Supervised(Augmentation, Trainer):
             training.end()
 
 
-class _Training:
+class Training:
     """The moving parts of one training and its position."""
 
     def __init__(self, settings: Supervised, model: nn.Module, data: TrainingData, seed: int) -> None:
@@ -191,7 +199,10 @@ class _Training:
             self.generator.set_state(here)
         for x, labels in self._batches(torch.tensor_split(order, self.steps_per_epoch)[done:]):
             mix = self.epoch < self.settings.mix_until * self.settings.epochs
-            self._step(self.augment(x, self.generator, mix=mix), labels)
+            batch = self.augment(x, self.generator, mix=mix)
+            images, targets = self.data.task.examples(batch.images, labels, self.generator)
+            batch = replace(batch, images=images) if self.data.task.labelled else Mixed.alone(images)
+            self.settings.learn(self, batch, targets)
             self.step += 1
             yield
 
@@ -214,18 +225,20 @@ class _Training:
                 fetched = ahead.submit(fetch, following) if following is not None else None
                 yield x, self.labels[beside(self.labels, part)]
 
-    def _step(self, batch: Mixed, labels: Tensor) -> None:
+    def update(self, batch: Mixed, labels: Tensor) -> None:
+        """One step of the optimiser; images that require a gradient get theirs."""
         rate = self.settings.learning_rate * self.rate(self.step)
         inputs: tuple[Tensor, ...] = (batch.images, labels)
         if batch.share < 1:
             inputs += labels[batch.partner], torch.full((), batch.share, device=self.device)
         for group in self.optimizer.param_groups:
             group["lr"] = rate if self.rate_now is None else self.rate_now
-        if self.graphs is None or self.rate_now is None:
+        if self.rate_now is not None:
+            self.rate_now.fill_(rate)
+        if self.graphs is None or batch.images.requires_grad:  # a captured step takes a copy of the images
             self._without_gradients()
             self._update(*inputs)
         else:
-            self.rate_now.fill_(rate)
             self.graphs.run(self._update, self._without_gradients, *inputs)
         if self.averaged is not None:
             self.averaged.update_parameters(self.model)
@@ -259,14 +272,15 @@ class _Training:
         number, parts = len(labels), min(self.settings.micro_batches, len(labels))
         split = [x.tensor_split(parts) for x in (images, labels, labels if others is None else others)]
         for x, first, second in zip(*split, strict=True):
-            with self._precision():
+            with self.precision():
                 logits = self.run(x)
             loss = self._loss(logits.float(), first, second, share)
             if count:
                 self.total += loss.detach() * len(first)
             (loss * (len(first) / number) if parts > 1 else loss).backward()  # type: ignore[no-untyped-call]
 
-    def _precision(self) -> torch.autocast | nullcontext[None]:
+    def precision(self) -> torch.autocast | nullcontext[None]:
+        """Context of the forward passes."""
         wanted = self.settings.precision
         if wanted == "bf16" or (wanted == "auto" and self.device.type == "cuda"):
             return torch.autocast(self.device.type, torch.bfloat16)
@@ -274,10 +288,9 @@ class _Training:
 
     def _loss(self, logits: Tensor, first: Tensor, second: Tensor, share: Tensor | None) -> Tensor:
         smoothing = self.settings.label_smoothing
-        loss = F.cross_entropy(logits, first, label_smoothing=smoothing)
+        loss = self.data.task.loss(logits, first, smoothing=smoothing)
         if share is not None:
-            other = F.cross_entropy(logits, second, label_smoothing=smoothing)
-            loss = share * loss + (1 - share) * other
+            loss = share * loss + (1 - share) * self.data.task.loss(logits, second, smoothing=smoothing)
             if self.settings.decoupled:
                 loss = loss + self.settings.decoupled * decoupled_loss(logits, first, second, share)
         return loss

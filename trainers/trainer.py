@@ -2,12 +2,13 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Self, TypeVar
+from dataclasses import asdict, dataclass
+from typing import Any, Self, TypeVar
 
 from torch import nn
 
 from trainers.checkpoints import Checkpoints
+from trainers.dataset import Dataset
 from trainers.splits import TrainingData
 
 
@@ -62,6 +63,18 @@ class Trainer(ABC):
         Raises:
             DivergedError: if the loss is not finite.
         """
+
+    def suited(self, data: Dataset) -> Self:
+        """The trainer with the settings that were left open set to what suits ``data``.
+
+        Raises:
+            ValueError: if it cannot train on them.
+        """
+        return self
+
+    def settings(self) -> dict[str, Any]:
+        """All that the same training needs to be repeated, as JSON."""
+        return asdict(self)
 
     def halved(self) -> Self | None:
         """The same training with half as many images at a time, for less memory; None if it cannot."""

@@ -11,7 +11,6 @@ from importlib import metadata
 from pathlib import Path
 from typing import Protocol
 
-from nas import __version__
 from nas.errors import StoppedError
 from nas.problem import Problem
 from nas.search.executors import Executor
@@ -238,10 +237,18 @@ class Driver:
 
 def write_environment(directory: Path) -> None:
     """Writes ``environment.json``: what the study ran on."""
-    packages = ("torch", "numpy", "optuna", "ray", "scikit-learn", "safetensors")
+    packages = ("mixing-nas", "torch", "numpy", "optuna", "ray", "scikit-learn", "safetensors")
     content = {
         "python": sys.version.split()[0],
         "platform": platform.platform(),
-        "packages": {"mixing-nas": __version__} | {name: metadata.version(name) for name in packages},
+        "packages": {name: _version(name) for name in packages},
     }
     write_atomically(directory / "environment.json", (json.dumps(content, indent=2) + "\n").encode())
+
+
+def _version(package: str) -> str | None:
+    """That of an installed package; None if it is not, as a checkout that is run from its folder."""
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None

@@ -162,8 +162,6 @@ class Ledger:
 
     def _remember(self, record: TrialRecord) -> None:
         self.standing.add(record)
-        if self.problem.settings.limits.patience is not None:
-            self.standing.note_progress()
         if record.status != "duplicate":
             self._by_key[record.key] = record
 
@@ -171,7 +169,7 @@ class Ledger:
         patience = self.problem.settings.limits.patience
         if patience is not None and self.standing.stale >= patience and self.end is None:
             self.end = (
-                f"the hypervolume has not grown in the last {self.standing.stale} trials "
+                f"the front has not changed in the last {self.standing.stale} trials "
                 f"(limits.patience = {patience}); the study ends here."
             )
 

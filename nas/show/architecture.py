@@ -4,11 +4,14 @@ from collections.abc import Mapping
 from dataclasses import asdict, replace
 from typing import Any
 
+import torch
 from rich.table import Table
 
 from nas.errors import WrongInputError, user_input
 from nas.pricing import price
-from searchspaces import Architecture, Network, Shape
+from objectives.counting import kept
+from objectives.memory import training_bytes
+from searchspaces import Architecture, Network, Shape, build
 from searchspaces.architecture import check_shape
 from searchspaces.diagnostics import bank_figures, mixing_figures
 from searchspaces.registry import brief
@@ -42,6 +45,8 @@ def cost_figures(architecture: Architecture, shape: str | None = None, batch: in
         architecture = replace(architecture, input=taken)
         priced = price(architecture)
     total = priced.total
+    with torch.device("meta"):
+        held = kept(build(architecture), architecture.input)
     operators = [
         {"name": p.name, "spec": p.node.label() if p.node else "", "repeat": p.repeat, "output": list(p.output)}
         | asdict(p.cost)
@@ -60,8 +65,8 @@ def cost_figures(architecture: Architecture, shape: str | None = None, batch: in
         "parameters": total.parameters,
         "trainable_parameters": total.trainable_parameters,
         "frozen_parameters": total.parameters - total.trainable_parameters,
-        "activation_bytes": 4 * total.activations,
-        "training_memory_bytes": total.training_bytes(batch),
+        "activation_bytes": held.per_image,
+        "training_memory_bytes": training_bytes(priced.counts, held, batch),
         "checkpoint_bytes": total.checkpoint_bytes,
         "batch": batch,
         "counted": list(priced.counted),
@@ -80,7 +85,7 @@ def cost_table(name: str, figures: Mapping[str, Any]) -> Table:
         f" training with AdamW {_bytes(figures['training_memory_bytes'])} for a batch of {figures['batch']}"
     )
     if figures["counted"]:
-        caption += f"\ncounted, without a closed form (activations unknown): {', '.join(figures['counted'])}"
+        caption += f"\ncounted, without a closed form: {', '.join(figures['counted'])}"
     if figures["uncounted"]:
         caption += f"\nleft out, without a rule: {', '.join(figures['uncounted'])}"
     title = f"{name} {figures['key']}: {size} -> {figures['classes']} classes"

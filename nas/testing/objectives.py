@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from objectives import Candidate, Estimate, Objective, to_minimise
+from objectives import Candidate, Estimate, Objective, Timing, to_minimise
 from objectives.objective import Direction, Needs, Scale
 from searchspaces import Architecture, Stage, build
 from searchspaces.blocks.convmixer import ConvMixerBlock
@@ -33,7 +33,7 @@ def candidate(kind: type[Objective], *, seed: int = 0, number: int = 60) -> Cand
         model.classifier.bias.sub_(model(images).mean(0))  # else a random network predicts one class for every image
         labels = model(images).argmax(1)
     labels[::10] = (labels[::10] + 1) % 4
-    return Candidate(model, ARCHITECTURE.input, images, labels)
+    return Candidate(model, ARCHITECTURE.input, images, labels, timing=Timing((2.0, 1.0), 2))
 
 
 class Watched:

@@ -37,11 +37,9 @@ class SMixerBlock(Block):
         channels, tokens = shape[0], shape[1] * shape[2]
         size = channels * tokens
         mix_channels = self.freeze != "space"
-        # The input of V is the output of an activation, which ReLU keeps already.
-        kept = 0 if self.activation == "relu" and mix_channels else size
         return (
             linear(size * tokens, tokens**2, size, trained=self.freeze != "chans")
-            + elementwise(size, kept=kept)
+            + elementwise(size, kept=size)  # that of ReLU too: V reads a transposed copy of what it keeps
             + linear(size * channels, channels**2, size, trained=mix_channels)
             + elementwise(size, kept=size)
         )

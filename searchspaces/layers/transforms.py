@@ -155,8 +155,8 @@ def fourier_filter_cost(size: int, length: int, factors: int, *, trained: bool) 
 def frequency_mask_cost(channels: int, height: int, width: int, blocks: int, *, trained: bool) -> Cost:
     """Cost of `FrequencyMask`.
 
-    Kept are its input, the spectrum, three steps of the MLP, the composed weights, and the rows that the first map
-    reads if it trains, which are a view of the spectrum where blocks are single channels.
+    Kept are its input, the spectrum, three steps of the MLP and the rows that the first map reads if it trains, and
+    once the composed weights.
     """
     size, products = channels * height * width, channels * height * (width // 2 + 1)
     weights = 2 * channels * channels // blocks
@@ -168,5 +168,6 @@ def frequency_mask_cost(channels: int, height: int, width: int, blocks: int, *, 
         elementwise_flops=size + 10 * products + weights,
         parameters=parameters,
         trainable_parameters=parameters if trained else 0,
-        activations=size + 2 * products * (5 if trained and channels > blocks else 4) + 4 * weights,
+        activations=size + 2 * products * (5 if trained else 4),
+        kept_once=4 * weights,
     )

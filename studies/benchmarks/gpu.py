@@ -28,7 +28,7 @@ from searchspaces.known import convmixer
 from searchspaces.layers.pointwise import Conv1x1
 from trainers import Supervised, TrainingData
 from trainers.samples import Samples
-from trainers.supervised import _Training
+from trainers.supervised import Training
 
 
 def images(shape: Shape, classes: int, number: int) -> TrainingData:
@@ -119,10 +119,10 @@ def plain_step(
 
 def our_step(
     architecture: Architecture, data: TrainingData, batch: int, device: str, *, augmented: bool, graphs: bool = True
-) -> tuple[Callable[[], None], _Training]:
+) -> tuple[Callable[[], None], Training]:
     """A step of `Supervised`; with its augmentation, or on the same batch again and again."""
     settings = Supervised(epochs=1000, batch_size=batch, graphs=graphs)
-    training = _Training(settings, build(architecture, seed=0).to(device).train(), data, 0)
+    training = Training(settings, build(architecture, seed=0).to(device).train(), data, 0)
     numbers = torch.arange(batch, device=device)
     labels = training.labels[numbers]
     assert training.images is not None
@@ -131,9 +131,9 @@ def our_step(
     def step() -> None:
         if augmented:
             batch_ = training.augment(training.images[numbers], training.generator, mix=True)  # type: ignore[index]
-            training._step(batch_, labels)
+            training.update(batch_, labels)
         else:
-            training._step(same, labels)
+            training.update(same, labels)
         training.step += 1
 
     return step, training

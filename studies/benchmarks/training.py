@@ -26,7 +26,7 @@ from objectives.accuracy import correct
 from searchspaces import SEARCH_SPACES, Architecture, Shape, Value, build
 from searchspaces.layers.separable import Separable
 from trainers import DATASETS, Supervised, TrainingData, training_data
-from trainers.supervised import _Training
+from trainers.supervised import Training
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 CPU_GPU = "wall" if DEVICE == "cuda" else "CPU"
@@ -121,8 +121,8 @@ class OurWay:
     times: list[tuple[float, float]] = field(default_factory=list)
 
     def epochs(self) -> Iterator[None]:
-        training = _Training(self.settings, self.model, self.data, 0)
-        step, stepping = training._step, 0.0
+        training = Training(self.settings, self.model, self.data, 0)
+        step, stepping = training.update, 0.0
 
         def timed(*arguments: object) -> None:
             nonlocal stepping
@@ -130,7 +130,7 @@ class OurWay:
             step(*arguments)  # type: ignore[arg-type]
             stepping += clock() - started
 
-        training._step = timed  # type: ignore[method-assign,assignment]
+        training.update = timed  # type: ignore[method-assign,assignment]
         for _ in range(self.settings.epochs):
             started, stepping = clock(), 0.0
             for _ in training.steps():

@@ -23,7 +23,7 @@ from searchspaces import SEARCH_SPACES, Architecture, build
 from searchspaces.architecture import CHANNEL_MIXERS, TOKEN_MIXERS
 from trainers import DATASETS, Epoch, Supervised, Trainer, TrainingData, training_data
 from trainers.checkpoints import FolderCheckpoints
-from trainers.supervised import _Training
+from trainers.supervised import Training
 
 SHAPE = (16, 8, 8)
 INPUTS = {"asm_rh": (1, 32, 32)}
@@ -127,7 +127,7 @@ def test_steps_of_every_space_are_the_same_on_it(space: str, device: str) -> Non
     losses = {}
     for where in ("cpu", device):
         model = build(architecture, seed=3).to(where)
-        training = _Training(Supervised(epochs=1, batch_size=8, precision="fp32"), model, images(architecture), 0)
+        training = Training(Supervised(epochs=1, batch_size=8, precision="fp32"), model, images(architecture), 0)
         for _ in training.steps():
             pass
         assert training.graphs is None or not training.graphs.refusal, training.graphs.refusal
@@ -263,7 +263,7 @@ def test_an_epoch_waits_for_the_device_once(digits: TrainingData, device: str) -
     if device == "cpu":
         pytest.skip("a CPU is not waited for")
     model = build(network_of_digits(digits), seed=0).to(device)
-    training = _Training(Supervised(epochs=2, batch_size=32), model, digits, 0)
+    training = Training(Supervised(epochs=2, batch_size=32), model, digits, 0)
     for _ in training.steps():
         pass
     training.end_epoch()

@@ -18,6 +18,7 @@ from nas.errors import WrongInputError
 from nas.store.traces import Predictions
 from nas.trial import TrialPlan, run_trial, serialize
 from objectives import OBJECTIVES, Candidate, Estimate, Objective
+from objectives.train_seconds import TrainSeconds
 from searchspaces import SEARCH_SPACES
 from trainers import DATASETS, DivergedError, Supervised, Trainer, TrainingData, training_data
 
@@ -124,6 +125,12 @@ def test_a_trial_leaves_what_it_predicts_for_every_image(plan: TrialPlan, digits
     (tmp_path / "predictions.npz").write_bytes(outcome.traces["predictions.npz"][:-40])
     with pytest.raises(WrongInputError, match=r"predictions\.npz is damaged"):
         Predictions.read(tmp_path / "predictions.npz")
+
+
+def test_the_seconds_of_a_training_are_an_objective(plan: TrialPlan, digits: TrainingData) -> None:
+    record = run_trial(replace(plan, objectives={"train_seconds": TrainSeconds()}), digits).record
+    assert 0 < record.measured["train_seconds"] <= record.seconds["train"]
+    assert record.settings["train_seconds"]["timed_epochs"] == plan.trainer.epochs
 
 
 def test_another_seed_gives_other_weights(plan: TrialPlan, digits: TrainingData) -> None:
