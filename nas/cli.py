@@ -299,7 +299,7 @@ def show(directory: Path, trial: int) -> Answer:
     from nas.export.bundle import load_weights
     from nas.problem import network_of
     from nas.show.architecture import cost_figures, cost_table, mixing_tables
-    from nas.show.trials import in_one_line
+    from nas.show.trials import in_one_line, print_flags
     from nas.store.artifacts import weights_path
 
     study = _opened(directory)
@@ -309,6 +309,7 @@ def show(directory: Path, trial: int) -> Answer:
         study.load_plugins()
         architecture = network_of(record)
         console.print(in_one_line(record, study.objectives))
+        print_flags([record], console)
         console.print(cost_table(f"trial {trial}", cost_figures(architecture)))
         weights = weights_path(directory, trial)
         if weights.exists():

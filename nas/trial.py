@@ -21,7 +21,7 @@ from nas.errors import StoppedError
 from nas.plugins import Plugin, loaded_from, run_all
 from nas.settings import Settings
 from nas.store.records import Failure, Status, TrialRecord
-from objectives import Candidate, Objective, Timing, as_settings, as_value
+from objectives import Candidate, Estimate, Objective, Timing, as_settings, as_value
 from searchspaces import Architecture, Network, Value, build
 from searchspaces.architecture import key_of
 from trainers import Epoch, Trainer, TrainingData
@@ -144,6 +144,31 @@ class TrialOutcome:
     machine_lost: bool = False
 
 
+@dataclass
+class Values:
+    """What has been measured of a candidate, under the names that these fields have in a record."""
+
+    measured: dict[str, float] = field(default_factory=dict)
+    settings: dict[str, dict[str, Any]] = field(default_factory=dict)
+    spread: dict[str, dict[str, Any]] = field(default_factory=dict)
+    flags: dict[str, list[str]] = field(default_factory=dict)
+
+    def add(self, name: str, objective: Objective, candidate: Candidate) -> None:
+        """Measures one objective.
+
+        Raises:
+            FloatingPointError, ValueError: if what it returns cannot be recorded.
+        """
+        found = objective.measure(candidate)
+        self.measured[name] = as_value(name, objective, found)
+        self.settings[name] = as_settings(name, objective.settings(candidate))
+        if isinstance(found, Estimate):
+            if spread := found.spread():
+                self.spread[name] = spread
+            if found.flags:
+                self.flags[name] = list(found.flags)
+
+
 Watch = Callable[[Epoch, Candidate], None]
 """Called after every epoch of a training, with the network on the validation images."""
 
@@ -183,13 +208,12 @@ def run_trial(
             model.to(plan.device)
             images, labels = data.validation.tensors(plan.device)
             candidate = Candidate(model, data.input, images, labels, seed=plan.part_seed)
-            measured, settings = dict(plan.measured), dict(plan.settings)
+            values = Values(dict(plan.measured), dict(plan.settings))
 
             def measure(state: str) -> None:
                 for name, objective in plan.objectives.items():
                     if objective.needs == state:
-                        measured[name] = as_value(name, objective, objective.measure(candidate))
-                        settings[name] = as_settings(name, objective.settings(candidate))
+                        values.add(name, objective, candidate)
 
             model.eval()
             measure("weights")
@@ -201,7 +225,7 @@ def run_trial(
             measure("training")
             measure("run")
             seconds["measure"] = time.perf_counter() - started - seconds["build"] - seconds["train"]
-        record = plan.record("complete", measured=measured, settings=settings, seconds=seconds)
+        record = plan.record("complete", **vars(values), seconds=seconds)
         return TrialOutcome(record, serialize(model))
     except StoppedError:  # of whoever was reported to, whose disk is full: not the trial's fault
         raise

@@ -6,11 +6,22 @@ Knows nothing of search spaces, of training or of the search: it measures any ``
 from importlib import import_module
 from pkgutil import iter_modules
 
-from objectives.objective import OBJECTIVES, Candidate, Goal, Objective, Timing, as_settings, as_value, to_minimise
+from objectives.objective import (
+    OBJECTIVES,
+    Candidate,
+    Estimate,
+    Goal,
+    Objective,
+    Timing,
+    as_settings,
+    as_value,
+    to_minimise,
+)
 
 __all__ = [
     "OBJECTIVES",
     "Candidate",
+    "Estimate",
     "Goal",
     "Objective",
     "Timing",

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from objectives.accuracy import OfLogits
-from objectives.objective import Candidate, Direction, Scale, objective
+from objectives.objective import Candidate, Direction, Estimate, Scale, objective
 
 BINS = 15
 """Bins of confidence of the calibration error (Guo et al. 2017)."""
@@ -27,8 +27,8 @@ class CrossEntropy(OfLogits):
     scale: ClassVar[Scale] = "count"
     unit: ClassVar[str] = "nats"
 
-    def figure(self, outputs: Tensor, labels: Tensor) -> float:
-        return max(float(F.cross_entropy(outputs.double(), labels)), 1e-12)
+    def figure(self, outputs: Tensor, labels: Tensor) -> Estimate:
+        return Estimate.mean(F.cross_entropy(outputs.double(), labels, reduction="none").clamp_min(1e-12))
 
 
 @objective("top5_accuracy")
@@ -36,8 +36,8 @@ class CrossEntropy(OfLogits):
 class Top5Accuracy(OfLogits):
     """Share of images whose class is among the five likeliest; 1 where there are no more than five classes."""
 
-    def figure(self, outputs: Tensor, labels: Tensor) -> float:
-        return float((outputs.topk(min(5, outputs.shape[1]), dim=1).indices == labels[:, None]).any(1).double().mean())
+    def figure(self, outputs: Tensor, labels: Tensor) -> Estimate:
+        return Estimate.share((outputs.topk(min(5, outputs.shape[1]), dim=1).indices == labels[:, None]).any(1))
 
 
 @objective("macro_f1")

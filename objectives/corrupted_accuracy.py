@@ -10,7 +10,7 @@ from torch import Tensor
 
 from objectives.accuracy import correct
 from objectives.attacks.attack import own_numbers
-from objectives.objective import Candidate, Direction, Needs, Objective, Scale, objective
+from objectives.objective import Candidate, Direction, Estimate, Needs, Objective, Scale, objective
 
 SEVERITIES: dict[str, tuple[float, float, float, float, float]] = {
     "noise": (0.04, 0.06, 0.08, 0.09, 0.10),
@@ -59,14 +59,14 @@ class CorruptedAccuracy(Objective):
         """Those that are measured."""
         return [self.severity] if self.severity is not None else [1, 2, 3, 4, 5]
 
-    def measure(self, candidate: Candidate) -> float:
+    def measure(self, candidate: Candidate) -> Estimate:
         part = candidate.part(self.samples)
-        shares = [
-            correct(candidate.model, corrupt(part.images, name, severity, self.seed), part.labels).double().mean()
+        right = [
+            correct(candidate.model, corrupt(part.images, name, severity, self.seed), part.labels).double()
             for name in self.corruptions
             for severity in self.severities
         ]
-        return float(torch.stack(shares).mean())
+        return Estimate.mean(torch.stack(right).mean(0))
 
     def settings(self, candidate: Candidate) -> dict[str, Any]:
         said = {"corruptions": list(self.corruptions), "severities": self.severities, "seed": self.seed}

@@ -6,11 +6,12 @@ the cheapest state in which it can be measured, so that costs and bounds are kno
 
 import json
 import math
+import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, ClassVar, Literal, Protocol, Self, SupportsFloat, TypeVar, get_args
+from typing import Any, ClassVar, Literal, Protocol, Self, SupportsFloat, TypeVar, cast, get_args
 
 import numpy as np
 import torch
@@ -22,6 +23,7 @@ from objectives.part import stratified
 Direction = Literal["maximize", "minimize"]
 Needs = Literal["shapes", "weights", "training", "run"]
 Scale = Literal["fraction", "count"]
+R = TypeVar("R")
 
 
 class Images(Protocol):
@@ -80,6 +82,16 @@ class Candidate:
         """What training the model keeps for the backward pass, found once for all objectives."""
         return kept(self.model, self.input)
 
+    def once(self, key: Hashable, make: Callable[[], R]) -> R:
+        """What ``make`` returned when ``key`` was first asked for: a measurement that value and settings share."""
+        if key not in self._found:
+            self._found[key] = make()
+        return cast(R, self._found[key])
+
+    @cached_property
+    def _found(self) -> dict[Hashable, object]:
+        return {}
+
     def examples(self) -> tuple[Images, Tensor]:
         """Images and labels to measure on.
 
@@ -96,15 +108,13 @@ class Candidate:
         Raises:
             ValueError: as `examples`.
         """
-        if samples not in self._parts:
+
+        def draw() -> Part:
             images, labels = self.examples()
             chosen = stratified(labels, samples, self.seed)
-            self._parts[samples] = Part(images[chosen], labels[chosen.to(labels.device)], self.seed)
-        return self._parts[samples]
+            return Part(images[chosen], labels[chosen.to(labels.device)], self.seed)
 
-    @cached_property
-    def _parts(self) -> "dict[int, Part]":
-        return {}
+        return self.once(("part", samples), draw)
 
 
 @dataclass(frozen=True)
@@ -155,6 +165,75 @@ class Goal:
         return cls(kind.direction, kind.scale, kind.unit)
 
 
+Doubt = Literal["binomial", "sample", "jackknife", "runs", "replicates"]
+FLAG = re.compile(r"[a-z][a-z0-9_]{0,39}")
+
+
+class Estimate(float):
+    """A number that says how sure it is; an objective may return it in place of a plain one.
+
+    It is a float in everything else: ``Estimate(0.75, n=4) == 0.75``. A frozen dataclass was rejected, because every
+    caller, plugins of users included, would have had to tell the two apart.
+
+    Args:
+        standard_error: of the value, in its unit; None if it is not known.
+        n: images, or whatever else was sampled.
+        kind: what the standard error comes from: ``binomial`` (a share of n images), ``sample`` (a mean over n images),
+            ``jackknife`` (n images, some left out in turn), ``runs`` (of a clock) or ``replicates`` (n trainings).
+        flags: words that say why the value may not mean what its name says, such as ``zero_gradients``.
+
+    Raises:
+        ValueError: if one of them cannot be.
+    """
+
+    standard_error: float | None
+    n: int | None
+    kind: Doubt
+    flags: tuple[str, ...]
+
+    def __new__(
+        cls,
+        value: float,
+        *,
+        standard_error: float | None = None,
+        n: int | None = None,
+        kind: Doubt = "sample",
+        flags: Sequence[str] = (),
+    ) -> Self:
+        if standard_error is not None and not 0 <= standard_error < math.inf:
+            raise ValueError(f"standard_error must be a finite number from 0, got {standard_error}.")
+        if n is not None and n < 1:
+            raise ValueError(f"n must be at least 1, got {n}.")
+        if kind not in get_args(Doubt):
+            raise ValueError(f"kind must be one of {', '.join(get_args(Doubt))}, got {kind!r}.")
+        for flag in flags:
+            if not FLAG.fullmatch(flag):
+                raise ValueError(f"a flag must be a word of a-z, 0-9 and _, at most 40 long, got {flag!r}.")
+        one = super().__new__(cls, value)
+        one.standard_error = None if standard_error is None else float(standard_error)
+        one.n, one.kind, one.flags = None if n is None else int(n), kind, tuple(flags)
+        return one
+
+    @classmethod
+    def share(cls, right: Tensor, *, flags: Sequence[str] = ()) -> Self:
+        """Share of (n,) booleans that are true, with its binomial error."""
+        n, value = len(right), float(right.double().mean())
+        return cls(value, standard_error=math.sqrt(value * (1 - value) / n), n=n, kind="binomial", flags=flags)
+
+    @classmethod
+    def mean(cls, values: Tensor, *, flags: Sequence[str] = ()) -> Self:
+        """Mean of (n,) numbers, one for each image, with the error of a mean."""
+        n, doubles = len(values), values.double()
+        error = float(doubles.std()) / math.sqrt(n) if n > 1 else None
+        return cls(float(doubles.mean()), standard_error=error, n=n, flags=flags)
+
+    def spread(self) -> dict[str, Any]:
+        """Standard error, n and where they come from, as JSON; empty if neither is known."""
+        if self.standard_error is None and self.n is None:
+            return {}
+        return {"standard_error": self.standard_error, "n": self.n, "kind": self.kind}
+
+
 @dataclass(frozen=True)
 class Objective(ABC):
     """One number about a candidate; implementations are frozen dataclasses whose fields are the settings."""
@@ -169,7 +248,7 @@ class Objective(ABC):
 
     @abstractmethod
     def measure(self, candidate: Candidate) -> float:
-        """The value, in the objective's own unit and direction."""
+        """The value, in the objective's own unit and direction: a plain number, or an `Estimate`, which knows more."""
 
     def settings(self, candidate: Candidate) -> dict[str, Any]:
         """How the value was measured: all that another person needs to measure the same, as JSON."""

@@ -7,7 +7,7 @@ import torch
 
 from objectives.accuracy import BATCH, correct
 from objectives.attacks import Attack, find_attack, radius
-from objectives.objective import Candidate, DataTraits, Direction, Needs, Objective, Scale, objective
+from objectives.objective import Candidate, DataTraits, Direction, Estimate, Needs, Objective, Scale, objective
 
 EPSILON = "4/255"
 """Radius where neither the study nor the data state one."""
@@ -68,7 +68,7 @@ class RobustAccuracy(Objective):
     def suited(self, data: DataTraits) -> "RobustAccuracy":
         return self if self.epsilon is not None else replace(self, epsilon=data.epsilon)
 
-    def measure(self, candidate: Candidate) -> float:
+    def measure(self, candidate: Candidate) -> Estimate:
         part = candidate.part(self.samples)
         images, labels = part.images, part.labels
         adversary, model = self.adversary(), candidate.model.eval()
@@ -89,7 +89,7 @@ class RobustAccuracy(Objective):
         finally:
             for parameter in trained:
                 parameter.requires_grad_(True)
-        return float(survived.double().mean())
+        return Estimate.share(survived)
 
     def settings(self, candidate: Candidate) -> dict[str, Any]:
         return {

@@ -294,6 +294,7 @@ def _card(record: TrialRecord, settings: Settings, measured: Mapping[str, float]
         for name, value in record.measured.items()
     )
     how = "\n".join(f"- {name}: {json.dumps(setting)}" for name, setting in record.settings.items() if setting)
+    how += "".join(f"\n- {name} may not mean what it says: {', '.join(words)}" for name, words in record.flags.items())
     checked = "read back and measured again" if measured else "not measured again"
     kind = DATASETS.get(settings.data.name, Dataset)
     split = f"validation {kind.things}" if settings.data.validation else f"a fifth of the training {kind.things}"

@@ -176,6 +176,7 @@ class Study:
         times = [sum(r.seconds.values()) for r in self.records if r.status in COUNTED and r.seconds]
         pace = self.settings.execution.workers / np.mean(times) if times else None
         left = max(0, self.settings.trials - ended)
+        best = {name: self.pick(f"best:{name}") for name in self.objectives if self.front}
         return {
             "name": self.settings.name,
             "trials": dict(counts),
@@ -185,7 +186,8 @@ class Study:
             "artifact_bytes": Artifacts(self.directory, None).bytes,
             "front_size": len(self.front),
             "hypervolume": self.hypervolume,
-            "best": {name: self.pick(f"best:{name}").measured[name] for name in self.objectives if self.front},
+            "best": {name: record.measured[name] for name, record in best.items()},
+            "flags": {name: record.flags[name] for name, record in best.items() if record.flags.get(name)},
             "trials_per_minute": 60 * float(pace) if pace else None,
             "seconds_left": left / float(pace) if pace else None,
         }

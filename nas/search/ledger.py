@@ -124,6 +124,8 @@ class Ledger:
             if earlier is not None:
                 known = {
                     "measured": earlier.measured,
+                    "spread": earlier.spread,
+                    "flags": earlier.flags,
                     "violations": earlier.violations,
                     "copied_from": earlier.number,
                 }

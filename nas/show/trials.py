@@ -19,11 +19,39 @@ from searchspaces.architecture import label_of
 
 MARKED = 1_000
 """Trials up to which a table finds out which picks have an effect: that takes a millisecond each."""
+SHOWN = 10
+"""Trials that a line of the legend names."""
 
 
 def number(value: float, scale: str) -> str:
     """A fraction with four digits, a count with thousands separators."""
     return f"{value:.4f}" if scale == "fraction" else f"{value:,.0f}"
+
+
+MARK = "!"
+"""Behind a value that is flagged."""
+
+
+def flag_notes(records: Iterable[TrialRecord]) -> list[str]:
+    """The legend of `MARK`: a line for each flag of an objective, with the trials that have it."""
+    trials: dict[tuple[str, str], list[int]] = {}
+    for record in records:
+        for name, words in record.flags.items():
+            for word in words:
+                trials.setdefault((name, word), []).append(record.number)
+    return [
+        f"{MARK} {printable(name)} may not mean what it says, {printable(word)}: trial "
+        + ", ".join(map(str, numbers[:SHOWN]))
+        + (f" and {len(numbers) - SHOWN} more" if len(numbers) > SHOWN else "")
+        for (name, word), numbers in trials.items()
+    ]
+
+
+def measured_value(record: TrialRecord, name: str, scale: str) -> str:
+    """A value of a trial as tables show it; ``-`` where it is not measured."""
+    if name not in record.measured:
+        return "-"
+    return number(record.measured[name], scale) + (MARK if record.flags.get(name) else "")
 
 
 def running_line(row: Mapping[str, Any]) -> str:
@@ -44,23 +72,24 @@ def trial_figures(records: Iterable[TrialRecord]) -> list[dict[str, Any]]:
 
 
 def write_csv(study: Study, records: Iterable[TrialRecord], file: IO[str]) -> None:
-    """Writes trials as CSV: status, objectives, picks, key and seconds, a row a trial."""
+    """Writes trials as CSV: status, objectives, picks, key, seconds and flags, a row a trial."""
     records = list(records)
     choices = list(dict.fromkeys(name for record in records for name in record.picks))
     writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(["trial", "status", *study.objectives, *choices, "key", "seconds"])
+    writer.writerow(["trial", "status", *study.objectives, *choices, "key", "seconds", "flags"])
     for record in records:
         values = [record.measured.get(name, "") for name in study.objectives]
         picks = [record.picks.get(name, "") for name in choices]
         seconds = round(sum(record.seconds.values()), 3)
-        cells = [record.number, record.status, *values, *picks, record.key, seconds]
+        flags = " ".join(f"{name}:{word}" for name, words in record.flags.items() for word in words)
+        cells = [record.number, record.status, *values, *picks, record.key, seconds, flags]
         writer.writerow([printable(cell) if isinstance(cell, str) else cell for cell in cells])
 
 
 def in_one_line(record: TrialRecord, objectives: Mapping[str, Goal]) -> str:
     """One trial in one line."""
     if record.status == "complete":
-        values = ", ".join(f"{name} {number(record.measured[name], o.scale)}" for name, o in objectives.items())
+        values = ", ".join(f"{name} {measured_value(record, name, o.scale)}" for name, o in objectives.items())
         return f"trial {record.number}: {values}"
     reasons = [f"{name} over its bound by {100 * share:.0f} %" for name, share in record.violations.items()]
     if record.failure:
@@ -87,6 +116,7 @@ def print_trials(study: Study, records: Iterable[TrialRecord], console: Console)
         wide = Rows(title, [*names, *choices], right, cells)
         if wide.width <= console.width:
             wide.print(console)
+            print_flags(records, console)
             return
     labels = [[*row, printable(label_of(record.architecture))] for row, record in zip(rows, records, strict=True)]
     Rows(title, [*names, "architecture"], right, labels).print(console)
@@ -94,6 +124,13 @@ def print_trials(study: Study, records: Iterable[TrialRecord], console: Console)
         f"{len(choices)} choices do not fit beside each other in {console.width} columns: widen the terminal, or --csv."
     )
     console.print(note, style="dim")
+    print_flags(records, console)
+
+
+def print_flags(records: Iterable[TrialRecord], console: Console) -> None:
+    """Prints the legend of the flagged values of a table."""
+    for line in flag_notes(records):
+        console.print(line, soft_wrap=True)
 
 
 def _values(study: Study, records: list[TrialRecord]) -> tuple[list[str], list[list[str]]]:
@@ -102,8 +139,7 @@ def _values(study: Study, records: list[TrialRecord]) -> tuple[list[str], list[l
     scales = {name: objective.scale for name, objective in study.objectives.items()}
     rows = []
     for record in records:
-        measured = record.measured
-        values = [number(measured[name], scale) if name in measured else "-" for name, scale in scales.items()]
+        values = [measured_value(record, name, scale) for name, scale in scales.items()]
         state = [record.failure or record.status] if other else []
         rows.append([str(record.number), *state, *values])
     return ["trial", *(["status"] if other else []), *scales], rows
@@ -131,11 +167,14 @@ def status_table(status: Mapping[str, Any], objectives: Mapping[str, Goal]) -> T
     counts = ", ".join(f"{count} {name}" for name, count in status["trials"].items()) or "none yet"
     rows = {"trials": f"{status['ended']} of {status['wanted']} ({counts})"}
     for name, value in status["best"].items():
-        rows[f"best {name}"] = number(value, objectives[name].scale)
+        mark = MARK if status["flags"].get(name) else ""
+        rows[f"best {name}"] = number(value, objectives[name].scale) + mark
     for row in status["running"]:
         rows[f"running {row['number']}"] = running_line(row).partition(": ")[2]
     rows["weights"] = f"{status['artifact_bytes'] / 1e6:.1f} MB"
     rows["front"] = f"{status['front_size']} members, hypervolume {status['hypervolume']:.4f}"
+    for name, words in status["flags"].items():
+        rows[f"{MARK} {name}"] = f"the best may not mean what it says: {', '.join(words)}"
     if status["trials_per_minute"]:
         rows["pace"] = f"{status['trials_per_minute']:.1f} trials a minute"
         rows["time left"] = str(timedelta(seconds=round(status["seconds_left"])))

@@ -35,6 +35,9 @@ class TrialRecord:
         fidelity: how much was spent on training, for example ``{"epochs": 10}``.
         measured: name -> value in the objective's own unit and direction.
         settings: name -> how the value was measured.
+        spread: name -> how sure the value is: ``standard_error`` or None, ``n`` or None, and ``kind``, where they come
+            from (`objectives.Estimate`); plain numbers have none.
+        flags: name -> words that say why the value may not mean what its name says; most have none.
         violations: name of a bound -> by what share it is exceeded (0.5: half as dear again).
         seconds: wall time of each phase, in the attempt that ended it.
         error: what went wrong, for failed trials.
@@ -53,6 +56,8 @@ class TrialRecord:
     fidelity: dict[str, Any] = field(default_factory=dict)
     measured: dict[str, float] = field(default_factory=dict)
     settings: dict[str, dict[str, Any]] = field(default_factory=dict)
+    spread: dict[str, dict[str, Any]] = field(default_factory=dict)
+    flags: dict[str, list[str]] = field(default_factory=dict)
     violations: dict[str, float] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
     error: str | None = None
@@ -117,6 +122,19 @@ def are_picks(value: object) -> bool:
     return True
 
 
+def is_spread(value: object) -> bool:
+    """Whether it says how sure a value is, as `objectives.Estimate.spread` does."""
+    if not isinstance(value, dict) or not isinstance(value.get("kind"), str):
+        return False
+    error, n = value.get("standard_error"), value.get("n")
+    return (error is None or (is_number(error) and error >= 0)) and (n is None or (is_count(n) and n >= 1))
+
+
+def are_words(value: object) -> bool:
+    """Whether it is a list of words."""
+    return isinstance(value, list) and all(isinstance(word, str) for word in value)
+
+
 FIELDS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "number": (is_count, "a whole number from 0"),
     "status": (lambda value: value in STATUSES, f"one of {', '.join(STATUSES)}"),
@@ -128,6 +146,8 @@ FIELDS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "fidelity": (are_picks, "an object of words and numbers"),
     "measured": (_maps(is_number), "an object of finite numbers"),
     "settings": (_maps(lambda value: isinstance(value, dict)), "an object of objects"),
+    "spread": (_maps(is_spread), "an object of objects with a kind, a standard_error from 0 and an n from 1"),
+    "flags": (_maps(are_words), "an object of lists of words"),
     "violations": (_maps(is_number), "an object of finite numbers"),
     "seconds": (_maps(lambda value: is_number(value) and value >= 0), "an object of numbers from 0"),
     "error": (lambda value: value is None or isinstance(value, str), "text"),

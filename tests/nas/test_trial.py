@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from nas.trial import TrialPlan, run_trial, serialize
-from objectives import OBJECTIVES, Candidate, Objective
+from objectives import OBJECTIVES, Candidate, Estimate, Objective
 from objectives.train_seconds import TrainSeconds
 from searchspaces import SEARCH_SPACES
 from trainers import DATASETS, DivergedError, Supervised, Trainer, TrainingData, training_data
@@ -124,6 +124,16 @@ def test_a_trial_out_of_time_says_where_it_was(plan: TrialPlan, digits: Training
     record = run_trial(replace(plan, timeout_seconds=1e-6), digits).record
     assert record.failure == "timeout"
     assert "epoch 1 of 2; timeout_seconds is 1e-06" in (record.error or "")
+
+
+def test_a_record_says_how_sure_a_value_is_and_why_it_may_not_mean_what_it_says(
+    plan: TrialPlan, digits: TrainingData
+) -> None:
+    doubtful = Returns(Estimate(0.5, standard_error=0.1, n=25, kind="binomial", flags=["zero_gradients"]))
+    record = run_trial(replace(plan, objectives={"sure": Returns(0.5), "doubtful": doubtful}), digits).record
+    assert record.measured == {"macs": 123.0, "sure": 0.5, "doubtful": 0.5}
+    assert record.spread == {"doubtful": {"standard_error": 0.1, "n": 25, "kind": "binomial"}}
+    assert record.flags == {"doubtful": ["zero_gradients"]}
 
 
 @dataclass(frozen=True)

@@ -45,8 +45,16 @@ def test_records_survive_closing_and_opening(tmp_path: Path) -> None:
 
 
 def test_a_record_has_the_published_fields(tmp_path: Path) -> None:
-    names = "schema number status failure picks architecture key seed fidelity measured settings violations seconds"
-    assert set(record(0).to_json()) == {*names.split(), "error", "copied_from", "micro_batches"}
+    names = (
+        "schema number status failure picks architecture key seed fidelity measured settings spread flags violations"
+    )
+    assert set(record(0).to_json()) == {*names.split(), "seconds", "error", "copied_from", "micro_batches"}
+
+
+def test_a_record_without_spread_and_flags_is_read_as_one_that_knows_none(tmp_path: Path) -> None:
+    line = {key: value for key, value in record(0).to_json().items() if key not in ("spread", "flags")}
+    (tmp_path / "trials.jsonl").write_text(json.dumps(line) + "\n")
+    assert read_trials(tmp_path) == [record(0)]
 
 
 def test_a_last_line_cut_short_is_kept_aside_with_a_note(tmp_path: Path) -> None:
@@ -112,6 +120,10 @@ def test_nothing_but_a_line_feed_ends_a_line_and_damage_leaves_the_file_as_it_is
         ("measured", {"accuracy": True}, "measured must be an object of finite numbers"),
         ("measured", {"accuracy": "0.5"}, "measured must be an object of finite numbers"),
         ("measured", [0.5], "measured must be an object of finite numbers"),
+        ("spread", {"accuracy": 0.1}, "spread must be an object of objects with a kind"),
+        ("spread", {"accuracy": {"kind": "binomial", "standard_error": -1, "n": 4}}, "a standard_error from 0"),
+        ("spread", {"accuracy": {"kind": "binomial", "standard_error": 0.1, "n": 0}}, "and an n from 1"),
+        ("flags", {"accuracy": "zero_gradients"}, "flags must be an object of lists of words"),
         ("picks", {"dim": [8]}, "picks must be an object of words and numbers"),
         ("seconds", {"train": -1}, "seconds must be an object of numbers from 0"),
         ("seed", 10**400, "seed must be a whole number from 0"),
