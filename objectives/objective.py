@@ -8,10 +8,10 @@ import json
 import math
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, ClassVar, Literal, Protocol, Self, SupportsFloat, TypeVar, get_args
+from typing import Any, ClassVar, Literal, Protocol, Self, SupportsFloat, TypeVar, cast, get_args
 
 import numpy as np
 import torch
@@ -23,6 +23,7 @@ from objectives.part import stratified
 Direction = Literal["maximize", "minimize"]
 Needs = Literal["shapes", "weights", "training", "run"]
 Scale = Literal["fraction", "count"]
+R = TypeVar("R")
 
 
 class Images(Protocol):
@@ -83,6 +84,16 @@ class Candidate:
         """What training the model keeps for the backward pass, found once for all objectives."""
         return kept(self.model, self.input)
 
+    def once(self, key: Hashable, make: Callable[[], R]) -> R:
+        """What ``make`` returned when ``key`` was first asked for: a measurement that value and settings share."""
+        if key not in self._found:
+            self._found[key] = make()
+        return cast(R, self._found[key])
+
+    @cached_property
+    def _found(self) -> dict[Hashable, object]:
+        return {}
+
     def examples(self) -> tuple[Images, Tensor]:
         """Images and labels to measure on.
 
@@ -114,15 +125,13 @@ class Candidate:
         Raises:
             ValueError: as `examples`.
         """
-        if samples not in self._parts:
+
+        def draw() -> Part:
             images, labels = self.examples()
             chosen = stratified(labels, samples, self.seed)
-            self._parts[samples] = Part(images[chosen], labels[chosen.to(labels.device)], self.seed)
-        return self._parts[samples]
+            return Part(images[chosen], labels[chosen.to(labels.device)], self.seed)
 
-    @cached_property
-    def _parts(self) -> "dict[int, Part]":
-        return {}
+        return self.once(("part", samples), draw)
 
 
 @dataclass(frozen=True)

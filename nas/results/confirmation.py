@@ -90,7 +90,8 @@ class Confirmation:
         found = np.ones((len(self.records), DRAWS), dtype=bool)
         for row in np.flatnonzero(possible.any(1)):
             others = np.flatnonzero(possible[row])
-            no_worse, better = True, False
+            shape = (len(others), DRAWS)
+            no_worse, better = np.ones(shape, dtype=bool), np.zeros(shape, dtype=bool)
             for column in draws:
                 no_worse = no_worse & (column[others] <= column[row])
                 better = better | (column[others] < column[row])
