@@ -203,12 +203,22 @@ def predictions(candidate: Candidate) -> dict[str, bytes]:
     Its weights are laid out as in a network that is loaded, because the last digits of logits depend on it.
     """
     candidate.model.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
-    images, labels = candidate.examples()
     try:
-        outputs = logits(candidate.model, images)
+        return {PREDICTIONS: predicted(candidate).to_bytes()}
     except FloatingPointError:
         return {}
-    return {PREDICTIONS: Predictions.of(outputs.cpu().numpy(), labels.cpu().numpy()).to_bytes()}
+
+
+def predicted(candidate: Candidate) -> Predictions:
+    """What the network says of every image.
+
+    Raises:
+        FloatingPointError: if what it says is not finite.
+    """
+    assert candidate.images is not None
+    assert candidate.labels is not None
+    outputs = logits(candidate.model, candidate.images)
+    return Predictions.of(outputs.cpu().numpy(), candidate.labels.cpu().numpy())
 
 
 Watch = Callable[[Epoch, Candidate], None]

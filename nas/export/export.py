@@ -27,7 +27,7 @@ from nas.store.artifacts import PREDICTIONS, WEIGHTS, weights_path
 from nas.store.files import check_replaceable, new_folder
 from nas.store.records import TrialRecord
 from nas.store.traces import Predictions
-from objectives.accuracy import logits
+from nas.trial import predicted
 
 OURS = {ARCHITECTURE, CARD, ORIGIN, EVALUATIONS, SUMS, FOLDER, WEIGHTS}
 """What an export consists of; a folder that holds anything else is never replaced."""
@@ -178,8 +178,7 @@ def _measure_again(folder: Path, record: TrialRecord, settings: Settings, data: 
     torch.set_num_threads(1)
     candidate = candidate_of(network, found.validation, settings, task=found.task)
     measured = measure(candidate, settings)
-    images, labels = candidate.examples()
-    digest = Predictions.of(logits(network, images).numpy(), labels.numpy()).digest
+    digest = predicted(candidate).digest
     torch.set_num_threads(threads)
     for name, value in measured.items():
         how = record.settings[name]

@@ -57,12 +57,12 @@ class Apgd(Attack):
 class _Walk:
     """Images on their way, those that are errors already left out now and then."""
 
-    def __init__(self, attack: Apgd, model: nn.Module, images: Tensor, labels: Tensor, start: Tensor | None) -> None:
-        self.attack, self.model = attack, model
+    def __init__(self, ball: Apgd, model: nn.Module, images: Tensor, labels: Tensor, start: Tensor | None) -> None:
+        self.ball, self.model = ball, model
         self.images, self.labels = images, labels
         self.x = images.clone() if start is None else self.keep(images + start)
         self.previous = self.x
-        self.step = torch.full((len(images), 1, 1, 1), 2 * attack.epsilon, device=images.device)
+        self.step = torch.full((len(images), 1, 1, 1), 2 * ball.epsilon, device=images.device)
         self.loss, self.gradient, self.fooled = self.look()
         self.best, self.best_loss, self.best_gradient = self.x.clone(), self.loss.clone(), self.gradient.clone()
         self.fooling = self.x.clone()
@@ -71,19 +71,19 @@ class _Walk:
 
     def keep(self, x: Tensor) -> Tensor:
         """The nearest images in the ball and in the pixel range."""
-        return (self.images + project(x - self.images, self.attack.epsilon, self.attack.norm)).clamp(0, 1)
+        return (self.images + project(x - self.images, self.ball.epsilon, self.ball.norm)).clamp(0, 1)
 
     def look(self) -> tuple[Tensor, Tensor, Tensor]:
         """(B,) losses, their gradient, and whether the network errs."""
         x = self.x.detach().requires_grad_(True)
         logits = self.model(x)
-        loss = self.attack.climbs(logits, self.labels)
+        loss = self.ball.climbs(logits, self.labels)
         (gradient,) = torch.autograd.grad(loss.sum(), x)
         return loss.detach(), gradient, margin(logits.detach(), self.labels) > 0
 
     def move(self, *, first: bool) -> None:
         """One step with momentum."""
-        ahead = self.keep(self.x + self.step * steepest(self.gradient, self.attack.norm))
+        ahead = self.keep(self.x + self.step * steepest(self.gradient, self.ball.norm))
         moved = ahead if first else self.x + MOMENTUM * (ahead - self.x) + (1 - MOMENTUM) * (self.x - self.previous)
         self.previous, self.x, before = self.x, self.keep(moved), self.loss
         self.loss, self.gradient, erring = self.look()
