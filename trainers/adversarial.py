@@ -27,6 +27,10 @@ class Adversary(Protocol):
         """Radius of the ball, in pixel units 0..1."""
         ...
 
+    def check_classes(self, number: int) -> None:
+        """Raises ValueError, with what to use instead, if it is not defined for so many classes."""
+        ...
+
     def perturb(self, model: nn.Module, images: Tensor, labels: Tensor, start: Tensor | None = None) -> Tensor:
         """(B, C, H, W) images within the ball on which the model errs; ``start``: change from which it starts."""
         ...
@@ -97,6 +101,7 @@ class Adversarial(Supervised):
     def suited(self, data: Dataset) -> Self:
         if not data.poses().labelled:
             raise ValueError(f"kind = 'adversarial' is for classification, got {data.name}. Use kind = 'supervised'.")
+        self.adversary.check_classes(len(data.classes()))
         return super().suited(data) if self.epsilon is not None else replace(self, epsilon=data.epsilon)
 
     def settings(self) -> dict[str, Any]:

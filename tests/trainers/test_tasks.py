@@ -82,6 +82,7 @@ def test_augmentations_change_the_image_first_and_so_input_and_target_alike() ->
 
     class Noting(Supervised):
         def learn(self, training: object, batch: Mixed, targets: Tensor) -> None:
+            assert batch.share == 1  # the targets are mixed already
             seen.append((batch.images, targets))
 
     images = np.random.default_rng(0).integers(0, 256, (16, 1, 4, 4), dtype=np.uint8)
