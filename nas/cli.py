@@ -336,9 +336,10 @@ def optuna(directory: Path, out: Path) -> None:
 @cli.command()
 @DIRECTORY
 @click.argument("trial", type=int)
+@click.option("--against", metavar="TRIAL", type=int, help="Also compare it with another trial, image by image.")
 @may_run_plugins
 @answers
-def show(directory: Path, trial: int) -> Answer:
+def show(directory: Path, trial: int, against: int | None) -> Answer:
     """One architecture, stage by stage, with the spectra and singular values of its trained mixing layers.
 
     \b
@@ -352,6 +353,7 @@ def show(directory: Path, trial: int) -> Answer:
 
     study = _opened(directory)
     record = study.trial(trial)
+    compared = None if against is None else study.compare(trial, study.trial(against).number)
 
     def draw(console: Console) -> None:
         study.load_plugins()
@@ -360,6 +362,12 @@ def show(directory: Path, trial: int) -> Answer:
         print_flags([record], console)
         for note in study.confirmation.notes(trial) if study.confirmation else ():
             console.print(note, soft_wrap=True)
+        if compared is not None:
+            console.print(
+                f"of {compared.images:,} images only trial {trial} classifies {compared.first} correctly, only trial "
+                f"{against} {compared.second}: p = {compared.p:.2g} (McNemar's exact test)",
+                soft_wrap=True,
+            )
         console.print(cost_table(f"trial {trial}", cost_figures(architecture)))
         weights = weights_path(directory, trial)
         if weights.exists():

@@ -14,14 +14,16 @@ from nas.plugins import Plugin, is_trusted, load_trusted, read_copies
 from nas.plugins import trust as trust_all
 from nas.problem import check_records, find_space
 from nas.results import picks
+from nas.results.comparison import Comparison, compare
 from nas.results.confirmation import Confirmation, confirm
 from nas.results.pareto import hypervolume, non_dominated
 from nas.settings import STUDY, read_resolved, settings_from
-from nas.store.artifacts import Artifacts
+from nas.store.artifacts import PREDICTIONS, Artifacts, weights_path
 from nas.store.confirmations import CONFIRMATIONS, Protocol, Replicate, Split, read_confirmations
 from nas.store.history import TRIALS, read_trials
 from nas.store.live import running_trials
 from nas.store.records import COUNTED, TrialRecord
+from nas.store.traces import Predictions
 from objectives import Goal, to_minimise
 from searchspaces import SearchSpace, Value
 
@@ -218,6 +220,17 @@ class Study:
         if not self.front:
             raise WrongInputError(f"{self.directory} has no complete trial to pick from. Run nas search first.")
         return picks.pick(rule, self.front, self.costs(self.front), list(self.objectives))
+
+    def compare(self, first: int, second: int) -> Comparison:
+        """Two complete trials compared on the images that they were measured on.
+
+        Example: ``nas.open("runs/quickstart").compare(3, 5).p``.
+
+        Raises:
+            WrongInputError: if one has left no predictions, or none of classes.
+        """
+        paths = (weights_path(self.directory, number).with_name(PREDICTIONS) for number in (first, second))
+        return compare(*map(Predictions.read, paths))
 
     def where(self, records: list[TrialRecord], conditions: Sequence[str]) -> list[TrialRecord]:
         """The records that keep every condition: ``study.where(study.front, ["macs<=5e6"])``.
