@@ -246,9 +246,19 @@ def status(directory: Path) -> Answer:
 @click.option("--csv", "as_csv", is_flag=True, help="Print CSV.")
 @click.option("--all", "everything", is_flag=True, help="All trials, not only the front.")
 @click.option("--where", multiple=True, metavar="CONDITION", help='Only trials that keep it, as in "macs<=5e6".')
+@click.option(
+    "--objective", "more", multiple=True, metavar="NAME", help="One more axis, as nas measure has measured it."
+)
 @click.option("--plot", "picture", type=click.Path(path_type=Path), help="Also draw the front into this PNG file.")
 @answers
-def pareto(directory: Path, as_csv: bool, everything: bool, where: tuple[str, ...], picture: Path | None) -> Answer:
+def pareto(
+    directory: Path,
+    as_csv: bool,
+    everything: bool,
+    where: tuple[str, ...],
+    more: tuple[str, ...],
+    picture: Path | None,
+) -> Answer:
     """The Pareto front (or all trials) as a table, as data, as a picture.
 
     \b
@@ -258,6 +268,8 @@ def pareto(directory: Path, as_csv: bool, everything: bool, where: tuple[str, ..
     from nas.show.trials import print_trials, trial_figures, write_csv
 
     study = _opened(directory)
+    if more:
+        study = study.with_objectives(more)
     records = study.where(study.records if everything else study.front, where)
     if picture:
         from nas.show.plot import plot
@@ -314,6 +326,29 @@ def confirm(
     wish = Wish(budget, seeds, epochs, attack, pick, split)
     study = confirm_study(directory, wish, say=lambda message: echo(message, err=True))
     return Answer(trial_figures(study, study.front), lambda console: print_trials(study, study.front, console))
+
+
+@cli.command()
+@DIRECTORY
+@click.option("--objective", "text", required=True, metavar="NAME[,SETTING=VALUE...]", help="What to measure.")
+@click.option("--pick", default="front", show_default=True, help="front, all, or a rule that names one trial.")
+@click.option("--data", help="The study's data set, NAME:LOCATION, where it lies elsewhere now.")
+@may_run_plugins
+@answers
+def measure(directory: Path, text: str, pick: str, data: str | None) -> Answer:
+    """Measures one more objective on the weights that trials have left; nas pareto --objective shows it as an axis.
+
+    \b
+    Example: nas measure runs/quickstart --objective robust_accuracy,attack=fgsm
+    """
+    from nas.results.measure import measure_study
+    from nas.show.console import echo
+    from nas.show.trials import print_trials
+
+    study = measure_study(_opened(directory), text, pick=pick, data=data, say=lambda message: echo(message, err=True))
+    rows = [one.to_json() for one in study.measurements if one.name == text]
+    shown = study.with_objectives([text])
+    return Answer(rows, lambda console: print_trials(shown, shown.complete, console))
 
 
 @cli.command()

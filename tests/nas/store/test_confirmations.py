@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from nas.errors import StoppedError, WrongInputError
-from nas.store.confirmations import Confirmations, Protocol, Replicate, read_confirmations
+from nas.store.confirmations import Protocol, Replicate, open_confirmations, read_confirmations
 from nas.store.records import TrialRecord
 
 TRIALS = [TrialRecord(n, "complete", {}, {}, f"key {n}", 0, measured={"accuracy": 0.5}) for n in range(2)]
@@ -20,7 +20,7 @@ def replicate(trial: int, number: int = 0, **changes: Any) -> Replicate:
 
 def test_replicates_survive_closing_and_opening(tmp_path: Path) -> None:
     written = [replicate(0), replicate(0, 1), replicate(1, split="test", attack="apgd")]
-    with Confirmations(tmp_path, TRIALS) as kept:
+    with open_confirmations(tmp_path, TRIALS) as kept:
         for one in written:
             kept.add(one)
     assert read_confirmations(tmp_path, TRIALS) == written
@@ -28,13 +28,13 @@ def test_replicates_survive_closing_and_opening(tmp_path: Path) -> None:
 
 
 def test_a_last_line_cut_short_is_kept_aside_with_a_note(tmp_path: Path) -> None:
-    with Confirmations(tmp_path, TRIALS) as kept:
+    with open_confirmations(tmp_path, TRIALS) as kept:
         kept.add(replicate(0))
         kept.add(replicate(1))
     path = tmp_path / "confirmations.jsonl"
     path.write_bytes(path.read_bytes()[:-9])
     assert read_confirmations(tmp_path, TRIALS) == [replicate(0)]
-    with Confirmations(tmp_path, TRIALS) as kept:
+    with open_confirmations(tmp_path, TRIALS) as kept:
         assert "cut short" in kept.notes[0]
         kept.add(replicate(1))
     assert read_confirmations(tmp_path, TRIALS) == [replicate(0), replicate(1)]
@@ -59,19 +59,22 @@ def test_damage_is_named_and_left_alone(tmp_path: Path, change: dict[str, Any], 
     lines = [replicate(0).to_json(), {**replicate(0).to_json(), **change}]
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))
     before = path.read_bytes()
-    for read in (read_confirmations, Confirmations):
+    for read in (read_confirmations, open_confirmations):
         with pytest.raises(WrongInputError, match=rf"confirmations\.jsonl, line 2 is damaged \({reason}"):
             read(tmp_path, TRIALS)
     assert path.read_bytes() == before
 
 
 def test_there_is_one_writer(tmp_path: Path) -> None:
-    with Confirmations(tmp_path, TRIALS), pytest.raises(WrongInputError, match=r"another process writes to .*Wait for"):
-        Confirmations(tmp_path, TRIALS)
+    with (
+        open_confirmations(tmp_path, TRIALS),
+        pytest.raises(WrongInputError, match=r"another process writes to .*Wait for"),
+    ):
+        open_confirmations(tmp_path, TRIALS)
 
 
 def test_a_file_that_is_changed_meanwhile_stops_its_writer(tmp_path: Path) -> None:
-    with Confirmations(tmp_path, TRIALS) as kept:
+    with open_confirmations(tmp_path, TRIALS) as kept:
         kept.add(replicate(0))
         (tmp_path / "confirmations.jsonl").write_text("")
         with pytest.raises(StoppedError, match=r"confirmations\.jsonl was changed by another process"):
