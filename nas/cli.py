@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from nas.export.export import Verification
     from nas.results.study import Study
+    from nas.store.confirmations import Split
     from nas.store.records import TrialRecord
 
 DIRECTORY = click.argument("directory", metavar="DIR", type=click.Path(path_type=Path))
@@ -245,9 +246,19 @@ def status(directory: Path) -> Answer:
 @click.option("--csv", "as_csv", is_flag=True, help="Print CSV.")
 @click.option("--all", "everything", is_flag=True, help="All trials, not only the front.")
 @click.option("--where", multiple=True, metavar="CONDITION", help='Only trials that keep it, as in "macs<=5e6".')
+@click.option(
+    "--objective", "more", multiple=True, metavar="NAME", help="One more axis, as nas measure has measured it."
+)
 @click.option("--plot", "picture", type=click.Path(path_type=Path), help="Also draw the front into this PNG file.")
 @answers
-def pareto(directory: Path, as_csv: bool, everything: bool, where: tuple[str, ...], picture: Path | None) -> Answer:
+def pareto(
+    directory: Path,
+    as_csv: bool,
+    everything: bool,
+    where: tuple[str, ...],
+    more: tuple[str, ...],
+    picture: Path | None,
+) -> Answer:
     """The Pareto front (or all trials) as a table, as data, as a picture.
 
     \b
@@ -257,6 +268,8 @@ def pareto(directory: Path, as_csv: bool, everything: bool, where: tuple[str, ..
     from nas.show.trials import print_trials, trial_figures, write_csv
 
     study = _opened(directory)
+    if more:
+        study = study.with_objectives(more)
     records = study.where(study.records if everything else study.front, where)
     if picture:
         from nas.show.plot import plot
@@ -264,8 +277,78 @@ def pareto(directory: Path, as_csv: bool, everything: bool, where: tuple[str, ..
         plot(study, picture)
         echo(f"drawn: {picture}", err=True)
     if as_csv:
-        return Answer(trial_figures(records), lambda console: write_csv(study, records, sys.stdout))
-    return Answer(trial_figures(records), lambda console: print_trials(study, records, console))
+        return Answer(trial_figures(study, records), lambda console: write_csv(study, records, sys.stdout))
+    return Answer(trial_figures(study, records), lambda console: print_trials(study, records, console))
+
+
+@cli.command()
+@DIRECTORY
+@click.option(
+    "--budget", metavar="TRIALS", type=click.IntRange(1), help="Trainings in all; three a member of the front."
+)
+@click.option(
+    "--seeds",
+    type=click.IntRange(1, 1000),
+    default=2,
+    show_default=True,
+    help="Of every member of the front, at least.",
+)
+@click.option(
+    "--epochs", type=click.IntRange(1), help="Passes over the training images; as in the search unless given."
+)
+@click.option("--attack", help="Attack in place of that of every robust accuracy.")
+@click.option(
+    "--pick", default="front", show_default=True, help="front, near misses included, or a rule for one trial."
+)
+@click.option(
+    "--split", type=click.Choice(["validation", "test"]), default="validation", show_default=True, help="Which images."
+)
+@may_run_plugins
+@answers
+def confirm(
+    directory: Path,
+    budget: int | None,
+    seeds: int,
+    epochs: int | None,
+    attack: str | None,
+    pick: str,
+    split: Split,
+) -> Answer:
+    """Trains members of the front again with other seeds, where it is least certain who is on it; continues if stopped.
+
+    \b
+    Example: nas confirm runs/quickstart --budget 6
+    """
+    from nas.search.confirm import Wish, confirm_study
+    from nas.show.console import echo
+    from nas.show.trials import print_trials, trial_figures
+
+    wish = Wish(budget, seeds, epochs, attack, pick, split)
+    study = confirm_study(directory, wish, say=lambda message: echo(message, err=True))
+    return Answer(trial_figures(study, study.front), lambda console: print_trials(study, study.front, console))
+
+
+@cli.command()
+@DIRECTORY
+@click.option("--objective", "text", required=True, metavar="NAME[,SETTING=VALUE...]", help="What to measure.")
+@click.option("--pick", default="front", show_default=True, help="front, all, or a rule that names one trial.")
+@click.option("--data", help="The study's data set, NAME:LOCATION, where it lies elsewhere now.")
+@may_run_plugins
+@answers
+def measure(directory: Path, text: str, pick: str, data: str | None) -> Answer:
+    """Measures one more objective on the weights that trials have left; nas pareto --objective shows it as an axis.
+
+    \b
+    Example: nas measure runs/quickstart --objective robust_accuracy,attack=fgsm
+    """
+    from nas.results.measure import measure_study
+    from nas.show.console import echo
+    from nas.show.trials import print_trials
+
+    study = measure_study(_opened(directory), text, pick=pick, data=data, say=lambda message: echo(message, err=True))
+    rows = [one.to_json() for one in study.measurements if one.name == text]
+    shown = study.with_objectives([text])
+    return Answer(rows, lambda console: print_trials(shown, shown.complete, console))
 
 
 @cli.command()
@@ -288,9 +371,10 @@ def optuna(directory: Path, out: Path) -> None:
 @cli.command()
 @DIRECTORY
 @click.argument("trial", type=int)
+@click.option("--against", metavar="TRIAL", type=int, help="Also compare it with another trial, image by image.")
 @may_run_plugins
 @answers
-def show(directory: Path, trial: int) -> Answer:
+def show(directory: Path, trial: int, against: int | None) -> Answer:
     """One architecture, stage by stage, with the spectra and singular values of its trained mixing layers.
 
     \b
@@ -304,12 +388,21 @@ def show(directory: Path, trial: int) -> Answer:
 
     study = _opened(directory)
     record = study.trial(trial)
+    compared = None if against is None else study.compare(trial, study.trial(against).number)
 
     def draw(console: Console) -> None:
         study.load_plugins()
         architecture = network_of(record)
         console.print(in_one_line(record, study.objectives))
         print_flags([record], console)
+        for note in study.confirmation.notes(trial) if study.confirmation else ():
+            console.print(note, soft_wrap=True)
+        if compared is not None:
+            console.print(
+                f"of {compared.images:,} images only trial {trial} classifies {compared.first} correctly, only trial "
+                f"{against} {compared.second}: p = {compared.p:.2g} (McNemar's exact test)",
+                soft_wrap=True,
+            )
         console.print(cost_table(f"trial {trial}", cost_figures(architecture)))
         weights = weights_path(directory, trial)
         if weights.exists():
@@ -353,11 +446,11 @@ def export(directory: Path, pick: str, out: Path, data: str | None, no_verify: b
 def _export_one(
     study: Study, record: TrialRecord, out: Path, *, verify: Verification | None = None, force: bool
 ) -> None:
-    from nas.export.export import Verification, export
+    from nas.export.export import Verification
     from nas.show.console import echo
 
     verify = verify or Verification()
-    done = export(study.directory, study.settings, record, out, plugins=study.plugins, verify=verify, force=force)
+    done = study.write_export(record, out, verify=verify, force=force)
     checked = ", ".join(f"{name} {value:.4f}" for name, value in done.measured.items())
     verdict = f"OK, read back and measured again: {checked}" if verify.wanted else "not measured again"
     verdict += "; its logits are those of the trial, bit for bit" if done.identical else ""

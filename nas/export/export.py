@@ -70,6 +70,7 @@ def export(
     plugins: Sequence[Plugin] = (),
     verify: Verification = Verification(),
     force: bool = False,
+    notes: Sequence[str] = (),
 ) -> Exported:
     """Writes a trial's architecture, weights, origin and a README into ``out``, as a whole or not at all.
 
@@ -81,6 +82,7 @@ def export(
         settings: of that study, resolved.
         plugins: of that study.
         force: replace an earlier export.
+        notes: what else its README says of the trial, a line each.
 
     Raises:
         WrongInputError: if the trial has no weights, ``out`` holds something, or the data are not on this machine.
@@ -98,7 +100,7 @@ def export(
     check_place(out, force=force)
     traced = path.with_name(PREDICTIONS)
     digest = Predictions.read(traced).digest if traced.exists() else None
-    return write_export(record, settings, weights, out, plugins=plugins, verify=verify, digest=digest)
+    return write_export(record, settings, weights, out, plugins=plugins, verify=verify, digest=digest, notes=notes)
 
 
 def check_place(out: Path, *, force: bool) -> None:
@@ -137,18 +139,20 @@ def write_export(
     verify: Verification = Verification(),
     kept: Sequence[str] = (),
     digest: str | None = None,
+    notes: Sequence[str] = (),
 ) -> Exported:
     """Writes the files of a trained network, measures them again and puts them in place of ``out``; see `export`.
 
     Args:
         kept: files of ``out`` that stay.
         digest: of the logits of the trial, as in its predictions.
+        notes: what else its README says, a line each.
     """
     with new_folder(out) as folder:
         write_bundle(record, settings, plugins, weights, folder)
         again = _measure_again(folder, record, settings, verify.data) if verify.wanted else None
         measured = again.measured if again else {}
-        write_card(folder, record, settings, measured, place=out)
+        write_card(folder, record, settings, measured, place=out, notes=notes)
         for name in kept:
             shutil.copy2(out / name, folder / name)
         write_sums(folder)

@@ -90,11 +90,11 @@ class Confirmation:
         found = np.ones((len(self.records), DRAWS), dtype=bool)
         for row in np.flatnonzero(possible.any(1)):
             others = np.flatnonzero(possible[row])
-            shape = (len(others), DRAWS)
-            no_worse, better = np.ones(shape, dtype=bool), np.zeros(shape, dtype=bool)
+            no_worse = np.ones((len(others), DRAWS), dtype=bool)
+            better = ~no_worse
             for column in draws:
-                no_worse = no_worse & (column[others] <= column[row])
-                better = better | (column[others] < column[row])
+                no_worse &= column[others] <= column[row]
+                better |= column[others] < column[row]
             found[row] = ~(no_worse & better).any(0)
         return found.T
 
@@ -194,12 +194,35 @@ class Confirmation:
             values[name] |= {"rank_in_search": before, "rank": after}
         return {"replicates": self.count(number), "on_front": self.chance(number), "values": values}
 
+    def summary(self) -> dict[str, Any]:
+        """What is known of the front as a whole, as JSON."""
+        return {
+            "epochs": self.protocol.epochs,
+            "attack": self.protocol.attack,
+            "split": self.protocol.split,
+            "replicates": int(self.counts.sum()),
+            "trials": int((self.counts > 0).sum()),
+            "hypervolume_interval": list(self.hypervolume_interval),
+            "shift": {name: self.shift(name) for name in self.goals},
+        }
+
+    def notes(self, number: int) -> list[str]:
+        """What is known of a trial, in a line for each objective that has noise and one for the front."""
+        lines = []
+        for name in self.goals:
+            value, interval = self.value(number, name), self.interval(number, name)
+            if value is not None and interval is not None and value.standard_error:
+                lines.append(
+                    f"{name} of {value.n} trainings with other seeds ({self.protocol}): {value:.4g} ± "
+                    f"{value.standard_error:.2g}, {LEVEL:.0%} interval {interval[0]:.4g} to {interval[1]:.4g}"
+                )
+        return [*lines, f"on the front with a probability of {self.chance(number):.2f}"]
+
 
 def from_cost(goal: Goal, cost: float) -> float:
     """The value of a cost; what `to_minimise` undoes."""
-    if goal.scale == "count":
-        return float(10 ** (cost if goal.direction == "minimize" else -cost))
-    return cost if goal.direction == "minimize" else 1 - cost
+    value = cost if goal.direction == "minimize" else -cost if goal.scale == "count" else 1 - cost
+    return float(f"{10**value if goal.scale == 'count' else value:.12g}")  # 0.1, not 0.09999999999999998
 
 
 def confirm(

@@ -1,27 +1,36 @@
 """A study directory opened for reading: its records, its front, its picks."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from copy import copy
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Self, cast
 
 import numpy as np
 
 from nas.errors import WrongInputError, user_input
-from nas.export.export import export
+from nas.export.export import Exported, Verification, export
 from nas.plugins import Plugin, is_trusted, load_trusted, read_copies
 from nas.plugins import trust as trust_all
 from nas.problem import check_records, find_space
 from nas.results import picks
+from nas.results.comparison import Comparison, compare
+from nas.results.confirmation import Confirmation, confirm
 from nas.results.pareto import hypervolume, non_dominated
 from nas.settings import STUDY, read_resolved, settings_from
-from nas.store.artifacts import Artifacts
+from nas.store.artifacts import PREDICTIONS, Artifacts, weights_path
+from nas.store.confirmations import CONFIRMATIONS, Protocol, Replicate, Split, read_confirmations
 from nas.store.history import TRIALS, read_trials
 from nas.store.live import running_trials
+from nas.store.measurements import Measurement, read_measurements
 from nas.store.records import COUNTED, TrialRecord
+from nas.store.traces import Predictions
 from objectives import Goal, to_minimise
+from objectives.objective import Direction, Scale
 from searchspaces import SearchSpace, Value
+from searchspaces.registry import unknown
 
 
 class Study:
@@ -110,25 +119,85 @@ class Study:
         check_records(found, self.objectives, self.directory / TRIALS)
         return found
 
+    @cached_property
+    def replicates(self) -> list[Replicate]:
+        """The trainings of trials with other seeds, which `nas confirm` has made."""
+        found = read_confirmations(self.directory, self.records)
+        again = [one.record for one in found if one.record.status == "complete"]
+        check_records(again, self.objectives, self.directory / CONFIRMATIONS)
+        return found
+
+    @cached_property
+    def searched_protocol(self) -> Protocol:
+        """How the trials of the search were trained and measured."""
+        epochs = self.settings.training.get("epochs")
+        return Protocol(epochs if isinstance(epochs, int) else 0)
+
+    def confirmed(self, split: Split = "validation") -> Confirmation | None:
+        """What the replicates say that were measured on a split, by the latest protocol; None if there are none."""
+        protocols = [one.protocol for one in self.replicates if one.protocol.split == split]
+        if not protocols:
+            return None
+        found = confirm(
+            self.complete,
+            self.replicates,
+            protocols[-1],
+            goals=self.objectives,
+            reference=self.reference,
+            searched=self.searched_protocol,
+        )
+        return found if found.counts.any() else None
+
+    @cached_property
+    def confirmation(self) -> Confirmation | None:
+        """What the replicates say of the front, by the latest protocol on validation images; None if there are none."""
+        return self.confirmed()
+
+    def value(self, record: TrialRecord, name: str) -> float:
+        """An objective of a complete trial: the mean of its replicates, else what the search measured."""
+        mean = self.confirmation.value(record.number, name) if self.confirmation else None
+        return record.measured[name] if mean is None else mean
+
     def costs(self, records: list[TrialRecord]) -> np.ndarray:
         """(n, m) costs to be minimised, in the order of the objectives."""
+        rows = [[to_minimise(o, self.value(record, name)) for name, o in self.objectives.items()] for record in records]
+        return np.array(rows).reshape(len(records), len(self.objectives))
+
+    @cached_property
+    def searched_front(self) -> list[TrialRecord]:
+        """The non-dominated complete trials by what the search measured, by the first objective, best first."""
+        costs = self._searched_costs(self.complete)
+        rows = np.flatnonzero(non_dominated(costs))
+        return [self.complete[i] for i in rows[np.lexsort(costs[rows].T[::-1])]]
+
+    def _searched_costs(self, records: list[TrialRecord]) -> np.ndarray:
         rows = [[to_minimise(o, record.measured[name]) for name, o in self.objectives.items()] for record in records]
         return np.array(rows).reshape(len(records), len(self.objectives))
 
     @cached_property
     def front(self) -> list[TrialRecord]:
-        """The non-dominated complete trials, by the first objective, best first."""
-        costs = self.costs(self.complete)
-        rows = np.flatnonzero(non_dominated(costs))
-        return [self.complete[i] for i in rows[np.lexsort(costs[rows].T[::-1])]]
+        """The trials of the front, by the first objective, best first.
+
+        Once the study is confirmed, those that are on it more likely than not; before, the non-dominated ones.
+        """
+        return (self.confirmation.front if self.confirmation else None) or self.searched_front
+
+    @cached_property
+    def reference(self) -> np.ndarray:
+        """(m,) the reference point of ``study.toml`` in costs."""
+        reference = self.settings.reference
+        with user_input(f"{self.directory / STUDY} is damaged: reference"):
+            return np.array([to_minimise(objective, reference[name]) for name, objective in self.objectives.items()])
 
     @property
     def hypervolume(self) -> float:
         """Volume in costs between the front and the reference point of ``study.toml``; larger is better."""
-        reference = self.settings.reference
-        with user_input(f"{self.directory / STUDY} is damaged: reference"):
-            point = [to_minimise(objective, reference[name]) for name, objective in self.objectives.items()]
-        return hypervolume(self.costs(self.front), np.array(point))
+        return hypervolume(self.costs(self.front), self.reference)
+
+    @property
+    def searched_hypervolume(self) -> float:
+        """That of the front by what the search measured."""
+        return hypervolume(self._searched_costs(self.searched_front), self.reference)
 
     def trial(self, number: int) -> TrialRecord:
         """The ended trial of that number.
@@ -157,6 +226,45 @@ class Study:
         if not self.front:
             raise WrongInputError(f"{self.directory} has no complete trial to pick from. Run nas search first.")
         return picks.pick(rule, self.front, self.costs(self.front), list(self.objectives))
+
+    @cached_property
+    def measurements(self) -> list[Measurement]:
+        """What `nas measure` has measured of trials after the search."""
+        return read_measurements(self.directory, self.records)
+
+    def with_objectives(self, names: Sequence[str]) -> Self:
+        """The study with objectives that were measured afterwards as further ones of the front.
+
+        Only trials of which all are measured are complete in it, by what was measured once: replicates do not know of
+        the new objectives.
+
+        Raises:
+            WrongInputError: if one was never measured.
+        """
+        known = {one.name for one in self.measurements}
+        for name in names:
+            if name not in known:
+                raise WrongInputError(
+                    f"--objective: {unknown('measurement', name, known)} Measure it with nas measure."
+                )
+        view, found = copy(self), {name: {m.trial: m for m in self.measurements if m.name == name} for name in names}
+        view.__dict__ = {key: self.__dict__[key] for key in ("directory", "trust", "settings", "facts")}
+        view.records = [_with(r, found) for r in self.records if all(r.number in of for of in found.values())]
+        added = {name: next(iter(of.values())) for name, of in found.items()}
+        goals = {n: Goal(cast(Direction, m.direction), cast(Scale, m.scale), m.unit) for n, m in added.items()}
+        view.objectives, view.replicates = {**self.objectives, **goals}, []
+        return view
+
+    def compare(self, first: int, second: int) -> Comparison:
+        """Two complete trials compared on the images that they were measured on.
+
+        Example: ``nas.open("runs/quickstart").compare(3, 5).p``.
+
+        Raises:
+            WrongInputError: if one has left no predictions, or none of classes.
+        """
+        paths = (weights_path(self.directory, number).with_name(PREDICTIONS) for number in (first, second))
+        return compare(*map(Predictions.read, paths))
 
     def where(self, records: list[TrialRecord], conditions: Sequence[str]) -> list[TrialRecord]:
         """The records that keep every condition: ``study.where(study.front, ["macs<=5e6"])``.
@@ -187,7 +295,8 @@ class Study:
             "artifact_bytes": Artifacts(self.directory, None).bytes,
             "front_size": len(self.front),
             "hypervolume": self.hypervolume,
-            "best": {name: record.measured[name] for name, record in best.items()},
+            **({"confirmation": self.confirmation.summary()} if self.confirmation else {}),
+            "best": {name: self.value(record, name) for name, record in best.items()},
             "flags": {name: record.flags[name] for name, record in best.items() if record.flags.get(name)},
             "trials_per_minute": 60 * float(pace) if pace else None,
             "seconds_left": left / float(pace) if pace else None,
@@ -197,4 +306,32 @@ class Study:
         """Takes the picked architecture away into ``out`` and checks what was written; see `nas.export.export`."""
         record = self.pick(rule)
         self.load_plugins()
-        return export(self.directory, self.settings, record, Path(out), plugins=self.plugins, force=force).directory
+        return self.write_export(record, Path(out), force=force).directory
+
+    def write_export(
+        self, record: TrialRecord, out: Path, *, verify: Verification | None = None, force: bool = False
+    ) -> Exported:
+        """Exports a trial; its README says what replicates have shown of it. See `nas.export.export`."""
+        notes = self.confirmation.notes(record.number) if self.confirmation else []
+        return export(
+            self.directory,
+            self.settings,
+            record,
+            out,
+            plugins=self.plugins,
+            verify=verify or Verification(),
+            force=force,
+            notes=notes,
+        )
+
+
+def _with(record: TrialRecord, found: Mapping[str, Mapping[int, Measurement]]) -> TrialRecord:
+    """A record with values that were measured afterwards, by name and trial."""
+    mine = {name: of[record.number] for name, of in found.items()}
+    return replace(
+        record,
+        measured=record.measured | {name: one.value for name, one in mine.items()},
+        settings=record.settings | {name: one.settings for name, one in mine.items()},
+        spread=record.spread | {name: one.spread for name, one in mine.items() if one.spread},
+        flags=record.flags | {name: one.flags for name, one in mine.items() if one.flags},
+    )
