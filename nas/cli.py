@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from nas.export.export import Verification
     from nas.results.study import Study
+    from nas.store.confirmations import Split
     from nas.store.records import TrialRecord
 
 DIRECTORY = click.argument("directory", metavar="DIR", type=click.Path(path_type=Path))
@@ -264,8 +265,55 @@ def pareto(directory: Path, as_csv: bool, everything: bool, where: tuple[str, ..
         plot(study, picture)
         echo(f"drawn: {picture}", err=True)
     if as_csv:
-        return Answer(trial_figures(records), lambda console: write_csv(study, records, sys.stdout))
-    return Answer(trial_figures(records), lambda console: print_trials(study, records, console))
+        return Answer(trial_figures(study, records), lambda console: write_csv(study, records, sys.stdout))
+    return Answer(trial_figures(study, records), lambda console: print_trials(study, records, console))
+
+
+@cli.command()
+@DIRECTORY
+@click.option(
+    "--budget", metavar="TRIALS", type=click.IntRange(1), help="Trainings in all; three a member of the front."
+)
+@click.option(
+    "--seeds",
+    type=click.IntRange(1, 1000),
+    default=2,
+    show_default=True,
+    help="Of every member of the front, at least.",
+)
+@click.option(
+    "--epochs", type=click.IntRange(1), help="Passes over the training images; as in the search unless given."
+)
+@click.option("--attack", help="Attack in place of that of every robust accuracy.")
+@click.option(
+    "--pick", default="front", show_default=True, help="front, near misses included, or a rule for one trial."
+)
+@click.option(
+    "--split", type=click.Choice(["validation", "test"]), default="validation", show_default=True, help="Which images."
+)
+@may_run_plugins
+@answers
+def confirm(
+    directory: Path,
+    budget: int | None,
+    seeds: int,
+    epochs: int | None,
+    attack: str | None,
+    pick: str,
+    split: Split,
+) -> Answer:
+    """Trains members of the front again with other seeds, where it is least certain who is on it; continues if stopped.
+
+    \b
+    Example: nas confirm runs/quickstart --budget 6
+    """
+    from nas.search.confirm import Wish, confirm_study
+    from nas.show.console import echo
+    from nas.show.trials import print_trials, trial_figures
+
+    wish = Wish(budget, seeds, epochs, attack, pick, split)
+    study = confirm_study(directory, wish, say=lambda message: echo(message, err=True))
+    return Answer(trial_figures(study, study.front), lambda console: print_trials(study, study.front, console))
 
 
 @cli.command()
@@ -310,6 +358,8 @@ def show(directory: Path, trial: int) -> Answer:
         architecture = network_of(record)
         console.print(in_one_line(record, study.objectives))
         print_flags([record], console)
+        for note in study.confirmation.notes(trial) if study.confirmation else ():
+            console.print(note, soft_wrap=True)
         console.print(cost_table(f"trial {trial}", cost_figures(architecture)))
         weights = weights_path(directory, trial)
         if weights.exists():
@@ -353,13 +403,14 @@ def export(directory: Path, pick: str, out: Path, data: str | None, no_verify: b
 def _export_one(
     study: Study, record: TrialRecord, out: Path, *, verify: Verification | None = None, force: bool
 ) -> None:
-    from nas.export.export import Verification, export
+    from nas.export.export import Verification
     from nas.show.console import echo
 
     verify = verify or Verification()
-    done = export(study.directory, study.settings, record, out, plugins=study.plugins, verify=verify, force=force)
+    done = study.write_export(record, out, verify=verify, force=force)
     checked = ", ".join(f"{name} {value:.4f}" for name, value in done.measured.items())
     verdict = f"OK, read back and measured again: {checked}" if verify.wanted else "not measured again"
+    verdict += "; its logits are those of the trial, bit for bit" if done.identical else ""
     echo(f"exported trial {record.number} to {out}: {verdict}")
 
 

@@ -3,9 +3,10 @@
 Closed forms where every node has one, counting on the meta device where one has none.
 """
 
+import contextlib
 import random
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -19,6 +20,8 @@ from objectives.counting import Counts, count, kept
 from searchspaces import Architecture, Cost, Part, SearchSpace, Shape, Value, build, parts
 from searchspaces.architecture import Spec
 
+DRAWS = 1000
+"""Random architectures among which the dearest is looked for; a tenth if each must be built on the meta device."""
 LARGEST = 10**15
 """Largest figure of a network that is priced: beyond it nothing can be built, and floats are no longer exact."""
 
@@ -174,6 +177,16 @@ class Probe:
                     if value(trial) < best:
                         best, picks = value(trial), trial
         return sign * best
+
+    def dearest(self, name: str) -> float:
+        """Largest cost ``name`` that is found by `extreme` and in `DRAWS` random architectures."""
+        most, generator = self.extreme(name, largest=True), random.Random(0)
+        closed = isinstance(self.costs[name], Count)
+        only = replace(self, objectives={name: self.costs[name]})
+        for _ in range(DRAWS if closed else DRAWS // 10):
+            with contextlib.suppress(ValueError, WrongInputError):  # a combination that cannot be built costs nothing
+                most = max(most, only.measure(self.space.decode(self.space.draw(generator)))[0][name])
+        return most
 
     def check_options(self) -> None:
         """Prices an architecture with each option of each choice, so that an impossible one is found before training.

@@ -15,9 +15,10 @@ from nas.pricing import Probe
 from nas.settings import DATA_KEYS, DataSettings, Settings, check_type, construct
 from nas.store.records import TrialRecord
 from objectives import OBJECTIVES, Goal, Objective, as_value, to_minimise
+from objectives.attacks import make_attack
 from searchspaces import SEARCH_SPACES, Architecture, SearchSpace
 from searchspaces.registry import lookup, unknown
-from trainers import DATASETS, PRESETS, TRAINERS, Dataset, Trainer, TrainingData, training_data
+from trainers import DATASETS, PRESETS, TRAINERS, Adversarial, Dataset, Trainer, TrainingData, training_data
 
 
 def find_dataset(settings: DataSettings) -> Dataset:
@@ -115,18 +116,24 @@ def network_of(record: TrialRecord) -> Architecture:
         return Architecture.from_json(record.architecture)
 
 
-def find_trainer(settings: Settings) -> Trainer:
+def find_trainer(settings: Settings, dataset: Dataset | None = None) -> Trainer:
     """The trainer of ``[training]``.
 
+    Args:
+        dataset: that settings left open are to suit.
+
     Raises:
-        WrongInputError: if it is unknown or its settings are wrong.
+        WrongInputError: if it is unknown, its settings are wrong or it cannot train on the data.
     """
     table = {"kind": "supervised", **settings.training}
     with user_input("training"):
         if "preset" in table:
             table = {**lookup(PRESETS, "preset", table.pop("preset")), **table}
         kind = lookup(TRAINERS, "trainer", table.pop("kind"))
-    return construct(kind, table, "training")
+    handed = {"attacks": make_attack} if issubclass(kind, Adversarial) else {}
+    found = construct(kind, table, "training", **handed)
+    with user_input("training"):
+        return found if dataset is None else found.suited(dataset)
 
 
 def find_space(settings: Settings, input: tuple[int, int, int], classes: int) -> SearchSpace:
@@ -190,8 +197,9 @@ class Problem:
         known = {*settings.objectives, *settings.objective, *OBJECTIVES}  # one that is not searched for is no mistake
         for name in settings.reference.keys() - known:
             raise WrongInputError(f"[reference]: {unknown('objective', name, known)}")
-        trainer = find_trainer(settings)
-        objectives = find_objectives(settings, find_dataset(settings.data))
+        dataset = find_dataset(settings.data)
+        trainer = find_trainer(settings, dataset)
+        objectives = find_objectives(settings, dataset)
         data = load_data(settings)
         space = find_space(settings, data.input, len(data.classes))
         probe = Probe(space, objectives, settings.bounds)
@@ -231,7 +239,7 @@ def described(settings: DataSettings, data: TrainingData) -> DataSettings:
 
 def training_table(settings: Settings, trainer: Trainer) -> dict[str, Any]:
     """The table ``[training]`` with every setting written out."""
-    return {"kind": "supervised", **settings.training, **asdict(trainer)}
+    return {"kind": "supervised", **settings.training, **trainer.settings()}
 
 
 def objective_tables(settings: Settings, objectives: Mapping[str, Objective]) -> dict[str, dict[str, Any]]:
@@ -252,17 +260,27 @@ def data_checksum(data: TrainingData) -> str:
     return digest.hexdigest()
 
 
+MARGIN = 0.01
+"""By how much a reference point lies beyond the worst value, so that a value at its worst does not hide the others."""
+
+
 def _reference(name: str, objective: Objective, settings: Settings, probe: "Probe") -> float:
     """Reference value of one objective in its own unit: worse than all possible values."""
     if name in settings.reference:
         value = settings.reference[name]
-    elif objective.scale == "fraction":
-        value = 0.0 if objective.direction == "maximize" else 1.0
-    elif name in settings.bounds:
-        value = settings.bounds[name]
-    elif objective.needs == "shapes":
-        value = probe.extreme(name, largest=True)
-    else:
-        raise WrongInputError(f"reference.{name} is missing: the worst value of {name} is not known. Give one.")
-    with user_input(f"reference.{name}"):
-        return as_value(name, objective, value)
+        if objective.scale == "fraction" and not -MARGIN <= value <= 1 + MARGIN:
+            raise WrongInputError(
+                f"reference.{name}: {name} is a fraction, its reference must be from {-MARGIN} to {1 + MARGIN}, "
+                f"got {value:g}."
+            )
+        if objective.scale == "fraction":
+            return value
+        with user_input(f"reference.{name}"):
+            return as_value(name, objective, value)
+    if objective.scale == "fraction":
+        return -MARGIN if objective.direction == "maximize" else 1 + MARGIN
+    if name in settings.bounds:
+        return (1 + MARGIN) * settings.bounds[name]
+    if objective.needs == "shapes":
+        return (1 + MARGIN) * probe.dearest(name)
+    raise WrongInputError(f"reference.{name} is missing: the worst value of {name} is not known. Give one.")

@@ -189,7 +189,7 @@ class LimitSettings:
 
     Args:
         seconds: wall time of one run of the command; the next run continues for as long again.
-        patience: trials in a row that may leave the hypervolume as it is (within 0.1 %).
+        patience: trials in a row that may leave the front as it is.
         artifacts_gb: disk space for weights, in GB (10^9 bytes). Beyond it, weights of trials off the front are
             deleted, oldest first; those of the front never are.
     """

@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import math
 import os
 import random
 import re
@@ -9,7 +10,7 @@ import resource
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -20,8 +21,11 @@ import torch
 from nas.errors import StoppedError
 from nas.plugins import Plugin, loaded_from, run_all
 from nas.settings import Settings
+from nas.store.artifacts import CURVE, PREDICTIONS
 from nas.store.records import Failure, Status, TrialRecord
+from nas.store.traces import Predictions, curve_csv
 from objectives import Candidate, Estimate, Objective, Timing, as_settings, as_value
+from objectives.accuracy import Accuracy, logits
 from searchspaces import Architecture, Network, Value, build
 from searchspaces.architecture import key_of
 from trainers import Epoch, Trainer, TrainingData
@@ -105,7 +109,7 @@ class TrialPlan:
         """The checkpoints of the training, which passes each new one to ``send``; None if it saves nothing."""
         if not self.checkpoint_seconds:
             return None
-        belongs_to = {"architecture": self.key, "seed": self.seed, **asdict(self.trainer)}
+        belongs_to = {"architecture": self.key, "seed": self.seed, **self.trainer.settings()}
         if self.plugins:
             belongs_to["plugins"] = [plugin.digest for plugin in self.plugins]
         return SentCheckpoints(self.checkpoint, send, belongs_to, self.checkpoint_seconds)
@@ -134,12 +138,14 @@ class TrialOutcome:
     """A record and, for a complete trial, its weights as the bytes of a safetensors file.
 
     Args:
+        traces: small files that are kept beside the weights, by name (`nas.store.traces`).
         written: hidden file beside its final place to which a worker has written the weights instead.
         machine_lost: the machine that the trial ran on was lost, so the failure is not the trial's own.
     """
 
     record: TrialRecord
     weights: bytes | None = None
+    traces: dict[str, bytes] = field(default_factory=dict)
     written: str | None = None
     machine_lost: bool = False
 
@@ -169,6 +175,42 @@ class Values:
                 self.flags[name] = list(found.flags)
 
 
+class Curve:
+    """The epochs of a training, one row each; what came before a checkpoint is saved and loaded with it."""
+
+    def __init__(self, checkpoints: Checkpoints | None) -> None:
+        self._beside = {} if checkpoints is None else checkpoints.beside
+
+    def add(self, epoch: Epoch, accuracy: float | None) -> None:
+        """Adds an epoch; a training that went back a little repeats some, which replace the earlier ones."""
+        values = (epoch.loss, epoch.learning_rate, epoch.seconds, accuracy)
+        row = [float(epoch.number), *(math.nan if value is None else float(value) for value in values)]
+        rows = [row for row in self.rows() if row[0] < epoch.number]
+        self._beside[CURVE] = torch.tensor([*rows, row], dtype=torch.float64)
+
+    def rows(self) -> list[list[float]]:
+        """`nas.store.traces.COLUMNS` of every epoch so far; NaN for what is not known."""
+        return self._beside[CURVE].tolist() if CURVE in self._beside else []
+
+    def traces(self) -> dict[str, bytes]:
+        """The file that is kept; none of a training that ended before its first epoch."""
+        return {CURVE: curve_csv(rows)} if (rows := self.rows()) else {}
+
+
+def predictions(candidate: Candidate) -> dict[str, bytes]:
+    """The file of what a trained network says of every image; none if its logits are not finite.
+
+    Its weights are laid out as in a network that is loaded, because the last digits of logits depend on it.
+    """
+    candidate.model.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+    images, labels = candidate.examples()
+    try:
+        outputs = logits(candidate.model, images)
+    except FloatingPointError:
+        return {}
+    return {PREDICTIONS: Predictions.of(outputs.cpu().numpy(), labels.cpu().numpy()).to_bytes()}
+
+
 Watch = Callable[[Epoch, Candidate], None]
 """Called after every epoch of a training, with the network on the validation images."""
 
@@ -187,10 +229,10 @@ def run_trial(
     """
     started, process = time.perf_counter(), os.getpid()
     seconds: dict[str, float] = {}
-    epochs: list[float] = []
+    curve = Curve(checkpoints)
 
     def on_epoch(epoch: Epoch) -> None:
-        epochs.append(epoch.seconds)
+        curve.add(epoch, Accuracy().measure(candidate) if plan.trainer.track else None)
         if report:
             report(epoch, candidate)
         spent = time.perf_counter() - started
@@ -221,18 +263,20 @@ def run_trial(
             plan.trainer.train(model, data, seed=plan.seed, report=on_epoch, checkpoints=checkpoints)
             seconds["train"] = time.perf_counter() - started - seconds["build"]
             model.eval()
-            candidate = replace(candidate, timing=Timing(tuple(epochs), plan.trainer.epochs))
+            timing = Timing(tuple(row[3] for row in curve.rows()), plan.trainer.epochs)
+            candidate = replace(candidate, timing=timing)
             measure("training")
             measure("run")
+            traces = {**curve.traces(), **predictions(candidate)}
             seconds["measure"] = time.perf_counter() - started - seconds["build"] - seconds["train"]
         record = plan.record("complete", **vars(values), seconds=seconds)
-        return TrialOutcome(record, serialize(model))
+        return TrialOutcome(record, serialize(model), traces)
     except StoppedError:  # of whoever was reported to, whose disk is full: not the trial's fault
         raise
     except (Exception, SystemExit) as error:  # the one place where an exception becomes a failed trial
         seconds["total"] = time.perf_counter() - started
         failure = _failure(error, limited=plan.memory_gb is not None)
-        return plan.failed(failure, _explain(error, failure), seconds)
+        return replace(plan.failed(failure, _explain(error, failure), seconds), traces=curve.traces())
     finally:
         if os.getpid() != process:  # a child that the trial forked and that came back must not book a second outcome
             os._exit(0)
@@ -285,10 +329,13 @@ def _set_normalization(model: Network, data: TrainingData) -> None:
 def _share(plan: TrialPlan) -> Iterator[None]:
     """Keeps a trial to its threads and its share of memory; on a GPU, Ray's shares alone are bookkeeping."""
     threads, limits = torch.get_num_threads(), resource.getrlimit(resource.RLIMIT_DATA)
+    tf32 = torch.backends.cudnn.allow_tf32
     if plan.device == "cpu":
         torch.set_num_threads(plan.threads)
-    elif 0 < plan.gpu_share < 1:
-        torch.cuda.set_per_process_memory_fraction(plan.gpu_share)
+    else:
+        torch.backends.cudnn.allow_tf32 = False  # fp32 is fp32, so that a value is the same on every device
+        if 0 < plan.gpu_share < 1:
+            torch.cuda.set_per_process_memory_fraction(plan.gpu_share)
     if plan.memory_gb is not None and (used := _data_bytes()):
         resource.setrlimit(resource.RLIMIT_DATA, (used + int(plan.memory_gb * 1e9), limits[1]))
     try:
@@ -296,6 +343,7 @@ def _share(plan: TrialPlan) -> Iterator[None]:
     finally:
         resource.setrlimit(resource.RLIMIT_DATA, limits)
         torch.set_num_threads(threads)
+        torch.backends.cudnn.allow_tf32 = tf32
 
 
 def _data_bytes() -> int | None:

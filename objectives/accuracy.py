@@ -24,7 +24,7 @@ class OfLogits(Objective):
     needs: ClassVar[Needs] = "training"
     scale: ClassVar[Scale] = "fraction"
 
-    def measure(self, candidate: Candidate) -> Estimate:
+    def measure(self, candidate: Candidate) -> float:
         images, labels = candidate.examples()
         outputs = logits(candidate.model, images)
         value = self.figure(outputs, labels)

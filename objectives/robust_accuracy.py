@@ -1,16 +1,15 @@
 """Share of images classified correctly under attack."""
 
-from dataclasses import dataclass, field, fields, replace
-from typing import Any, ClassVar, Literal, get_args, get_origin, get_type_hints
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar
 
 import torch
+from torch import Tensor
 
+from objectives import sanity
 from objectives.accuracy import BATCH, correct
-from objectives.attacks import Attack, find_attack, radius
+from objectives.attacks import Attack, make_attack
 from objectives.objective import Candidate, DataTraits, Direction, Estimate, Needs, Objective, Scale, objective
-
-EPSILON = "4/255"
-"""Radius where neither the study nor the data state one."""
 
 
 @objective("robust_accuracy")
@@ -26,6 +25,7 @@ class RobustAccuracy(Objective):
         options: further settings of the attack, by name, such as ``norm``, ``loss`` or ``queries``.
         samples: number of images attacked, every class in its share.
         seed: of the random starts.
+        sanity: look for signs that the attack failed where the network is not robust (`objectives.sanity`).
     """
 
     attack: str = "pgd"
@@ -35,6 +35,7 @@ class RobustAccuracy(Objective):
     samples: int = 400
     seed: int = 0
     options: dict[str, Any] = field(default_factory=dict)
+    sanity: bool = True
 
     direction: ClassVar[Direction] = "maximize"
     needs: ClassVar[Needs] = "training"
@@ -52,18 +53,7 @@ class RobustAccuracy(Objective):
 
     def adversary(self) -> Attack:
         """The attack with the settings that it takes."""
-        kind = find_attack(self.attack)
-        given = dict(self.options) if self.steps is None else {"steps": self.steps, **self.options}
-        hints = get_type_hints(kind)
-        takes = {field.name: hints[field.name] for field in fields(kind) if field.name != "epsilon"}
-        for name, value in given.items():
-            if name not in takes:
-                raise ValueError(f"attack {self.attack!r} takes no {name}. It takes: {', '.join(takes)}.")
-            allowed = get_args(takes[name]) if get_origin(takes[name]) is Literal else ()
-            if value not in allowed if allowed else type(value) is not int:
-                rule = f"one of {', '.join(allowed)}" if allowed else "a whole number"
-                raise ValueError(f"{name} of attack {self.attack!r} must be {rule}, got {value!r}.")
-        return kind(radius(EPSILON if self.epsilon is None else self.epsilon), **given)
+        return make_attack(self.attack, self.epsilon, self.steps, self.options)
 
     def suited(self, data: DataTraits) -> "RobustAccuracy":
         return self if self.epsilon is not None else replace(self, epsilon=data.epsilon)
@@ -86,10 +76,16 @@ class RobustAccuracy(Objective):
                         model, images[batch], labels[batch], None if start is None else start[batch]
                     )
                     survived[batch] &= correct(model, attacked, labels[batch])
+            flags = self._flags(adversary, candidate, survived) if self.sanity else []
         finally:
             for parameter in trained:
                 parameter.requires_grad_(True)
-        return Estimate.share(survived)
+        return Estimate.share(survived, flags=flags)
+
+    def _flags(self, adversary: Attack, candidate: Candidate, survived: Tensor) -> list[str]:
+        part = candidate.part(self.samples)
+        few = sanity.checked(part.labels, part.seed)
+        return sanity.Checks(adversary, candidate.model, part.images[few], part.labels[few], survived[few]).flags()
 
     def settings(self, candidate: Candidate) -> dict[str, Any]:
         return {
@@ -99,4 +95,5 @@ class RobustAccuracy(Objective):
             "restarts": self.restarts,
             **({"seed": self.seed} if self.restarts > 1 else {}),
             **candidate.part(self.samples).settings(),
+            **({"sanity": sanity.settings()} if self.sanity else {}),
         }

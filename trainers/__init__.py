@@ -4,6 +4,7 @@ Knows nothing of search spaces, of objectives or of the search: it trains any ``
 """
 
 from trainers import datasets
+from trainers.adversarial import Adversarial
 from trainers.dataset import DATASETS, Dataset
 from trainers.presets import PRESETS
 from trainers.samples import Samples
@@ -15,6 +16,7 @@ __all__ = [
     "DATASETS",
     "PRESETS",
     "TRAINERS",
+    "Adversarial",
     "Dataset",
     "DivergedError",
     "Epoch",

@@ -7,6 +7,7 @@ continued where it stopped. Rejected: kornia's classes, which draw from the glob
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Self
 
 import torch
 import torch.nn.functional as F
@@ -32,6 +33,7 @@ class Augmentation:
         level: most that is added to, or taken from, the brightness of an image, which is the volume of a spectrogram.
         mask_mel, mask_frames: SpecAugment: widest band of mel bins and longest stretch of frames set to the mean.
         mixup, cutmix: alpha of the Beta distribution of the weight; 0 for none; with both, each batch has one of them.
+        mix_rate: share of the batches that are mixed; the others are left as they are.
         mix_until: share of the epochs after which images are no longer mixed (arXiv:2303.08433).
     """
 
@@ -47,6 +49,7 @@ class Augmentation:
     mask_frames: int = 0
     mixup: float = 0.0
     cutmix: float = 0.0
+    mix_rate: float = 1.0
     mix_until: float = 1.0
 
     def __post_init__(self) -> None:
@@ -56,12 +59,15 @@ class Augmentation:
         for name in ("crop", "erase", "stretch", "level"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"{name} must be in [0, 1), got {getattr(self, name)}.")
+        if not 0 < self.mix_rate <= 1:
+            raise ValueError(f"mix_rate must be above 0 and at most 1, got {self.mix_rate}.")
         for name, most in (("mix_until", 1), ("magnitude", 10)):
             if not 0 <= getattr(self, name) <= most:
                 raise ValueError(f"{name} must be from 0 to {most}, got {getattr(self, name)}.")
         check_most(self, shift=1000, operations=100, mask_mel=10_000, mask_frames=10_000, mixup=1000, cutmix=1000)
         check_idle(self, "magnitude", self.operations, "operations")
-        check_idle(self, "mix_until", self.mixup or self.cutmix, "mixup or cutmix")
+        for name in ("mix_rate", "mix_until"):
+            check_idle(self, name, self.mixup or self.cutmix, "mixup or cutmix")
 
     def augmenter(self, data: TrainingData, device: torch.device) -> "Augmenter":
         """The augmentation of batches of ``data`` on ``device``; what is unset is as suits the data."""
@@ -110,23 +116,30 @@ class Augmenter:
             x = mask_spectrogram(x, s.mask_mel, s.mask_frames, self.fill, generator)
         if s.erase:
             x = random_erase(x, s.erase, self.fill, generator)
-        mixed = Mixed(x, torch.arange(len(x), device=x.device), 1.0)
-        if mix and (s.mixup or s.cutmix):
+        mixed = Mixed.alone(x)
+        if mix and (s.mixup or s.cutmix) and (s.mix_rate == 1 or torch.rand((), generator=generator) < s.mix_rate):
             with_cutmix = bool(torch.rand((), generator=generator) < 0.5) if s.mixup and s.cutmix else s.cutmix > 0
             mixed = cutmix(x, s.cutmix, generator) if with_cutmix else mixup(x, s.mixup, generator)
         return replace(mixed, images=mixed.images.contiguous(memory_format=torch.channels_last))
 
 
+def beside(tensor: Tensor, drawn: Tensor) -> Tensor:
+    """``drawn``, which is on the CPU, on the device of ``tensor``; a GPU is not waited for."""
+    if tensor.is_cuda:
+        return drawn.pin_memory().to(tensor.device, non_blocking=True)
+    return drawn
+
+
 def random_flip(images: Tensor, generator: Generator) -> Tensor:
     """(B, C, H, W) with each image mirrored left to right with probability 1/2."""
-    mirrored = torch.rand(len(images), generator=generator).to(images.device) < 0.5
+    mirrored = beside(images, torch.rand(len(images), generator=generator)) < 0.5
     return torch.where(mirrored[:, None, None, None], images.flip(3), images)
 
 
 def random_shift(images: Tensor, pixels: int, generator: Generator) -> Tensor:
     """(B, C, H, W) with each image moved by up to ``pixels`` in both directions; what comes in is zero."""
     batch, _, height, width = images.shape
-    offsets = torch.randint(2 * pixels + 1, (2, batch, 1), generator=generator).to(images.device)
+    offsets = beside(images, torch.randint(2 * pixels + 1, (2, batch, 1), generator=generator))
     rows = offsets[0] + torch.arange(height, device=images.device)
     columns = offsets[1] + torch.arange(width, device=images.device)
     padded = F.pad(images, (pixels,) * 4).permute(0, 2, 3, 1)
@@ -157,7 +170,7 @@ def _scaled(images: Tensor, sides: Tensor, middle: Tensor, beyond: str) -> Tenso
     matrix = torch.zeros(len(images), 2, 3)
     matrix[:, 0, 0], matrix[:, 1, 1] = sides
     matrix[:, :, 2] = middle.T
-    grid = F.affine_grid(matrix.to(images), list(images.shape), align_corners=False)
+    grid = F.affine_grid(beside(images, matrix), list(images.shape), align_corners=False)
     return F.grid_sample(images, grid, padding_mode=beyond, align_corners=False)
 
 
@@ -176,7 +189,7 @@ def random_erase(images: Tensor, side: float, fill: Tensor, generator: Generator
     batch, _, height, width = images.shape
     rows = _window(height, torch.full((batch,), round(side * height)), generator)
     columns = _window(width, torch.full((batch,), round(side * width)), generator)
-    hole = (rows[:, None, :, None] & columns[:, None, None, :]).to(images.device)
+    hole = beside(images, rows[:, None, :, None] & columns[:, None, None, :])
     return torch.where(hole, fill[:, None, None], images)
 
 
@@ -188,7 +201,7 @@ def mask_spectrogram(images: Tensor, mel: int, frames: int, fill: Tensor, genera
     batch, _, height, width = images.shape
     rows = _window(height, torch.randint(min(mel, height) + 1, (batch,), generator=generator), generator)
     columns = _window(width, torch.randint(min(frames, width) + 1, (batch,), generator=generator), generator)
-    hole = (rows[:, None, :, None] | columns[:, None, None, :]).to(images.device)
+    hole = beside(images, rows[:, None, :, None] | columns[:, None, None, :])
     return torch.where(hole, fill[:, None, None], images)
 
 
@@ -207,7 +220,7 @@ def random_level(images: Tensor, most: float, generator: Generator) -> Tensor:
 
     For log-mel spectrograms this is the volume: 0.2 of a range of 100 dB is 20 dB.
     """
-    shift = most * (2 * torch.rand((len(images), 1, 1, 1), generator=generator) - 1).to(images)
+    shift = most * beside(images, 2 * torch.rand((len(images), 1, 1, 1), generator=generator) - 1)
     return torch.where(images > 0, (images + shift).clamp(0, 1), images)
 
 
@@ -225,6 +238,11 @@ class Mixed:
     partner: Tensor
     share: float
 
+    @classmethod
+    def alone(cls, images: Tensor) -> Self:
+        """Images that are blended with nothing."""
+        return cls(images, torch.arange(len(images), device=images.device), 1.0)
+
 
 def _beta(alpha: float, generator: Generator) -> float:
     from scipy.special import betaincinv
@@ -237,7 +255,7 @@ def mixup(images: Tensor, alpha: float, generator: Generator) -> Mixed:
 
     Source: Zhang et al. 2018, arXiv:1710.09412.
     """
-    share, partner = _beta(alpha, generator), torch.randperm(len(images), generator=generator).to(images.device)
+    share, partner = _beta(alpha, generator), beside(images, torch.randperm(len(images), generator=generator))
     return Mixed(torch.lerp(images[partner], images, share), partner, share)
 
 
@@ -246,11 +264,11 @@ def cutmix(images: Tensor, alpha: float, generator: Generator) -> Mixed:
 
     Source: Yun et al. 2019, arXiv:1905.04899.
     """
-    share, partner = _beta(alpha, generator), torch.randperm(len(images), generator=generator).to(images.device)
+    share, partner = _beta(alpha, generator), beside(images, torch.randperm(len(images), generator=generator))
     height, width = images.shape[2:]
     sides = torch.tensor([round(math.sqrt(1 - share) * n) for n in (height, width)])
     rows, columns = _window(height, sides[:1], generator), _window(width, sides[1:], generator)
-    hole = (rows[:, None, :, None] & columns[:, None, None, :]).to(images.device)
+    hole = beside(images, rows[:, None, :, None] & columns[:, None, None, :])
     kept = 1 - float(sides[0] * sides[1]) / (height * width)
     return Mixed(torch.where(hole, images[partner], images), partner, kept)
 
@@ -270,8 +288,8 @@ def random_augment(images: Tensor, operations: int, magnitude: float, generator:
         for kind, tone in enumerate(TONES, start=len(MOVES)):
             chosen = torch.nonzero(kinds == kind)[:, 0]
             if len(chosen):
-                where = chosen.to(images.device)
-                amount = signs[chosen].to(images.device, images.dtype)[:, None, None, None]
+                where = beside(images, chosen)
+                amount = beside(images, signs[chosen])[:, None, None, None]
                 result[where] = tone(images[where], amount).clamp(0, 1)
         images = result
     return images
@@ -293,8 +311,8 @@ def _move(images: Tensor, kinds: Tensor, signs: Tensor) -> Tensor:
     moved = torch.nonzero(kinds < len(MOVES))[:, 0]
     if len(moved) == 0:
         return images
-    where, result = moved.to(images.device), images.clone()
-    grid = F.affine_grid(matrix[moved].to(images), [len(moved), *images.shape[1:]], align_corners=False)
+    where, result = beside(images, moved), images.clone()
+    grid = F.affine_grid(beside(images, matrix[moved]), [len(moved), *images.shape[1:]], align_corners=False)
     result[where] = F.grid_sample(images[where], grid, align_corners=False)
     return result
 

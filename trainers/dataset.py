@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Self, TypeVar, get_args, get_type_hints
 
 from trainers.samples import Samples, Split
+from trainers.task import Classification, Task
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,10 @@ class Dataset:
     def own_validation(self) -> bool:
         """Whether ``load("validation")`` returns an official split; else a share of ``train`` is held out."""
         return False
+
+    def poses(self) -> Task:
+        """The task: what is learnt from the data; classification unless a data set says otherwise."""
+        return Classification()
 
     def __post_init__(self) -> None:
         if self.location.startswith("~"):

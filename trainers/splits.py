@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from trainers.dataset import Dataset
 from trainers.samples import Images, Samples
 from trainers.shares import Shares
+from trainers.task import Classification, Shape, Task
 
 CHUNK = 256
 """Images that are read or converted at a time."""
@@ -35,6 +36,7 @@ class TrainingData:
         things: what the samples are, for messages.
         notes: what a person should know of how the data were read.
         decided: options of the data set that the training split has decided, by name.
+        task: what is learnt from them.
     """
 
     classes: tuple[str, ...]
@@ -47,12 +49,18 @@ class TrainingData:
     things: str = "images"
     notes: tuple[str, ...] = ()
     decided: Mapping[str, Any] = field(default_factory=dict)
+    task: Task = field(default_factory=Classification)
 
     @property
-    def input(self) -> tuple[int, int, int]:
+    def input(self) -> Shape:
         """(C, H, W) of one image."""
         channels, height, width = self.train.images.shape[1:]
         return channels, height, width
+
+    @property
+    def outputs(self) -> int | Shape:
+        """What a network for these data returns for one image: so many logits, or (C, H, W) values."""
+        return self.task.outputs(self.input, len(self.classes))
 
 
 def training_data(
@@ -105,6 +113,7 @@ def training_data(
         things=dataset.things,
         notes=tuple(dict.fromkeys((*train.notes, *held_out.notes, *shares.notes))),
         decided=train.decided,
+        task=dataset.poses(),
     )
 
 

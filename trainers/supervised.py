@@ -1,9 +1,10 @@
-"""Training of a classifier on labelled images: cross-entropy, one learning-rate schedule, augmentation in batches.
+"""Training on labelled images, or as the task of the data says: one learning-rate schedule, augmentation in batches.
 
 Frozen parameters are not handed to the optimiser. Vectors (biases, norms) are not decayed. Network and batches are
 channels last and AdamW runs fused: on a CPU 0.68 of the time of the contiguous layout for convolutional networks, 0.4
-of the time of the default optimiser step. All randomness comes from the seed; a training that was stopped at any step
-continues from its checkpoint to the same weights, bit for bit on one thread.
+of the time of the default optimiser step. On a GPU nothing waits inside an epoch, and a step is captured once and
+replayed. All randomness comes from the seed; a training that was stopped at any step continues from its checkpoint to
+the same weights, bit for bit on one thread.
 """
 
 import math
@@ -16,12 +17,12 @@ from typing import Literal, Self
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from trainers.augment import Augmentation, Mixed
+from trainers.augment import Augmentation, Mixed, beside
 from trainers.checkpoints import Checkpoints
-from trainers.dataset import check_idle, check_most
+from trainers.dataset import Dataset, check_idle, check_most
+from trainers.graphs import Graphs
 from trainers.optimization import Schedule, average, climb, decayed, descend, learning_rate, unchanged_statistics
 from trainers.splits import TrainingData
 from trainers.trainer import DivergedError, Epoch, Trainer, trainer
@@ -58,6 +59,7 @@ class Supervised(Augmentation, Trainer):
         decoupled: weight of the decoupled term of mixed pairs (arXiv:2203.10761, 0.1 there); 0 for none.
         precision: of the training, never of a measurement; ``auto`` is bf16 on a GPU and fp32 on a CPU.
         compile: compile the network first; it takes minutes and pays in long trainings only.
+        graphs: on a GPU, capture a step once and replay it; small networks are bound by the launches of their kernels.
     """
 
     batch_size: int = 64
@@ -77,6 +79,7 @@ class Supervised(Augmentation, Trainer):
     decoupled: float = 0.0
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     compile: bool = False
+    graphs: bool = True
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -100,8 +103,17 @@ class Supervised(Augmentation, Trainer):
         for name in ("beta2", "stability"):
             check_idle(self, name, self.optimizer == "adamw", "optimizer = 'adamw'")
 
+    def suited(self, data: Dataset) -> Self:
+        for name in ("label_smoothing", "decoupled"):
+            check_idle(self, name, data.poses().labelled, "classes to learn")
+        return self
+
     def halved(self) -> Self:
         return replace(self, micro_batches=2 * self.micro_batches)
+
+    def learn(self, training: "Training", batch: Mixed, targets: Tensor) -> None:
+        """What is done with one batch; trainers that change its images, or take several steps, override it."""
+        training.update(batch, targets)
 
     def train(
         self,
@@ -120,7 +132,7 @@ class Supervised(Augmentation, Trainer):
         devices = range(torch.cuda.device_count())
         with torch.random.fork_rng(devices=devices):
             torch.manual_seed(seed)  # for what modules draw themselves, such as dropout
-            training = _Training(self, model, data, seed)
+            training = Training(self, model, data, seed)
             if checkpoints is not None and (saved := checkpoints.load()) is not None:
                 training.restore(saved)
             while training.epoch < self.epochs:
@@ -133,7 +145,7 @@ class Supervised(Augmentation, Trainer):
             training.end()
 
 
-class _Training:
+class Training:
     """The moving parts of one training and its position."""
 
     def __init__(self, settings: Supervised, model: nn.Module, data: TrainingData, seed: int) -> None:
@@ -142,11 +154,14 @@ class _Training:
         if not self.parameters:
             raise ValueError("there is no parameter to train: all are frozen. Unfreeze some.")
         self.device = self.parameters[0].device
+        on_gpu = self.device.type == "cuda"
+        self.graphs = Graphs() if on_gpu and settings.graphs else None
         model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.generator = torch.Generator().manual_seed(seed)
         self.steps_per_epoch = math.ceil(len(data.train) / settings.batch_size)
         steps = self.steps_per_epoch * settings.epochs
         self.rate = learning_rate(settings.schedule, settings.warmup, steps, self.steps_per_epoch)
+        self.rate_now = torch.zeros((), device=self.device) if self.graphs else None
         self.optimizer = self._optimizer()
         self.averaged = average(model, settings.average) if settings.average else None
         self.run: Callable[[Tensor], Tensor] = torch.compile(model) if settings.compile else model
@@ -160,9 +175,12 @@ class _Training:
     def _optimizer(self) -> torch.optim.Optimizer:
         s = self.settings
         groups = decayed(self.parameters, s.weight_decay)
+        captured = self.rate_now is not None
+        rate = s.learning_rate if self.rate_now is None else self.rate_now
         if s.optimizer == "sgd":
-            return torch.optim.SGD(groups, lr=s.learning_rate, momentum=s.beta1, nesterov=s.beta1 > 0)
-        return torch.optim.AdamW(groups, s.learning_rate, (s.beta1, s.beta2), s.stability, fused=True)
+            fused = captured or None
+            return torch.optim.SGD(groups, lr=rate, momentum=s.beta1, nesterov=s.beta1 > 0, fused=fused)
+        return torch.optim.AdamW(groups, rate, (s.beta1, s.beta2), s.stability, fused=True, capturable=captured)
 
     def _resident(self) -> Tensor | None:
         images = self.data.train.images
@@ -181,7 +199,10 @@ class _Training:
             self.generator.set_state(here)
         for x, labels in self._batches(torch.tensor_split(order, self.steps_per_epoch)[done:]):
             mix = self.epoch < self.settings.mix_until * self.settings.epochs
-            self._step(self.augment(x, self.generator, mix=mix), labels)
+            batch = self.augment(x, self.generator, mix=mix)
+            images, targets = self.data.task.examples(batch.images, labels, self.generator)
+            batch = replace(batch, images=images) if self.data.task.labelled else Mixed.alone(images)
+            self.settings.learn(self, batch, targets)
             self.step += 1
             yield
 
@@ -189,13 +210,12 @@ class _Training:
         """Images as they are stored, and labels; images that are not on the device are fetched one batch ahead."""
         if self.images is not None:
             for part in parts:
-                batch = part.to(self.device)
+                batch = beside(self.labels, part)
                 yield self.images[batch], self.labels[batch]
             return
 
         def fetch(part: Tensor) -> Tensor:
-            images = torch.from_numpy(np.ascontiguousarray(self.data.train.images[part.numpy()]))
-            return images.to(self.device, non_blocking=True)
+            return beside(self.labels, torch.from_numpy(np.ascontiguousarray(self.data.train.images[part.numpy()])))
 
         with ThreadPoolExecutor(1) as ahead:
             fetched = ahead.submit(fetch, parts[0]) if parts else None
@@ -203,50 +223,74 @@ class _Training:
                 assert fetched is not None
                 x = fetched.result()
                 fetched = ahead.submit(fetch, following) if following is not None else None
-                yield x, self.labels[part.to(self.device)]
+                yield x, self.labels[beside(self.labels, part)]
 
-    def _step(self, batch: Mixed, labels: Tensor) -> None:
-        s = self.settings
+    def update(self, batch: Mixed, labels: Tensor) -> None:
+        """One step of the optimiser; images that require a gradient get theirs."""
+        rate = self.settings.learning_rate * self.rate(self.step)
+        inputs: tuple[Tensor, ...] = (batch.images, labels)
+        if batch.share < 1:
+            inputs += labels[batch.partner], torch.full((), batch.share, device=self.device)
         for group in self.optimizer.param_groups:
-            group["lr"] = s.learning_rate * self.rate(self.step)
+            group["lr"] = rate if self.rate_now is None else self.rate_now
+        if self.rate_now is not None:
+            self.rate_now.fill_(rate)
+        if self.graphs is None or batch.images.requires_grad:  # a captured step takes a copy of the images
+            self._without_gradients()
+            self._update(*inputs)
+        else:
+            self.graphs.run(self._update, self._without_gradients, *inputs)
+        if self.averaged is not None:
+            self.averaged.update_parameters(self.model)
+
+    def _without_gradients(self) -> None:
         self.optimizer.zero_grad(set_to_none=True)
-        self._backward(batch, labels, count=True)
+
+    def _update(self, *inputs: Tensor) -> None:
+        """One step from weights without gradients to new weights; see `_backward` for ``inputs``."""
+        s = self.settings
+        self._backward(*inputs, count=True)
         if s.sharpness:
             steps = climb(self.parameters, s.sharpness, s.adaptive_sharpness)
-            self.optimizer.zero_grad(set_to_none=True)
+            self._without_gradients()
             with unchanged_statistics(self.model):
-                self._backward(batch, labels, count=False)
+                self._backward(*inputs, count=False)
             descend(steps)
         if s.clip_norm:
             nn.utils.clip_grad_norm_(self.parameters, s.clip_norm)
         self.optimizer.step()
-        if self.averaged is not None:
-            self.averaged.update_parameters(self.model)
 
-    def _backward(self, batch: Mixed, labels: Tensor, *, count: bool) -> None:
-        """Adds the gradients of the mean loss up, part by part."""
+    def _backward(
+        self, images: Tensor, labels: Tensor, others: Tensor | None = None, share: Tensor | None = None, *, count: bool
+    ) -> None:
+        """Adds the gradients of the mean loss up, part by part.
+
+        Args:
+            others, share: labels of the partners of mixed images, and the share of the images themselves.
+            count: towards the loss of the epoch.
+        """
         number, parts = len(labels), min(self.settings.micro_batches, len(labels))
-        others = labels[batch.partner]
-        for x, first, second in zip(*(t.tensor_split(parts) for t in (batch.images, labels, others)), strict=True):
-            with self._precision():
+        split = [x.tensor_split(parts) for x in (images, labels, labels if others is None else others)]
+        for x, first, second in zip(*split, strict=True):
+            with self.precision():
                 logits = self.run(x)
-            loss = self._loss(logits.float(), first, second, batch.share)
+            loss = self._loss(logits.float(), first, second, share)
             if count:
                 self.total += loss.detach() * len(first)
             (loss * (len(first) / number) if parts > 1 else loss).backward()  # type: ignore[no-untyped-call]
 
-    def _precision(self) -> torch.autocast | nullcontext[None]:
+    def precision(self) -> torch.autocast | nullcontext[None]:
+        """Context of the forward passes."""
         wanted = self.settings.precision
         if wanted == "bf16" or (wanted == "auto" and self.device.type == "cuda"):
             return torch.autocast(self.device.type, torch.bfloat16)
         return nullcontext()
 
-    def _loss(self, logits: Tensor, first: Tensor, second: Tensor, share: float) -> Tensor:
+    def _loss(self, logits: Tensor, first: Tensor, second: Tensor, share: Tensor | None) -> Tensor:
         smoothing = self.settings.label_smoothing
-        loss = F.cross_entropy(logits, first, label_smoothing=smoothing)
-        if share < 1:
-            other = F.cross_entropy(logits, second, label_smoothing=smoothing)
-            loss = share * loss + (1 - share) * other
+        loss = self.data.task.loss(logits, first, smoothing=smoothing)
+        if share is not None:
+            loss = share * loss + (1 - share) * self.data.task.loss(logits, second, smoothing=smoothing)
             if self.settings.decoupled:
                 loss = loss + self.settings.decoupled * decoupled_loss(logits, first, second, share)
         return loss
@@ -261,10 +305,11 @@ class _Training:
         self.epoch += 1
         if not math.isfinite(mean):
             raise DivergedError(f"the training loss was {mean} in epoch {self.epoch} of {self.settings.epochs}.")
-        self.total = torch.zeros((), device=self.device)
+        self.total.zero_()
         self.epoch_start = self.generator.get_state()
         self.started = time.perf_counter()
-        return Epoch(self.epoch, self.settings.epochs, mean, seconds)
+        rate = self.settings.learning_rate * self.rate(self.step - 1)
+        return Epoch(self.epoch, self.settings.epochs, mean, seconds, rate)
 
     def end(self) -> None:
         """Replaces the weights by their average, if there is one, and leaves the model in eval mode."""
@@ -310,11 +355,11 @@ class _Training:
         torch.set_rng_state(tensors["random.modules"])
         if "random.device" in tensors:
             torch.cuda.set_rng_state(tensors["random.device"], self.device)
-        self.total = tensors["loss"].to(self.device)
+        self.total.copy_(tensors["loss"])
         self.epoch, self.step = tensors["position"].tolist()
 
 
-def decoupled_loss(logits: Tensor, first: Tensor, second: Tensor, share: float) -> Tensor:
+def decoupled_loss(logits: Tensor, first: Tensor, second: Tensor, share: Tensor | float) -> Tensor:
     """The decoupled term of mixed pairs: each class against all others but its partner; pairs of one class add nothing.
 
     Args:
@@ -324,12 +369,10 @@ def decoupled_loss(logits: Tensor, first: Tensor, second: Tensor, share: float) 
     Source: decoupled mixup, Liu et al. 2022, arXiv:2203.10761, with w(t) = t.
     """
     differ = first != second
-    rows = torch.arange(len(first), device=logits.device)
 
     def against(mine: Tensor, partner: Tensor) -> Tensor:
-        rest = logits.clone()
-        rest[rows, partner] = -math.inf
-        return torch.logsumexp(rest, 1) - logits[rows, mine]
+        rest = logits.scatter(1, partner[:, None], -math.inf)
+        return torch.logsumexp(rest, 1) - logits.gather(1, mine[:, None])[:, 0]
 
     term = share * against(first, second) + (1 - share) * against(second, first)
     return torch.where(differ, term, 0.0).mean()

@@ -2,23 +2,28 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Self, TypeVar
+from dataclasses import asdict, dataclass
+from typing import Any, Self, TypeVar
 
 from torch import nn
 
 from trainers.checkpoints import Checkpoints
+from trainers.dataset import Dataset
 from trainers.splits import TrainingData
 
 
 @dataclass(frozen=True)
 class Epoch:
-    """Report of one finished epoch: its number from 1, of how many, mean training loss, seconds it took."""
+    """Report of one finished epoch: its number from 1, of how many, mean training loss, seconds it took.
+
+    ``learning_rate`` is that of its last step; None of a trainer that has none.
+    """
 
     number: int
     total: int
     loss: float
     seconds: float
+    learning_rate: float | None = None
 
 
 class DivergedError(FloatingPointError):
@@ -32,10 +37,13 @@ class Trainer(ABC):
     Args:
         epochs: passes over the training set.
         micro_batches: parts into which each batch is divided to save memory, for trainers that can.
+        track: measure the accuracy on the validation images after every epoch, for the curve of the trial; nothing
+            depends on it.
     """
 
     epochs: int = 10
     micro_batches: int = 1
+    track: bool = False
 
     @abstractmethod
     def train(
@@ -55,6 +63,18 @@ class Trainer(ABC):
         Raises:
             DivergedError: if the loss is not finite.
         """
+
+    def suited(self, data: Dataset) -> Self:
+        """The trainer with the settings that were left open set to what suits ``data``.
+
+        Raises:
+            ValueError: if it cannot train on them.
+        """
+        return self
+
+    def settings(self) -> dict[str, Any]:
+        """All that the same training needs to be repeated, as JSON."""
+        return asdict(self)
 
     def halved(self) -> Self | None:
         """The same training with half as many images at a time, for less memory; None if it cannot."""

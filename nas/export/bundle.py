@@ -67,15 +67,22 @@ def write_bundle(record: TrialRecord, settings: Settings, plugins: Sequence[Plug
 
 
 def write_card(
-    out: Path, record: TrialRecord, settings: Settings, measured: Mapping[str, float], *, place: Path
+    out: Path,
+    record: TrialRecord,
+    settings: Settings,
+    measured: Mapping[str, float],
+    *,
+    place: Path,
+    notes: Sequence[str] = (),
 ) -> None:
     """Writes the ``README.md`` of an export.
 
     Args:
         measured: values of the files read back, by objective; empty if they were not measured.
         place: folder in which a reader will find the export.
+        notes: what else it says of the trial, a line each.
     """
-    write_atomically(out / CARD, _card(record, settings, measured, place).encode())
+    write_atomically(out / CARD, _card(record, settings, measured, place, notes).encode())
 
 
 def write_sums(out: Path) -> None:
@@ -286,7 +293,9 @@ def _pretty(content: Any) -> bytes:
     return (json.dumps(content, indent=2) + "\n").encode()
 
 
-def _card(record: TrialRecord, settings: Settings, measured: Mapping[str, float], place: Path) -> str:
+def _card(
+    record: TrialRecord, settings: Settings, measured: Mapping[str, float], place: Path, notes: Sequence[str]
+) -> str:
     """The README.md of an export."""
     channels, height, width = record.architecture["input"]
     rows = "\n".join(
@@ -295,6 +304,7 @@ def _card(record: TrialRecord, settings: Settings, measured: Mapping[str, float]
     )
     how = "\n".join(f"- {name}: {json.dumps(setting)}" for name, setting in record.settings.items() if setting)
     how += "".join(f"\n- {name} may not mean what it says: {', '.join(words)}" for name, words in record.flags.items())
+    how += "".join(f"\n- {note}" for note in notes)
     checked = "read back and measured again" if measured else "not measured again"
     kind = DATASETS.get(settings.data.name, Dataset)
     split = f"validation {kind.things}" if settings.data.validation else f"a fifth of the training {kind.things}"

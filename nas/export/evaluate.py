@@ -38,10 +38,9 @@ def evaluate(directory: Path, data: str | None, split: str, *, trust: bool = Fal
     dataset = find_dataset(chosen)
     if split == "test":
         with user_input("data"):
-            samples, classes = dataset.load("test"), dataset.classes()
+            classes = dataset.classes()
+        samples = samples_of_test(settings, dataset)
         notes = samples.notes
-        if settings.data.resolution is not None:
-            samples = resized(samples, settings.data.resolution)
     elif not settings.data.validation:
         all_of_it = f"all training {dataset.things} of {chosen.label}"
         raise WrongInputError(f"this network was trained on {all_of_it}; use --split test.")
@@ -64,6 +63,18 @@ def evaluate(directory: Path, data: str | None, split: str, *, trust: bool = Fal
     }
     _note(directory / EVALUATIONS, result)
     return result
+
+
+def samples_of_test(settings: Settings, dataset: Dataset | None = None) -> Samples:
+    """The test images, in the size of the study; whoever reads them writes down that they were used.
+
+    Args:
+        dataset: that they are from, unless it is that of the study.
+    """
+    dataset = dataset or find_dataset(settings.data)
+    with user_input("data"):
+        samples = dataset.load("test")
+    return samples if settings.data.resolution is None else resized(samples, settings.data.resolution)
 
 
 def _note(path: Path, result: dict[str, Any]) -> None:

@@ -8,7 +8,7 @@ import csv
 import io
 import signal
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -102,7 +102,7 @@ def train(
     with user_input("architecture"):
         price(architecture)
     remember(loaded_from(path) for path in settings.plugins)
-    trainer, chosen = find_trainer(settings), list(seeds)
+    trainer, chosen = find_trainer(settings, dataset), list(seeds)
     settings = replace(settings, training=training_table(settings, trainer))
     folders = [out] if len(chosen) == 1 else [out / f"seed-{seed}" for seed in chosen]
     trainings = [
@@ -138,7 +138,7 @@ class _Training:
             "checksum": self.settings.data.checksum,
             "seed": self.seed,
             **{f"plugin {name}": plugin.digest for name, plugin in named(self.plugins).items()},
-            **asdict(self.trainer),
+            **self.trainer.settings(),
         }
 
     @property

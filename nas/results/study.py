@@ -9,14 +9,16 @@ from typing import Any
 import numpy as np
 
 from nas.errors import WrongInputError, user_input
-from nas.export.export import export
+from nas.export.export import Exported, Verification, export
 from nas.plugins import Plugin, is_trusted, load_trusted, read_copies
 from nas.plugins import trust as trust_all
 from nas.problem import check_records, find_space
 from nas.results import picks
+from nas.results.confirmation import Confirmation, confirm
 from nas.results.pareto import hypervolume, non_dominated
 from nas.settings import STUDY, read_resolved, settings_from
 from nas.store.artifacts import Artifacts
+from nas.store.confirmations import CONFIRMATIONS, Protocol, Replicate, Split, read_confirmations
 from nas.store.history import TRIALS, read_trials
 from nas.store.live import running_trials
 from nas.store.records import COUNTED, TrialRecord
@@ -109,25 +111,85 @@ class Study:
         check_records(found, self.objectives, self.directory / TRIALS)
         return found
 
+    @cached_property
+    def replicates(self) -> list[Replicate]:
+        """The trainings of trials with other seeds, which `nas confirm` has made."""
+        found = read_confirmations(self.directory, self.records)
+        again = [one.record for one in found if one.record.status == "complete"]
+        check_records(again, self.objectives, self.directory / CONFIRMATIONS)
+        return found
+
+    @cached_property
+    def searched_protocol(self) -> Protocol:
+        """How the trials of the search were trained and measured."""
+        epochs = self.settings.training.get("epochs")
+        return Protocol(epochs if isinstance(epochs, int) else 0)
+
+    def confirmed(self, split: Split = "validation") -> Confirmation | None:
+        """What the replicates say that were measured on a split, by the latest protocol; None if there are none."""
+        protocols = [one.protocol for one in self.replicates if one.protocol.split == split]
+        if not protocols:
+            return None
+        found = confirm(
+            self.complete,
+            self.replicates,
+            protocols[-1],
+            goals=self.objectives,
+            reference=self.reference,
+            searched=self.searched_protocol,
+        )
+        return found if found.counts.any() else None
+
+    @cached_property
+    def confirmation(self) -> Confirmation | None:
+        """What the replicates say of the front, by the latest protocol on validation images; None if there are none."""
+        return self.confirmed()
+
+    def value(self, record: TrialRecord, name: str) -> float:
+        """An objective of a complete trial: the mean of its replicates, else what the search measured."""
+        mean = self.confirmation.value(record.number, name) if self.confirmation else None
+        return record.measured[name] if mean is None else mean
+
     def costs(self, records: list[TrialRecord]) -> np.ndarray:
         """(n, m) costs to be minimised, in the order of the objectives."""
+        rows = [[to_minimise(o, self.value(record, name)) for name, o in self.objectives.items()] for record in records]
+        return np.array(rows).reshape(len(records), len(self.objectives))
+
+    @cached_property
+    def searched_front(self) -> list[TrialRecord]:
+        """The non-dominated complete trials by what the search measured, by the first objective, best first."""
+        costs = self._searched_costs(self.complete)
+        rows = np.flatnonzero(non_dominated(costs))
+        return [self.complete[i] for i in rows[np.lexsort(costs[rows].T[::-1])]]
+
+    def _searched_costs(self, records: list[TrialRecord]) -> np.ndarray:
         rows = [[to_minimise(o, record.measured[name]) for name, o in self.objectives.items()] for record in records]
         return np.array(rows).reshape(len(records), len(self.objectives))
 
     @cached_property
     def front(self) -> list[TrialRecord]:
-        """The non-dominated complete trials, by the first objective, best first."""
-        costs = self.costs(self.complete)
-        rows = np.flatnonzero(non_dominated(costs))
-        return [self.complete[i] for i in rows[np.lexsort(costs[rows].T[::-1])]]
+        """The trials of the front, by the first objective, best first.
+
+        Once the study is confirmed, those that are on it more likely than not; before, the non-dominated ones.
+        """
+        return (self.confirmation.front if self.confirmation else None) or self.searched_front
+
+    @cached_property
+    def reference(self) -> np.ndarray:
+        """(m,) the reference point of ``study.toml`` in costs."""
+        reference = self.settings.reference
+        with user_input(f"{self.directory / STUDY} is damaged: reference"):
+            return np.array([to_minimise(objective, reference[name]) for name, objective in self.objectives.items()])
 
     @property
     def hypervolume(self) -> float:
         """Volume in costs between the front and the reference point of ``study.toml``; larger is better."""
-        reference = self.settings.reference
-        with user_input(f"{self.directory / STUDY} is damaged: reference"):
-            point = [to_minimise(objective, reference[name]) for name, objective in self.objectives.items()]
-        return hypervolume(self.costs(self.front), np.array(point))
+        return hypervolume(self.costs(self.front), self.reference)
+
+    @property
+    def searched_hypervolume(self) -> float:
+        """That of the front by what the search measured."""
+        return hypervolume(self._searched_costs(self.searched_front), self.reference)
 
     def trial(self, number: int) -> TrialRecord:
         """The ended trial of that number.
@@ -186,7 +248,8 @@ class Study:
             "artifact_bytes": Artifacts(self.directory, None).bytes,
             "front_size": len(self.front),
             "hypervolume": self.hypervolume,
-            "best": {name: record.measured[name] for name, record in best.items()},
+            **({"confirmation": self.confirmation.summary()} if self.confirmation else {}),
+            "best": {name: self.value(record, name) for name, record in best.items()},
             "flags": {name: record.flags[name] for name, record in best.items() if record.flags.get(name)},
             "trials_per_minute": 60 * float(pace) if pace else None,
             "seconds_left": left / float(pace) if pace else None,
@@ -196,4 +259,20 @@ class Study:
         """Takes the picked architecture away into ``out`` and checks what was written; see `nas.export.export`."""
         record = self.pick(rule)
         self.load_plugins()
-        return export(self.directory, self.settings, record, Path(out), plugins=self.plugins, force=force).directory
+        return self.write_export(record, Path(out), force=force).directory
+
+    def write_export(
+        self, record: TrialRecord, out: Path, *, verify: Verification | None = None, force: bool = False
+    ) -> Exported:
+        """Exports a trial; its README says what replicates have shown of it. See `nas.export.export`."""
+        notes = self.confirmation.notes(record.number) if self.confirmation else []
+        return export(
+            self.directory,
+            self.settings,
+            record,
+            out,
+            plugins=self.plugins,
+            verify=verify or Verification(),
+            force=force,
+            notes=notes,
+        )

@@ -4,6 +4,7 @@ Our driver or a Ray Tune run gets its plans here and books their outcomes here. 
 sampler learns of it; the log alone is the state.
 """
 
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -154,14 +155,13 @@ class Ledger:
         return replace(plan, measured=measured, settings=how)
 
     def _end(self, record: TrialRecord, proposal: Proposal) -> None:
+        record = replace(record, ended=time.time())
         self.history.record(record)
         self._remember(record)
         self.sampler.tell(proposal, record)
 
     def _remember(self, record: TrialRecord) -> None:
         self.standing.add(record)
-        if self.problem.settings.limits.patience is not None:
-            self.standing.note_progress()
         if record.status != "duplicate":
             self._by_key[record.key] = record
 
@@ -169,7 +169,7 @@ class Ledger:
         patience = self.problem.settings.limits.patience
         if patience is not None and self.standing.stale >= patience and self.end is None:
             self.end = (
-                f"the hypervolume has not grown in the last {self.standing.stale} trials "
+                f"the front has not changed in the last {self.standing.stale} trials "
                 f"(limits.patience = {patience}); the study ends here."
             )
 

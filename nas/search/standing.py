@@ -9,8 +9,6 @@ from nas.results.pareto import hypervolume
 from nas.store.records import COUNTED, Raised, Status, TrialRecord
 from objectives import Objective, to_minimise
 
-GROWTH = 1e-3
-"""Share by which the hypervolume must grow to count as progress."""
 AT_ONCE = 20
 """New members of the front from which on the hypervolume is computed anew, rather than what each of them adds."""
 
@@ -33,7 +31,7 @@ class Standing:
         self.same_bug = 0
         """Trials in a row that ended with the same exception at the same place."""
         self.stale = 0
-        """Counted trials since the hypervolume last grew by more than `GROWTH`."""
+        """Counted trials since the front last changed; a network with the values of a member changes nothing."""
         self.last: TrialRecord | None = None
         """The trial added last."""
         self.front: list[TrialRecord] = []
@@ -42,7 +40,6 @@ class Standing:
         self._bug: Raised | None = None
         self._volume: float | None = 0.0
         self._joined: list[tuple[np.ndarray, np.ndarray]] = []
-        self._progress = 0.0
 
     @property
     def hypervolume(self) -> float:
@@ -76,17 +73,14 @@ class Standing:
         if record.status == "complete":
             self._join(record)
 
-    def note_progress(self) -> None:
-        """Starts `stale` anew if the hypervolume has grown; call it after every `add`, or never."""
-        if self.hypervolume > self._progress * (1 + GROWTH):
-            self._progress, self.stale = self.hypervolume, 0
-
     def _join(self, record: TrialRecord) -> None:
         """Takes the record into the front, unless a member dominates it, and drops those that it dominates."""
         row = np.array([to_minimise(o, record.measured[name]) for name, o in self.objectives.items()])
         no_worse = (self._costs <= row).all(1)
         if (no_worse & (self._costs < row).any(1)).any():
             return
+        if not (self._costs == row).all(1).any():
+            self.stale = 0
         if self._volume is not None:
             self._joined.append((self._costs, row))
         if len(self._joined) > AT_ONCE:

@@ -2,7 +2,7 @@
 
 import csv
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
 from typing import IO, Any
 
@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from nas.errors import user_input
+from nas.results.confirmation import LEVEL, Confirmation
 from nas.results.study import Study
 from nas.show.console import printable
 from nas.show.rows import Rows
@@ -28,6 +29,9 @@ def number(value: float, scale: str) -> str:
     return f"{value:.4f}" if scale == "fraction" else f"{value:,.0f}"
 
 
+CONFIRMED = ("seeds", "on front", "rank")
+"""Columns of a confirmed study: replicates, probability of being on the front, rank by the first objective among the
+trials with replicates in the search -> now."""
 MARK = "!"
 """Behind a value that is flagged."""
 
@@ -47,11 +51,41 @@ def flag_notes(records: Iterable[TrialRecord]) -> list[str]:
     ]
 
 
-def measured_value(record: TrialRecord, name: str, scale: str) -> str:
-    """A value of a trial as tables show it; ``-`` where it is not measured."""
+def measured_value(record: TrialRecord, name: str, scale: str, known: Confirmation | None = None) -> str:
+    """A value of a trial as tables show it, or the mean of its replicates; ``-`` where it is not measured."""
     if name not in record.measured:
         return "-"
-    return number(record.measured[name], scale) + (MARK if record.flags.get(name) else "")
+    mean = known.value(record.number, name) if known else None
+    if mean is None:
+        return number(record.measured[name], scale) + (MARK if record.flags.get(name) else "")
+    error = f" ± {number(mean.standard_error, scale)}" if mean.standard_error else ""
+    flagged = known and known.flags.get(record.number, {}).get(name)
+    return number(mean, scale) + error + (MARK if flagged else "")
+
+
+def confirmation_notes(study: Study) -> list[str]:
+    """What replicates say of the front as a whole, in a few lines; none without replicates."""
+    lines = []
+    for known in (study.confirmation, study.confirmed("test")):
+        if known is None:
+            continue
+        lines.append(
+            f"mean ± standard error of {int(known.counts.sum())} trainings with other seeds ({known.protocol}), of "
+            f"{int((known.counts > 0).sum())} trials; a value without ± is of one seed"
+        )
+        low, high = known.hypervolume_interval
+        lines.append(
+            f"hypervolume {known.hypervolume:.4f} ({LEVEL:.0%} interval {low:.4f} to {high:.4f}), by one seed "
+            f"{study.searched_hypervolume:.4f} with {len(study.searched_front)} members"
+        )
+        for name, goal in study.objectives.items():
+            shift = known.shift(name)
+            if known.errors[:, list(study.objectives).index(name)].any() and shift["optimism"] is not None:
+                tau = "" if shift["tau"] is None else f"; rank correlation with it (Kendall) {shift['tau']:.2f}"
+                better = number(abs(shift["optimism"]), goal.scale)
+                word = "better" if shift["optimism"] >= 0 else "worse"
+                lines.append(f"{printable(name)}: in the search {better} {word} on average{tau}")
+    return lines
 
 
 def running_line(row: Mapping[str, Any]) -> str:
@@ -66,9 +100,12 @@ def running_line(row: Mapping[str, Any]) -> str:
     return line
 
 
-def trial_figures(records: Iterable[TrialRecord]) -> list[dict[str, Any]]:
-    """Trials as JSON, in the form of the log."""
-    return [record.to_json() for record in records]
+def trial_figures(study: Study, records: Iterable[TrialRecord]) -> list[dict[str, Any]]:
+    """Trials as JSON, in the form of the log; with what replicates say of them, where there are any."""
+    known = study.confirmation
+    return [
+        {**record.to_json(), **({"confirmation": known.figures(record.number)} if known else {})} for record in records
+    ]
 
 
 def write_csv(study: Study, records: Iterable[TrialRecord], file: IO[str]) -> None:
@@ -76,14 +113,37 @@ def write_csv(study: Study, records: Iterable[TrialRecord], file: IO[str]) -> No
     records = list(records)
     choices = list(dict.fromkeys(name for record in records for name in record.picks))
     writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(["trial", "status", *study.objectives, *choices, "key", "seconds", "flags"])
+    confirmed = confirmed_columns(study)
+    writer.writerow(["trial", "status", *study.objectives, *choices, "key", "seconds", "flags", *confirmed])
     for record in records:
         values = [record.measured.get(name, "") for name in study.objectives]
         picks = [record.picks.get(name, "") for name in choices]
         seconds = round(sum(record.seconds.values()), 3)
         flags = " ".join(f"{name}:{word}" for name, words in record.flags.items() for word in words)
         cells = [record.number, record.status, *values, *picks, record.key, seconds, flags]
+        cells += [column(record) for column in confirmed.values()]
         writer.writerow([printable(cell) if isinstance(cell, str) else cell for cell in cells])
+
+
+def confirmed_columns(study: Study) -> dict[str, Callable[[TrialRecord], Any]]:
+    """Columns of a CSV file on what replicates say; none without replicates."""
+    known = study.confirmation
+    if known is None:
+        return {}
+    columns: dict[str, Callable[[TrialRecord], Any]] = {
+        "replicates": lambda record: known.count(record.number),
+        "on_front": lambda record: known.chance(record.number),
+    }
+    for name in study.objectives:
+
+        def mean(record: TrialRecord, name: str = name) -> Any:
+            return "" if (value := known.value(record.number, name)) is None else float(value)
+
+        def error(record: TrialRecord, name: str = name) -> Any:
+            return "" if (value := known.value(record.number, name)) is None else value.standard_error
+
+        columns |= {f"{name}.mean": mean, f"{name}.standard_error": error}
+    return columns
 
 
 def in_one_line(record: TrialRecord, objectives: Mapping[str, Goal]) -> str:
@@ -108,7 +168,7 @@ def print_trials(study: Study, records: Iterable[TrialRecord], console: Console)
     records = list(records)
     names, rows = _values(study, records)
     choices = _open_choices(study)
-    title, right = f"{study.settings.name}: {len(records)} trials", frozenset({"trial", *study.objectives})
+    title, right = f"{study.settings.name}: {len(records)} trials", frozenset({"trial", *study.objectives, *CONFIRMED})
     if Rows("", [*names, *choices], right, []).width <= console.width:  # else in vain
         mark = len(records) <= MARKED and study.is_trusted
         picks = [_picks(study, record, choices, mark=mark) for record in records]
@@ -117,6 +177,7 @@ def print_trials(study: Study, records: Iterable[TrialRecord], console: Console)
         if wide.width <= console.width:
             wide.print(console)
             print_flags(records, console)
+            print_confirmation(study, console)
             return
     labels = [[*row, printable(label_of(record.architecture))] for row, record in zip(rows, records, strict=True)]
     Rows(title, [*names, "architecture"], right, labels).print(console)
@@ -125,6 +186,7 @@ def print_trials(study: Study, records: Iterable[TrialRecord], console: Console)
     )
     console.print(note, style="dim")
     print_flags(records, console)
+    print_confirmation(study, console)
 
 
 def print_flags(records: Iterable[TrialRecord], console: Console) -> None:
@@ -133,16 +195,32 @@ def print_flags(records: Iterable[TrialRecord], console: Console) -> None:
         console.print(line, soft_wrap=True)
 
 
+def print_confirmation(study: Study, console: Console) -> None:
+    """Prints what replicates say of the front as a whole."""
+    for line in confirmation_notes(study):
+        console.print(line, soft_wrap=True)
+
+
 def _values(study: Study, records: list[TrialRecord]) -> tuple[list[str], list[list[str]]]:
     """Columns and cells of number, status and objectives."""
     other = any(record.status != "complete" for record in records)
     scales = {name: objective.scale for name, objective in study.objectives.items()}
+    known = study.confirmation
+    first = known.ranks(next(iter(scales))) if known else {}
+    ranks = {number: f"{before} -> {after}" for number, (before, after) in first.items()}
     rows = []
     for record in records:
-        values = [measured_value(record, name, scale) for name, scale in scales.items()]
+        values = [measured_value(record, name, scale, known) for name, scale in scales.items()]
         state = [record.failure or record.status] if other else []
-        rows.append([str(record.number), *state, *values])
-    return ["trial", *(["status"] if other else []), *scales], rows
+        chance = [] if known is None else [_seeds(known.count(record.number)), f"{known.chance(record.number):.2f}"]
+        before = [] if known is None else [ranks.get(record.number, "-")]
+        rows.append([str(record.number), *state, *values, *chance, *before])
+    more = [] if known is None else list(CONFIRMED)
+    return ["trial", *(["status"] if other else []), *scales, *more], rows
+
+
+def _seeds(count: int) -> str:
+    return str(count) if count else "-"
 
 
 def _open_choices(study: Study) -> list[str]:
@@ -173,6 +251,10 @@ def status_table(status: Mapping[str, Any], objectives: Mapping[str, Goal]) -> T
         rows[f"running {row['number']}"] = running_line(row).partition(": ")[2]
     rows["weights"] = f"{status['artifact_bytes'] / 1e6:.1f} MB"
     rows["front"] = f"{status['front_size']} members, hypervolume {status['hypervolume']:.4f}"
+    if known := status.get("confirmation"):
+        low, high = known["hypervolume_interval"]
+        rows["front"] += f" ({LEVEL:.0%} interval {low:.4f} to {high:.4f})"
+        rows["confirmed"] = f"{known['replicates']} trainings of {known['trials']} trials with other seeds"
     for name, words in status["flags"].items():
         rows[f"{MARK} {name}"] = f"the best may not mean what it says: {', '.join(words)}"
     if status["trials_per_minute"]:

@@ -30,6 +30,9 @@ class Apgd(Attack):
 
     norms: ClassVar[tuple[Norm, ...]] = ("linf", "l2")
 
+    def climbs(self, logits: Tensor, labels: Tensor) -> Tensor:
+        return cross_entropy(logits, labels) if self.loss == "cross_entropy" else _dlr(logits, labels)
+
     def perturb(self, model: nn.Module, images: Tensor, labels: Tensor, start: Tensor | None = None) -> Tensor:
         def keep(x: Tensor) -> Tensor:
             return (images + project(x - images, self.epsilon, self.norm)).clamp(0, 1)
@@ -66,7 +69,7 @@ class Apgd(Attack):
         """(B,) losses, their gradient, and whether the network errs."""
         x = x.detach().requires_grad_(True)
         logits = model(x)
-        loss = cross_entropy(logits, labels) if self.loss == "cross_entropy" else _dlr(logits, labels)
+        loss = self.climbs(logits, labels)
         (gradient,) = torch.autograd.grad(loss.sum(), x)
         return loss.detach(), gradient, margin(logits.detach(), labels) > 0
 

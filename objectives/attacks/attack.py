@@ -8,12 +8,13 @@ import dataclasses
 import hashlib
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import Any, ClassVar, Literal, TypeVar
+from typing import Any, ClassVar, Literal, Self, TypeVar, get_args, get_origin, get_type_hints
 
 import torch
+import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
 Norm = Literal["linf", "l2"]
@@ -33,6 +34,8 @@ class Attack(ABC):
 
     norms: ClassVar[tuple[Norm, ...]] = ("linf",)
     """Norms that the attack can take."""
+    uses_gradients: ClassVar[bool] = True
+    """Whether it asks for gradients; a black box does not."""
 
     def __post_init__(self) -> None:
         if self.norm not in self.norms:
@@ -53,6 +56,10 @@ class Attack(ABC):
             start: (B, C, H, W) perturbation to start from, as from `random_start`; zero unless given.
         """
 
+    def climbs(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """(B,) the loss whose gradients the attack follows; cross-entropy unless overridden."""
+        return F.cross_entropy(logits, labels, reduction="none")
+
     def random_start(self, images: Tensor, generator: Generator) -> Tensor:
         """(B, C, H, W) a uniformly random point of the ball for each image, for a restart."""
         if self.norm == "linf":
@@ -60,6 +67,17 @@ class Attack(ABC):
         directions = torch.randn(images.shape, generator=generator)
         lengths = torch.rand(len(images), 1, 1, 1, generator=generator) ** (1 / images[0].numel())
         return (self.epsilon * lengths * directions / length(directions)).to(images)
+
+    def climbed(self, change: Tensor, gradient: Tensor, length: float) -> Tensor:
+        """``change`` (B, C, H, W) after a step of ``length`` up ``gradient``, within the ball."""
+        return project(change + length * steepest(gradient, self.norm), self.epsilon, self.norm)
+
+    def redrawn(self, generator: Generator) -> Self:
+        """The attack with other random numbers; the same one if it has no ``seed``."""
+        if not any(field.name == "seed" for field in dataclasses.fields(self)):
+            return self
+        drawn: dict[str, Any] = {"seed": int(torch.randint(2**31, (), generator=generator))}
+        return dataclasses.replace(self, **drawn)
 
     def settings(self) -> dict[str, Any]:
         """What another person needs to run the same attack, as JSON."""
@@ -147,3 +165,32 @@ def radius(value: float | str) -> float:
     if not 0 <= number <= 1:
         raise ValueError(f'epsilon must be a number in [0, 1] or a quotient such as "8/255", got {value!r}.')
     return number
+
+
+EPSILON = "4/255"
+"""Radius where neither the user nor the data state one."""
+
+
+def make_attack(name: str, epsilon: float | str | None, steps: int | None, options: Mapping[str, Any]) -> Attack:
+    """The attack ``name`` with the settings that it takes.
+
+    Args:
+        epsilon: radius in pixel units 0..1, as a number or a quotient such as ``"8/255"``.
+        steps: None for what the attack takes.
+        options: further settings, by name.
+
+    Raises:
+        ValueError: if there is no such attack, it does not take a setting, or a value is impossible.
+    """
+    kind = find_attack(name)
+    given = dict(options) if steps is None else {"steps": steps, **options}
+    hints = get_type_hints(kind)
+    takes = {field.name: hints[field.name] for field in dataclasses.fields(kind) if field.name != "epsilon"}
+    for key, value in given.items():
+        if key not in takes:
+            raise ValueError(f"attack {name!r} takes no {key}. It takes: {', '.join(takes)}.")
+        allowed = get_args(takes[key]) if get_origin(takes[key]) is Literal else ()
+        if value not in allowed if allowed else type(value) is not int:
+            rule = f"one of {', '.join(allowed)}" if allowed else "a whole number"
+            raise ValueError(f"{key} of attack {name!r} must be {rule}, got {value!r}.")
+    return kind(radius(EPSILON if epsilon is None else epsilon), **given)

@@ -23,6 +23,9 @@ class Margin(Pgd):
 
     targets: int | None = None
 
+    def climbs(self, logits: Tensor, labels: Tensor) -> Tensor:
+        return margin(logits, labels)
+
     def perturb(self, model: nn.Module, images: Tensor, labels: Tensor, start: Tensor | None = None) -> Tensor:
         best = climb(self, model, images, labels, steps=self.steps, step_size=self.step_size, loss=margin, start=start)
         if not self.targets:

@@ -26,6 +26,7 @@ class Noise(Attack):
     seed: int | None = None
 
     norms: ClassVar[tuple[Norm, ...]] = ("linf", "l2")
+    uses_gradients: ClassVar[bool] = False
 
     def perturb(self, model: nn.Module, images: Tensor, labels: Tensor, start: Tensor | None = None) -> Tensor:
         worst, found = images.clone(), torch.full((len(images),), -torch.inf, device=images.device)

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from objectives.attacks.attack import Attack, Norm, attack, project, steepest
+from objectives.attacks.attack import Attack, Norm, attack
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 """Logits (B, K) and labels (B,) -> (B,) what the attack makes larger."""
@@ -65,7 +65,6 @@ def climb(
         delta.requires_grad_(True)
         # Summed over the batch, so that a step does not depend on the batch size.
         (gradient,) = torch.autograd.grad(loss(model(images + delta), labels).sum(), delta)
-        step = step_size * steepest(gradient, ball.norm)
-        delta = project(delta.detach() + step, ball.epsilon, ball.norm)
+        delta = ball.climbed(delta.detach(), gradient, step_size)
         delta = (images + delta).clamp(0, 1) - images
     return (images + delta).detach()

@@ -1,6 +1,7 @@
 """Square attack: random squares are kept if they help; no gradients are used (Andriushchenko et al. 2020)."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -25,6 +26,8 @@ class Square(Attack):
 
     queries: int = 500
     seed: int | None = None
+
+    uses_gradients: ClassVar[bool] = False
 
     @torch.no_grad()
     def perturb(self, model: nn.Module, images: Tensor, labels: Tensor, start: Tensor | None = None) -> Tensor:

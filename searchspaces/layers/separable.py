@@ -17,6 +17,7 @@ from searchspaces.architecture import Shape
 from searchspaces.costs import Cost, batch_norm, convolution
 from searchspaces.freezing import Freeze, Mixer
 from searchspaces.layers.filters import canonical_filters, filter_bank
+from searchspaces.layers.pointwise import Conv1x1
 from searchspaces.registry import check_one_of
 
 Variant = Literal["plain", "mobilenet"]
@@ -104,7 +105,7 @@ class SeparableConvolution(Mixer):
         self.fused, self.channels = fused, channels
         self.depthwise = nn.Conv2d(channels, expanded, k, config.stride, k // 2, groups=channels, bias=False)
         self.norm = nn.BatchNorm2d(expanded) if config.variant == "mobilenet" else None
-        self.pointwise = nn.Conv2d(expanded, config.dim, 1, bias=False)
+        self.pointwise = Conv1x1(expanded, config.dim, bias=False)
         if not self.depthwise.weight.is_meta:
             generator = torch.Generator().manual_seed(int(torch.randint(2**31, ())))
             with torch.no_grad():

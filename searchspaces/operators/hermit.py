@@ -18,6 +18,7 @@ from searchspaces.costs import Cost, convolution, elementwise
 from searchspaces.freezing import Freeze, Mixer
 from searchspaces.layers import transforms
 from searchspaces.layers.activations import ACTIVATIONS
+from searchspaces.layers.pointwise import Conv1x1
 from searchspaces.operators.roll_token_mlp import ROLL_ACTIVATIONS, RollActivation
 from searchspaces.registry import check_one_of
 
@@ -141,7 +142,7 @@ class Hermit(ChannelMixer):
     def mlp(self, shape: Shape) -> nn.Sequential:
         """The MLP, 1x1 convolutions."""
         width, hidden, _ = self._mlp_shape(shape)
-        return nn.Sequential(nn.Conv2d(width, hidden, 1), ACTIVATIONS[self.activation](), nn.Conv2d(hidden, width, 1))
+        return nn.Sequential(Conv1x1(width, hidden), ACTIVATIONS[self.activation](), Conv1x1(hidden, width))
 
     def mixing(self, shape: Shape) -> tuple[nn.Module, nn.Module]:
         """The modules before and after the MLP; they work on dimension 1 for the channels, else on dimension 3.

@@ -17,6 +17,7 @@ from searchspaces.costs import Cost, convolution
 from searchspaces.freezing import Freeze, Mixer
 from searchspaces.layers.initialization import fan_out_normal
 from searchspaces.layers.mlps import pointwise_mlp_cost
+from searchspaces.layers.pointwise import Conv1x1
 
 
 @spec("mlp_depthwise")
@@ -59,7 +60,7 @@ class DepthwiseMlp(Mixer):
     def __init__(self, channels: int, config: MlpDepthwise) -> None:
         super().__init__()
         hidden = config.expansion * channels
-        self.expand, self.reduce = nn.Conv2d(channels, hidden, 1), nn.Conv2d(hidden, channels, 1)
+        self.expand, self.reduce = Conv1x1(channels, hidden), Conv1x1(hidden, channels)
         self.depthwise = nn.Conv2d(hidden, hidden, 3, padding=1, groups=hidden)
         fan_out_normal(self)
 

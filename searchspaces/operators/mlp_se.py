@@ -17,6 +17,7 @@ from searchspaces.freezing import Freeze, Mixer
 from searchspaces.layers.gates import SqueezeExcitation, squeeze_excitation_cost
 from searchspaces.layers.initialization import fan_out_normal
 from searchspaces.layers.mlps import pointwise_mlp_cost
+from searchspaces.layers.pointwise import Conv1x1
 
 
 @spec("mlp_se")
@@ -58,7 +59,7 @@ class GatedMlp(Mixer):
     def __init__(self, channels: int, config: MlpSE) -> None:
         super().__init__()
         hidden = config.expansion * channels
-        self.expand, self.reduce = nn.Conv2d(channels, hidden, 1), nn.Conv2d(hidden, channels, 1)
+        self.expand, self.reduce = Conv1x1(channels, hidden), Conv1x1(hidden, channels)
         self.gate = SqueezeExcitation(hidden, channels // 4)
         fan_out_normal(self)
 

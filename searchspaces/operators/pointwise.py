@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from searchspaces.architecture import ChannelMixer, Shape, spec
 from searchspaces.costs import Cost, convolution
 from searchspaces.freezing import Freeze, Mixer
+from searchspaces.layers.pointwise import Conv1x1
 
 
 @spec("pointwise")
@@ -29,7 +30,7 @@ class PointwiseConvolution(Mixer):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(channels, channels, 1)
+        self.conv = Conv1x1(channels, channels)
 
     def forward(self, x: Tensor) -> Tensor:
         y: Tensor = self.conv(x)

@@ -59,7 +59,9 @@ class Pool(Mixer):
     def forward(self, x: Tensor) -> Tensor:
         kernel, padding = self.config.kernel, self.config.kernel // 2
         if self.config.reduce == "avg":
-            pooled = F.avg_pool2d(x, kernel, 1, padding, count_include_pad=False)
+            # Contiguous on a GPU: many versions of PyTorch give wrong gradients there for padded images that are
+            # channels last (pytorch/pytorch#188344).
+            pooled = F.avg_pool2d(x.contiguous() if x.is_cuda else x, kernel, 1, padding, count_include_pad=False)
         else:
             pooled = F.max_pool2d(x, kernel, 1, padding)
         return pooled - x if self.config.subtract else pooled

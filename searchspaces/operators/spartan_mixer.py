@@ -18,6 +18,7 @@ from searchspaces.costs import Cost, batch_norm, convolution, elementwise
 from searchspaces.freezing import Freeze, Mixer
 from searchspaces.layers.gates import SqueezeExcitation, squeeze_excitation_cost
 from searchspaces.layers.initialization import fan_out_normal
+from searchspaces.layers.pointwise import Conv1x1
 from searchspaces.registry import check_one_of
 
 Branches = Literal["h", "l", "hl"]
@@ -131,10 +132,10 @@ class SpatialMixer(Mixer):
     def __init__(self, channels: int, config: SpartanMixer) -> None:
         super().__init__()
         half = channels // 2
-        self.reduce = nn.Conv2d(channels, half, 1)
+        self.reduce = Conv1x1(channels, half)
         self.gain = nn.Parameter(torch.full((half, 1, 1), 1e-5)) if config.fd else None
         self.branches = nn.ModuleList(_branch(half, config, stack, dilation) for stack, dilation in config.stacks())
-        self.mix = nn.Conv2d(half * len(self.branches), channels, 1)
+        self.mix = Conv1x1(half * len(self.branches), channels)
         fan_out_normal(self)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -20,6 +20,7 @@ from searchspaces.costs import Cost, batch_norm, convolution, elementwise
 from searchspaces.freezing import Freeze, Mixer
 from searchspaces.layers.gates import SqueezeExcitation, squeeze_excitation_cost
 from searchspaces.layers.initialization import fan_out_normal
+from searchspaces.layers.pointwise import Conv1x1
 from searchspaces.registry import check_one_of
 
 Phase = Literal["gelu", "identity", "sincos", "wave_mlp"]
@@ -130,13 +131,13 @@ class WaveMixer(Mixer):
         super().__init__()
         hidden = config.expansion * channels
         self.estimator, self.fmax = config.phase, config.fmax
-        self.phase, self.amplitude = nn.Conv2d(channels, hidden, 1), nn.Conv2d(channels, hidden, 1)
+        self.phase, self.amplitude = Conv1x1(channels, hidden), Conv1x1(channels, hidden)
         self.phase_norm = nn.BatchNorm2d(hidden, eps=1e-6) if config.phase == "wave_mlp" else nn.Identity()
         self.pairs = None if config.wc == "off" else nn.Parameter(complex_weights(config.wc, hidden // 2))
         self.conv = nn.Conv2d(hidden, hidden, 3, padding=1, groups=config.groups(channels), bias=False)
         self.norm = nn.BatchNorm2d(hidden, eps=1e-6)
         self.gate = SqueezeExcitation(hidden, channels // 4)
-        self.reduce = nn.Conv2d(hidden, channels, 1)
+        self.reduce = Conv1x1(hidden, channels)
         fan_out_normal(self)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from searchspaces.architecture import Shape, Stem, spec
 from searchspaces.costs import Cost, convolution
+from searchspaces.layers.pointwise import Conv1x1
 
 
 @spec("projected")
@@ -71,7 +72,7 @@ class ProjectedEmbedding(nn.Module):
         self.patch, self.grid = config.patch, (shape[1] // config.patch, shape[2] // config.patch)
         patches = self.grid[0] * self.grid[1]
         self.register_buffer("projection", torch.randn(config.tokens, patches) / patches**0.5)
-        self.conv = nn.Conv2d(shape[0] * config.patch**2, config.dim, 1)
+        self.conv = Conv1x1(shape[0] * config.patch**2, config.dim)
 
     def forward(self, x: Tensor) -> Tensor:
         (rows, columns), p = self.grid, self.patch

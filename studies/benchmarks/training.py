@@ -4,8 +4,7 @@
 
 The plain way: contiguous tensors, default AdamW, a DataLoader without workers, every image flipped, cropped and
 normalised by itself, separable convolutions unfused. Process CPU time on one thread, variants taking turns, medians;
-the ratios are what carries over to other machines. On a GPU, wall time between synchronisations instead, and the share
-of the device's peak.
+the ratios are what carries over to other machines. On a GPU, wall time between synchronisations; ``gpu.py`` says more.
 """
 
 import argparse
@@ -27,7 +26,7 @@ from objectives.accuracy import correct
 from searchspaces import SEARCH_SPACES, Architecture, Shape, Value, build
 from searchspaces.layers.separable import Separable
 from trainers import DATASETS, Supervised, TrainingData, training_data
-from trainers.supervised import _Training
+from trainers.supervised import Training
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 CPU_GPU = "wall" if DEVICE == "cuda" else "CPU"
@@ -122,8 +121,8 @@ class OurWay:
     times: list[tuple[float, float]] = field(default_factory=list)
 
     def epochs(self) -> Iterator[None]:
-        training = _Training(self.settings, self.model, self.data, 0)
-        step, stepping = training._step, 0.0
+        training = Training(self.settings, self.model, self.data, 0)
+        step, stepping = training.update, 0.0
 
         def timed(*arguments: object) -> None:
             nonlocal stepping
@@ -131,7 +130,7 @@ class OurWay:
             step(*arguments)  # type: ignore[arg-type]
             stepping += clock() - started
 
-        training._step = timed  # type: ignore[method-assign,assignment]
+        training.update = timed  # type: ignore[method-assign,assignment]
         for _ in range(self.settings.epochs):
             started, stepping = clock(), 0.0
             for _ in training.steps():
@@ -292,31 +291,6 @@ def together(repeats: int, number: int = 4) -> None:
     print(f"{name}: {times['at once']:.1f} / {times['one by one']:.1f} ms = {ratio:.2f}   {architecture.label()}")
 
 
-def gpu() -> None:
-    """Share of the device's peak that a matrix product and a training reach; trials an hour."""
-    if DEVICE != "cuda":
-        print("\nGPU: none on this machine, nothing was measured")
-        return
-    n = 8192
-    a, b = (torch.randn(n, n, device="cuda", dtype=torch.bfloat16) for _ in range(2))
-    seconds = taking_turns(10, {"matmul": lambda: torch.mm(a, b) and None})["matmul"] / 1000
-    peak = 2 * n**3 / seconds
-    print(f"\nGPU {torch.cuda.get_device_name()}: bf16 matrix product {peak / 1e12:.0f} TFLOP/s")
-    from searchspaces import architecture_cost
-
-    for name, architecture in networks():
-        x, y = torch.rand(1024, *architecture.input), torch.randint(architecture.classes, (1024,))
-        step = step_of(build(architecture, seed=0), x, y, fast=True)
-
-        def in_bf16(step: Callable[[], None] = step) -> None:
-            with torch.autocast("cuda", torch.bfloat16):
-                step()
-
-        seconds = taking_turns(20, {"step": in_bf16})["step"] / 1000
-        flops = 3 * 2 * architecture_cost(architecture).macs_executed * 1024
-        print(f"{name:12}{1024 / seconds:12,.0f} images a second, {flops / seconds / peak:6.1%} of that")
-
-
 def main() -> None:
     """Prints all tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -330,7 +304,6 @@ def main() -> None:
     separable(options.repeats)
     steps(options.repeats)
     together(options.repeats)
-    gpu()
     epochs(options.images, options.epochs)
 
 

@@ -32,7 +32,7 @@ def check(settings: Settings) -> None:
     assert all(text.isprintable() for text in (settings.name, *settings.objectives, *settings.data.options))
     for name, value in problem.settings.reference.items():
         scale = problem.objectives[name].scale
-        assert 0 <= value <= 1 if scale == "fraction" else value > 0
+        assert -0.01 <= value <= 1.01 if scale == "fraction" else value > 0
     measured, _ = problem.probe.measure(problem.space.decode(problem.space.first))
     assert all(1 <= value <= 1e15 for value in measured.values())
 

@@ -1,15 +1,19 @@
 """The study file: what it accepts, and the one message for what it does not."""
 
+import random
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import tomli_w
 
 from nas.errors import WrongInputError
 from nas.problem import Problem, find_dataset
+from nas.results.pareto import hypervolume
 from nas.settings import Settings, construct, differences, read_settings
+from objectives import to_minimise
 from trainers.datasets.fsdd import Fsdd
 
 StudyFile = Callable[..., Path]
@@ -119,6 +123,14 @@ def test_wrong_keys_and_values_are_named(study_file: StudyFile, override: str, m
         ({"training": {"kind": "supervized"}}, "unknown trainer 'supervized'. Did you mean 'supervised'?"),
         ({"training": {"epoch": 3}}, r"\[training\] has an unknown key 'epoch'. Did you mean 'epochs'?"),
         ({"training": {"epochs": 0}}, "training: epochs must be at least 1, got 0"),
+        (
+            {"training": {"kind": "adversarial", "attack": "fgms"}},
+            "training: unknown attack 'fgms'. Did you mean 'fgsm'?",
+        ),
+        (
+            {"training": {"kind": "adversarial", "attacks": 1}},
+            r"\[training\] has an unknown key 'attacks'\. Did you mean",
+        ),
         ({"data": {"name": "digit"}}, "unknown data set 'digit'. Did you mean 'digits'?"),
         ({"data": {"name": "npz:nowhere.npz"}}, "nowhere.npz does not exist"),
         (
@@ -161,6 +173,14 @@ def test_the_resolved_study_says_everything_and_resolves_to_itself(study_file: S
     assert Problem.of(read_settings(path)).settings.table() == table
 
 
+def test_adversarial_training_takes_the_radius_that_suits_the_data(study_file: StudyFile) -> None:
+    study = study_file(training={"kind": "adversarial", "steps": 3})
+    problem = Problem.of(read_settings(study))
+    assert problem.settings.training["epsilon"] == "8/255"
+    assert "attacks" not in problem.settings.training
+    assert problem.trainer == Problem.of(problem.settings).trainer
+
+
 def test_one_objective_may_appear_under_two_names(study_file: StudyFile) -> None:
     path = study_file(
         objectives=["accuracy", "near", "far"],
@@ -172,14 +192,31 @@ def test_one_objective_may_appear_under_two_names(study_file: StudyFile) -> None
     assert set(Problem.of(read_settings(path)).objectives) == {"accuracy", "near", "far"}
 
 
-def test_reference_is_the_bound_else_the_dearest_architecture_else_what_the_study_says(study_file: StudyFile) -> None:
+def test_reference_lies_beyond_the_bound_else_the_dearest_architecture_or_is_what_the_study_says(
+    study_file: StudyFile,
+) -> None:
     def reference(**changes: Any) -> dict[str, float]:
         return Problem.of(read_settings(study_file(**changes))).settings.reference
 
     # The dearest: dim 16, depth 2, 4x4 grid: 16 (4 16 + 2 (16 9 + 16 16)) + 160
-    assert reference() == {"accuracy": 0.0, "robust_accuracy": 0.0, "macs": 16 * (64 + 2 * 400) + 160}
-    assert reference(bounds={"macs": 10_000})["macs"] == 10_000
+    dearest = 16 * (64 + 2 * 400) + 160
+    assert reference() == {"accuracy": -0.01, "robust_accuracy": -0.01, "macs": pytest.approx(1.01 * dearest)}
+    assert reference(bounds={"macs": 10_000})["macs"] == 10_100
     assert reference(bounds={"macs": 10_000}, reference={"macs": 5e6})["macs"] == 5e6
+
+
+def test_a_value_at_its_worst_does_not_hide_the_others(study_file: StudyFile) -> None:
+    problem = Problem.of(read_settings(study_file()))
+    worst = np.array([to_minimise(o, {"macs": 13_984.0}.get(n, 0.0)) for n, o in problem.objectives.items()])
+    assert hypervolume(worst[None], problem.reference) > 0
+
+
+def test_the_reference_of_a_cost_is_beyond_random_architectures(study_file: StudyFile) -> None:
+    space = {"kind": "mixing", "choices": {"depth": [1, 2, 4]}}
+    problem = Problem.of(read_settings(study_file(objectives=["accuracy", "macs"], space=space, objective=None)))
+    generator = random.Random(1)
+    drawn = [problem.space.decode(problem.space.draw(generator)) for _ in range(200)]
+    assert problem.settings.reference["macs"] > max(problem.probe.measure(a)[0]["macs"] for a in drawn)
 
 
 def test_differences_name_what_must_not_change_and_pass_over_the_rest() -> None:

@@ -6,7 +6,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from trainers.augment import random_crop, random_flip, random_level, random_shift, random_stretch
+from trainers.augment import (
+    Augmentation,
+    Augmenter,
+    random_crop,
+    random_flip,
+    random_level,
+    random_shift,
+    random_stretch,
+)
 
 Augment = Callable[[Tensor, torch.Generator], Tensor]
 AUGMENTATIONS: dict[str, Augment] = {"flip": random_flip, "shift": lambda x, generator: random_shift(x, 2, generator)}
@@ -126,3 +134,12 @@ def test_a_stretch_moves_all_but_the_corner() -> None:
     assert (y[:, 0, 0, 0] - 1).abs().max() < 0.35  # half a pixel from the corner, where black begins
     squeezed = factors[0] < 0.9
     assert (y[squeezed, 0, 16, -1] == 0).all()
+
+
+def test_as_many_batches_are_mixed_as_the_rate_says() -> None:
+    settings = Augmentation(mixup=10.0, mix_rate=0.6)
+    augment = Augmenter(settings, flip=False, shift=0, levels=255, fill=torch.zeros(1))
+    generator, images = seeded(), copies(4, 1, 2, 2).byte()
+    shares = torch.tensor([augment(images, generator, mix=True).share for _ in range(500)])
+    assert (shares < 1).float().mean() == pytest.approx(0.6, abs=0.06)
+    assert shares[shares < 1].mean() == pytest.approx(0.5, abs=0.02)  # Beta(10, 10)

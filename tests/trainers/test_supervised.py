@@ -1,7 +1,6 @@
 """The training engine: stopped anywhere it goes on to the same weights; every option does what its paper says."""
 
 import itertools
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +9,11 @@ import pytest
 import torch
 from torch import nn
 
-from trainers import PRESETS, Epoch, Samples, Supervised, TrainingData
+from objectives.attacks import make_attack
+from trainers import PRESETS, Adversarial, Epoch, Samples, Supervised, TrainingData
 from trainers.checkpoints import FolderCheckpoints
 from trainers.optimization import climb, descend, learning_rate
-from trainers.supervised import _Training, decoupled_loss
+from trainers.supervised import Training, decoupled_loss
 
 
 def data(number: int = 40, size: int = 8, levels: int = 255) -> TrainingData:
@@ -78,11 +78,21 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "micro": {"micro_batches": 3, "schedule": "triangle", "warmup": 0.4},
     "bf16": {"precision": "bf16", "schedule": "exponential"},
 }
+ADVERSARIAL: dict[str, dict[str, Any]] = {
+    "mixed": {"steps": 2, "share": 0.5, "mixup": 0.4, "cutmix": 1.0, "sharpness": 0.05},
+    "free": {"free": 2, "micro_batches": 3, "average": 0.99, "options": {"norm": "l2"}, "epsilon": 0.5},
+    "random": {"attack": "square", "options": {"queries": 2}, "random_start": False},
+}
 
 
-@pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
-def test_a_training_killed_at_any_step_ends_with_the_same_weights(tmp_path: Path, options: dict[str, Any]) -> None:
-    trainer = Supervised(epochs=3, batch_size=8, **options)
+TRAININGS = {name: Supervised(epochs=3, batch_size=8, **options) for name, options in OPTIONS.items()} | {
+    f"adversarial {name}": Adversarial(epochs=3, batch_size=8, attacks=make_attack, **options)
+    for name, options in ADVERSARIAL.items()
+}
+
+
+@pytest.mark.parametrize("trainer", TRAININGS.values(), ids=TRAININGS)
+def test_a_training_killed_at_any_step_ends_with_the_same_weights(tmp_path: Path, trainer: Supervised) -> None:
     whole = network()
     trainer.train(whole, data(), seed=5, report=silent)
     for kill in (1, 4, 5, 12, 15):  # in the first epoch, at its end, in the middle, at the last step
@@ -143,9 +153,9 @@ def test_micro_batches_add_up_to_the_gradient_of_the_batch() -> None:
         torch.manual_seed(0)
         model = nn.Sequential(nn.Flatten(), nn.Linear(3 * 64, 4)).double()
         settings = Supervised(epochs=1, micro_batches=parts, clip_norm=0, flip=False, shift=0, precision="fp32")
-        training = _Training(settings, model, data(), 0)
+        training = Training(settings, model, data(), 0)
         batch = training.augment(torch.tensor(data().train.images[:10]), training.generator, mix=False)
-        training._backward(replace(batch, images=batch.images.double()), training.labels[:10], count=True)
+        training._backward(batch.images.double(), training.labels[:10], count=True)
         return [training.total, *(p.grad for p in model.parameters() if p.grad is not None)]
 
     for whole, parts in zip(step(1), step(3), strict=True):
@@ -155,7 +165,7 @@ def test_micro_batches_add_up_to_the_gradient_of_the_batch() -> None:
 def test_frozen_parameters_have_no_optimiser_state_and_do_not_move() -> None:
     model = network()
     frozen = model[4].weight.clone()  # type: ignore[union-attr,operator]
-    training = _Training(Supervised(epochs=1), model, data(), 0)
+    training = Training(Supervised(epochs=1), model, data(), 0)
     owned = {id(p) for group in training.optimizer.param_groups for p in group["params"]}
     assert id(model[4].weight) not in owned
     Supervised(epochs=1, weight_decay=0.5).train(model, data(), seed=0, report=silent)
@@ -234,6 +244,8 @@ def test_every_preset_is_a_training(name: str) -> None:
             {"magnitude": 7.0},
             r"magnitude = 7\.0 does nothing without operations\. .* leave magnitude at 5\.0",
         ),
+        ({"mix_rate": 0.0, "mixup": 0.2}, "mix_rate must be above 0 and at most 1, got 0.0"),
+        ({"mix_rate": 0.5}, "mix_rate = 0.5 does nothing without mixup or cutmix"),
         ({"mix_until": 0.5}, "mix_until = 0.5 does nothing without mixup or cutmix"),
         ({"decoupled": 0.1}, "decoupled = 0.1 does nothing without mixup or cutmix"),
         ({"adaptive_sharpness": True}, "adaptive_sharpness = True does nothing without sharpness"),

@@ -13,10 +13,14 @@ from torch import Tensor, nn
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from nas.testing.trainers import TrainerContract, network, numbered, trained
+from objectives.attacks import make_attack
 from trainers import TRAINERS, DivergedError, Epoch, Samples, Supervised, Trainer, TrainingData
 from trainers.trainer import trainer
 
-SETTINGS: dict[str, dict[str, Any]] = {"supervised": {"batch_size": 16}}
+SETTINGS: dict[str, dict[str, Any]] = {
+    "supervised": {"batch_size": 16},
+    "adversarial": {"batch_size": 16, "steps": 2, "attacks": make_attack},
+}
 """Settings that suit 64 small images, for trainers whose defaults do not."""
 
 

@@ -1,0 +1,280 @@
+"""`nas confirm`: trains trials of a study again with other seeds, where that says most about who is on the front.
+
+What to repeat next is a pure function of what is recorded (`nas.results.confirmation`), so that the same command
+continues where it was stopped. Replicates run on the executor of the study; their weights are not kept.
+"""
+
+import shutil
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+
+from nas.errors import StoppedError, WrongInputError, user_input
+from nas.export.evaluate import samples_of_test
+from nas.problem import Problem, network_of
+from nas.results.confirmation import Confirmation, confirm, next_trial
+from nas.results.study import Study
+from nas.search.executors import Executor, open_executor
+from nas.search.interruption import Interruption
+from nas.search.launch import open_study
+from nas.settings import STUDY, read_settings
+from nas.store.artifacts import checkpoint_path, checkpointed, read_checkpoint
+from nas.store.confirmations import Confirmations, Protocol, Replicate, Split
+from nas.store.files import write_atomically
+from nas.store.live import Report
+from nas.store.records import TrialRecord, trial_seed
+from nas.trial import TrialOutcome, TrialPlan
+from objectives import Objective
+from objectives.robust_accuracy import RobustAccuracy
+from trainers import TrainingData
+
+FOLDER = "confirm"
+"""Below a study directory: checkpoints of unfinished replicates."""
+MOST = 1000
+"""Replicates of a trial by one protocol."""
+FAILURES = 3
+"""Replicates that fail in a row before the command stops; a trial with two failures gets no more."""
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What is to be confirmed, and how.
+
+    Args:
+        budget: replicates in all, those made before included; unset: three for each member of the front.
+        seeds: replicates that every member of the front gets at least.
+        epochs: of a replicate; unset: as in the search.
+        attack: in place of that of every robust accuracy.
+        pick: ``front``, near misses included, or a rule that names one trial.
+        split: of the images to measure on.
+    """
+
+    budget: int | None = None
+    seeds: int = 2
+    epochs: int | None = None
+    attack: str | None = None
+    pick: str = "front"
+    split: Split = "validation"
+
+
+Say = Callable[[str], None]
+
+
+def confirm_study(directory: Path, wish: Wish, *, say: Say) -> Study:
+    """Makes the replicates that are wanted and not made yet; returns the study, which knows them.
+
+    Raises:
+        WrongInputError: if something given cannot be used, or the test images were used before.
+        UntrustedError: if the study has plugins that were never trusted.
+        StoppedError: if it cannot continue; all replicates that ended are kept.
+        KeyboardInterrupt: on Ctrl-C or SIGTERM; the same command continues.
+    """
+    study = Study(directory)
+    study.load_plugins()
+    picked = None if wish.pick == "front" else study.pick(wish.pick)
+    if not study.complete:
+        raise WrongInputError(f"{directory} has no complete trial to confirm. Run nas search first.")
+    if picked is not None and picked.status != "complete":
+        raise WrongInputError(f"trial {picked.number} ended {picked.status}; only complete trials can be confirmed.")
+    problem, history = open_study(read_settings(directory / STUDY), directory)
+    with history, Confirmations(directory, study.records) as kept:
+        trainer = problem.trainer if wish.epochs is None else replace(problem.trainer, epochs=wish.epochs)
+        with user_input("--epochs"):
+            protocol = Protocol(trainer.epochs, wish.attack, wish.split)
+        work = _Work(study, replace(problem, trainer=trainer), wish, protocol, kept, say, picked)
+        work.check_once()
+        for note in (*history.notes, *kept.notes):
+            say(note)
+        data = problem.data
+        if wish.split == "test":
+            data = replace(data, validation=samples_of_test(problem.settings))
+        settings = problem.settings
+        with Interruption(settings.execution.grace_seconds, settings.limits.seconds, say) as interruption:
+            work.run(data, interruption)
+    return Study(directory)
+
+
+class _Work:
+    """The replicates of one command: which comes next, what runs; the listener of the executor."""
+
+    def __init__(
+        self,
+        study: Study,
+        problem: Problem,
+        wish: Wish,
+        protocol: Protocol,
+        kept: Confirmations,
+        say: Say,
+        picked: TrialRecord | None,
+    ) -> None:
+        self.study, self.problem, self.wish, self.protocol = study, problem, wish, protocol
+        self.kept, self.say, self.picked = kept, say, picked
+        self.directory = study.directory / FOLDER / f"{protocol.epochs}-{protocol.attack or 'same'}-{protocol.split}"
+        self.objectives = attacked(problem.objectives, wish.attack)
+        if picked is not None:
+            self.wanted = wish.seeds
+        elif wish.split == "test":
+            self.wanted = wish.seeds * len(study.front)
+        else:
+            self.wanted = 3 * len(study.searched_front) if wish.budget is None else wish.budget
+        self.running: dict[int, TrialPlan] = {}
+        self.lost: Counter[int] = Counter()
+        self.failed_in_a_row = 0
+
+    @property
+    def mine(self) -> list[Replicate]:
+        """The replicates of this protocol that have ended; of the trial that was picked, if one was."""
+        found = [one for one in self.kept.replicates if one.protocol == self.protocol]
+        return [one for one in found if self.picked is None or one.trial == self.picked.number]
+
+    def check_once(self) -> None:
+        """Makes sure that the test images are used once.
+
+        Raises:
+            WrongInputError: if another command has used them.
+        """
+        before = [one for one in self.kept.replicates if one.protocol.split == self.protocol.split == "test"]
+        for one in before:
+            if (one.protocol, one.wanted) != (self.protocol, self.wanted):
+                when = datetime.fromtimestamp(one.record.ended or 0).strftime("%Y-%m-%d")
+                raise WrongInputError(
+                    f"the test images were used on {when}, for {one.wanted} replicates of {one.protocol}. A second "
+                    "look at them would choose by them; give the options of the first to continue it."
+                )
+
+    def run(self, data: TrainingData, interruption: Interruption) -> None:
+        """Runs until nothing more is wanted, or it is to stop."""
+        with open_executor(data, self.problem.settings.execution, self) as executor:
+            interruption.listen()
+            while True:
+                while len(self.running) < executor.slots and not interruption.reason and self._start(executor):
+                    pass
+                if not self.running:
+                    break
+                if (outcome := executor.wait()) is not None:
+                    self._end(outcome, executor)
+        if interruption.by_user:
+            raise KeyboardInterrupt
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+    def report(self, report: Report) -> None:
+        """A replicate lives."""
+
+    def checkpoint(self, number: int, content: bytes) -> None:
+        """Stores a checkpoint of a replicate."""
+        try:
+            write_atomically(checkpoint_path(self.directory, number), content)
+        except StoppedError as error:
+            self.say(
+                f"{error} Should its worker be lost, replicate {number % MOST} of trial {number // MOST} starts anew."
+            )
+
+    def _start(self, executor: Executor) -> bool:
+        """Hands out the next replicate, if there is one: those that an earlier command began come first."""
+        if len(self.mine) + len(self.running) >= self.wanted:
+            return False
+        done = {one.trial * MOST + one.number for one in self.mine} | self.running.keys()
+        begun = sorted(checkpointed(self.directory) - done)
+        trial = begun[0] // MOST if begun else self._next()
+        if trial is None:
+            if not self.running:
+                self.say(f"nothing is in doubt after {len(self.mine)} replicates.")
+            return False
+        number = begun[0] if begun else next(n for n in range(trial * MOST, (trial + 1) * MOST) if n not in done)
+        plan = self._plan(self.study.trial(trial), number)
+        self.running[number] = plan
+        executor.submit(plan)
+        return True
+
+    def _next(self) -> int | None:
+        """The trial to repeat next."""
+        running = [number // MOST for number in self.running]
+        tried = Counter(running) + Counter(one.trial for one in self.mine)
+        failed = Counter(one.trial for one in self.mine if one.record.status != "complete")
+        barred = [trial for trial in tried if failed[trial] > 1 or tried[trial] >= MOST]
+        if self.picked is not None:
+            return None if self.picked.number in barred else self.picked.number
+        if self.protocol.split == "test":  # nothing is chosen by what they say
+            lacking = [
+                r.number for r in self.study.front if tried[r.number] < self.wish.seeds and r.number not in barred
+            ]
+            return min(lacking, key=lambda number: tried[number], default=None)
+        searched = self.study.searched_protocol
+        if self.protocol != searched:  # the values of the search say who is worth a first replicate
+            before = self._state([], searched)
+            unknown = [r for r in before.records if before.chance(r.number) >= 0.05 and not tried[r.number]]
+            if unknown:
+                return max(unknown, key=lambda record: before.chance(record.number)).number
+        return next_trial(self._state(self.mine, self.protocol), seeds=self.wish.seeds, running=running, barred=barred)
+
+    def _state(self, replicates: list[Replicate], protocol: Protocol) -> Confirmation:
+        study = self.study
+        goals, reference = study.objectives, study.reference
+        searched = study.searched_protocol
+        return confirm(study.complete, replicates, protocol, goals=goals, reference=reference, searched=searched)
+
+    def _plan(self, record: TrialRecord, number: int) -> TrialPlan:
+        settings = self.problem.settings
+        plan = TrialPlan.of(
+            settings,
+            network_of(record),
+            trainer=self.problem.trainer,
+            objectives=self.objectives,
+            seed=trial_seed(settings.seed, record.number, f"confirm {number % MOST}"),
+            number=number,
+            picks=record.picks,
+        )
+        known = [name for name, objective in self.objectives.items() if objective.needs == "shapes"]
+        measured = {name: record.measured[name] for name in known if name in record.measured}
+        how = {name: record.settings[name] for name in known if name in record.settings}
+        return replace(plan, measured=measured, settings=how, checkpoint=read_checkpoint(self.directory, number))
+
+    def _end(self, outcome: TrialOutcome, executor: Executor) -> None:
+        number, failure = outcome.record.number, outcome.record.failure
+        plan = self.running.pop(number)
+        smaller = plan.trainer.halved() if failure == "out_of_memory" and plan.trainer.micro_batches == 1 else None
+        self.lost[number] += failure == "worker_lost"
+        if smaller or (failure == "worker_lost" and self.lost[number] < self.problem.settings.execution.attempts):
+            checkpoint = read_checkpoint(self.directory, number)
+            again = replace(plan, attempt=plan.attempt + 1, checkpoint=checkpoint, trainer=smaller or plan.trainer)
+            self.running[number] = again
+            executor.submit(again)
+            return
+        record = replace(outcome.record, number=number // MOST, ended=time.time())
+        self.kept.add(Replicate(number % MOST, self.protocol, self.wanted, record))
+        shutil.rmtree(checkpoint_path(self.directory, number).parent, ignore_errors=True)  # weights as well
+        self.say(
+            f"{len(self.mine)}/{self.wanted} replicates, {_line(record, number % MOST, list(self.study.objectives))}"
+        )
+        self.failed_in_a_row = self.failed_in_a_row + 1 if failure else 0
+        if self.failed_in_a_row >= FAILURES:
+            raise StoppedError(f"{FAILURES} replicates in a row failed, the last one ({failure}): {record.error}")
+
+
+def attacked(objectives: dict[str, Objective], attack: str | None) -> dict[str, Objective]:
+    """The objectives with another attack in every robust accuracy; its radius and norm stay.
+
+    Raises:
+        WrongInputError: if there is no robust accuracy, or the attack is unknown or cannot be used so.
+    """
+    if attack is None:
+        return objectives
+    robust = {name: o for name, o in objectives.items() if isinstance(o, RobustAccuracy)}
+    if not robust:
+        raise WrongInputError("--attack: no objective of the study is a robust accuracy. Leave it out.")
+    with user_input("--attack"):
+        norm = {name: {k: v for k, v in o.options.items() if k == "norm"} for name, o in robust.items()}
+        return objectives | {n: replace(o, attack=attack, steps=None, options=norm[n]) for n, o in robust.items()}
+
+
+def _line(record: TrialRecord, replicate: int, names: list[str]) -> str:
+    what = f"trial {record.number} again ({replicate + 1})"
+    if record.failure:
+        return f"{what}: {record.failure}: {record.reason}"
+    values = (f"{name} {record.measured[name]:.4g}" for name in names if np.isfinite(record.measured[name]))
+    return f"{what}: {', '.join(values)}"

@@ -1,0 +1,62 @@
+"""Steps on a GPU as CUDA graphs: captured once for each shape of their arguments, then replayed by a single launch."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+WARM = 3
+"""Times that a step runs as it is before it is captured: libraries set themselves up, the optimiser makes its state."""
+
+
+class Graphs:
+    """Runs a step of a training. What the step changes must be tensors that stay in place.
+
+    A step that cannot be captured, because it waits for the GPU or copies from the CPU, runs as it is from then on.
+
+    Args:
+        refusal: why the step was not captured; empty if it was, or was not yet tried.
+    """
+
+    def __init__(self) -> None:
+        self.refusal = ""
+        self._stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+        self._pool = torch.cuda.graph_pool_handle()
+        self._runs: dict[tuple[Any, ...], int] = {}
+        self._captured: dict[tuple[Any, ...], tuple[torch.cuda.CUDAGraph, tuple[Tensor, ...]]] = {}
+
+    def run(self, step: Callable[..., None], prepare: Callable[[], None], *inputs: Tensor) -> None:
+        """Makes ``step(*inputs)``.
+
+        Args:
+            prepare: sets the gradients to None; called before a step that is not replayed, and before the capture, so
+                that the captured step makes them anew in memory of its own.
+        """
+        key = tuple((tuple(x.shape), x.dtype, x.stride()) for x in inputs)
+        if key in self._captured:
+            graph, places = self._captured[key]
+            for place, x in zip(places, inputs, strict=True):
+                place.copy_(x)
+            graph.replay()
+            return
+        self._runs[key] = self._runs.get(key, 0) + 1
+        if self._runs[key] <= WARM or self.refusal:
+            self._stream.wait_stream(torch.cuda.current_stream())
+            with torch.cuda.stream(self._stream):
+                prepare()
+                step(*inputs)
+            torch.cuda.current_stream().wait_stream(self._stream)
+            return
+        prepare()
+        places = tuple(x.clone() for x in inputs)
+        graph = torch.cuda.CUDAGraph()
+        try:
+            with torch.cuda.graph(graph, pool=self._pool, stream=self._stream):
+                step(*places)
+        except RuntimeError as error:
+            self.refusal = str(error).partition("\n")[0]
+            self.run(step, prepare, *inputs)
+            return
+        self._captured[key] = graph, places
+        graph.replay()
