@@ -239,10 +239,9 @@ def run_trial(
     """
     started, process = time.perf_counter(), os.getpid()
     seconds: dict[str, float] = {}
-    curve, epochs = Curve(checkpoints), list[float]()
+    curve = Curve(checkpoints)
 
     def on_epoch(epoch: Epoch) -> None:
-        epochs.append(epoch.seconds)
         curve.add(epoch, Accuracy().measure(candidate) if plan.trainer.track else None)
         if report:
             report(epoch, candidate)
@@ -275,7 +274,8 @@ def run_trial(
             plan.trainer.train(model, data, seed=plan.seed, report=on_epoch, checkpoints=checkpoints)
             seconds["train"] = time.perf_counter() - started - seconds["build"]
             model.eval()
-            candidate = replace(candidate, timing=Timing(tuple(epochs), plan.trainer.epochs))
+            timing = Timing(tuple(row[3] for row in curve.rows()), plan.trainer.epochs)
+            candidate = replace(candidate, timing=timing)
             measure("training")
             measure("run")
             traces = {**curve.traces(), **predictions(candidate)}
