@@ -360,6 +360,7 @@ def _export_one(
     done = export(study.directory, study.settings, record, out, plugins=study.plugins, verify=verify, force=force)
     checked = ", ".join(f"{name} {value:.4f}" for name, value in done.measured.items())
     verdict = f"OK, read back and measured again: {checked}" if verify.wanted else "not measured again"
+    verdict += "; its logits are those of the trial, bit for bit" if done.identical else ""
     echo(f"exported trial {record.number} to {out}: {verdict}")
 
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import math
 import os
 import random
 import re
@@ -20,8 +21,11 @@ import torch
 from nas.errors import StoppedError
 from nas.plugins import Plugin, loaded_from, run_all
 from nas.settings import Settings
+from nas.store.artifacts import CURVE, PREDICTIONS
 from nas.store.records import Failure, Status, TrialRecord
-from objectives import Candidate, Estimate, Objective, Timing, as_settings, as_value
+from nas.store.traces import Predictions, curve_csv
+from objectives import OBJECTIVES, Candidate, Estimate, Objective, Timing, as_settings, as_value
+from objectives.accuracy import logits
 from searchspaces import Architecture, Network, Value, build
 from searchspaces.architecture import key_of
 from trainers import Epoch, Trainer, TrainingData
@@ -134,12 +138,14 @@ class TrialOutcome:
     """A record and, for a complete trial, its weights as the bytes of a safetensors file.
 
     Args:
+        traces: small files that are kept beside the weights, by name (`nas.store.traces`).
         written: hidden file beside its final place to which a worker has written the weights instead.
         machine_lost: the machine that the trial ran on was lost, so the failure is not the trial's own.
     """
 
     record: TrialRecord
     weights: bytes | None = None
+    traces: dict[str, bytes] = field(default_factory=dict)
     written: str | None = None
     machine_lost: bool = False
 
@@ -169,6 +175,50 @@ class Values:
                 self.flags[name] = list(found.flags)
 
 
+class Curve:
+    """The epochs of a training, one row each; what came before a checkpoint is saved and loaded with it."""
+
+    def __init__(self, checkpoints: Checkpoints | None) -> None:
+        self._beside = {} if checkpoints is None else checkpoints.beside
+
+    def add(self, epoch: Epoch, accuracy: float | None) -> None:
+        """Adds an epoch; a training that went back a little repeats some, which replace the earlier ones."""
+        values = (epoch.loss, epoch.learning_rate, epoch.seconds, accuracy)
+        row = [float(epoch.number), *(math.nan if value is None else float(value) for value in values)]
+        rows = [row for row in self.rows() if row[0] < epoch.number]
+        self._beside[CURVE] = torch.tensor([*rows, row], dtype=torch.float64)
+
+    def rows(self) -> list[list[float]]:
+        """`nas.store.traces.COLUMNS` of every epoch so far; NaN for what is not known."""
+        return self._beside[CURVE].tolist() if CURVE in self._beside else []
+
+    def traces(self) -> dict[str, bytes]:
+        """The file that is kept; none of a training that ended before its first epoch."""
+        return {CURVE: curve_csv(rows)} if (rows := self.rows()) else {}
+
+
+def predictions(candidate: Candidate) -> dict[str, bytes]:
+    """The file of what a trained network says of every image; none if its logits are not finite.
+
+    Its weights are laid out as in a network that is loaded, because the last digits of logits depend on it.
+    """
+    candidate.model.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+    try:
+        return {PREDICTIONS: predicted(candidate).to_bytes()}
+    except FloatingPointError:
+        return {}
+
+
+def predicted(candidate: Candidate) -> Predictions:
+    """What a network says of every image; of one that predicts no classes there is only the digest.
+
+    Raises:
+        FloatingPointError: if its outputs are not finite.
+    """
+    outputs = logits(candidate.model, candidate.inputs()).cpu().numpy()
+    return Predictions.of(outputs, np.empty(0) if candidate.labels is None else candidate.labels.cpu().numpy())
+
+
 Watch = Callable[[Epoch, Candidate], None]
 """Called after every epoch of a training, with the network on the validation images."""
 
@@ -187,10 +237,12 @@ def run_trial(
     """
     started, process = time.perf_counter(), os.getpid()
     seconds: dict[str, float] = {}
-    epochs: list[float] = []
+    curve, epochs = Curve(checkpoints), list[float]()
 
     def on_epoch(epoch: Epoch) -> None:
         epochs.append(epoch.seconds)
+        tracked = OBJECTIVES[data.task.objectives[0]]() if plan.trainer.track else None
+        curve.add(epoch, tracked.measure(candidate) if tracked else None)
         if report:
             report(epoch, candidate)
         spent = time.perf_counter() - started
@@ -225,15 +277,16 @@ def run_trial(
             candidate = replace(candidate, timing=Timing(tuple(epochs), plan.trainer.epochs))
             measure("training")
             measure("run")
+            traces = {**curve.traces(), **predictions(candidate)}
             seconds["measure"] = time.perf_counter() - started - seconds["build"] - seconds["train"]
         record = plan.record("complete", **vars(values), seconds=seconds)
-        return TrialOutcome(record, serialize(model))
+        return TrialOutcome(record, serialize(model), traces)
     except StoppedError:  # of whoever was reported to, whose disk is full: not the trial's fault
         raise
     except (Exception, SystemExit) as error:  # the one place where an exception becomes a failed trial
         seconds["total"] = time.perf_counter() - started
         failure = _failure(error, limited=plan.memory_gb is not None)
-        return plan.failed(failure, _explain(error, failure), seconds)
+        return replace(plan.failed(failure, _explain(error, failure), seconds), traces=curve.traces())
     finally:
         if os.getpid() != process:  # a child that the trial forked and that came back must not book a second outcome
             os._exit(0)

@@ -40,6 +40,7 @@ from nas.store.artifacts import (
     checkpoint_path,
     checkpointed,
     drop_checkpoint,
+    keep_traces,
     read_checkpoint,
     weights_path,
 )
@@ -378,6 +379,7 @@ def study_trial(config: dict[str, Any], shared: _Shared) -> None:
     try:
         if outcome.weights is not None:
             shared.at_home(write_atomically, weights_path(shared.directory, plan.number), outcome.weights)
+        shared.at_home(keep_traces, shared.directory, plan.number, outcome.traces)
         last = {**reporter.metrics(record.status, record.measured), "record": json.dumps(record.to_json())}
     except StoppedError as error:  # from a task, Ray puts its traceback around the cause
         last = {**reporter.metrics("unfinished", {}), "unwritable": str(getattr(error, "cause", error))}

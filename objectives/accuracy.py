@@ -25,7 +25,7 @@ class OfLogits(Objective):
     scale: ClassVar[Scale] = "fraction"
     task: ClassVar[str] = "classification"
 
-    def measure(self, candidate: Candidate) -> Estimate:
+    def measure(self, candidate: Candidate) -> float:
         images, labels = candidate.examples()
         outputs = logits(candidate.model, images)
         value = self.figure(outputs, labels)

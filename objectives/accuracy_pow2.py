@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from objectives.accuracy import Accuracy
-from objectives.objective import Candidate, Estimate, objective
+from objectives.objective import Candidate, objective
 
 
 @objective("accuracy_pow2")
@@ -31,7 +31,7 @@ class AccuracyPow2(Accuracy):
         if not 2 <= self.bits <= 8:
             raise ValueError(f"bits must be from 2 to 8, got {self.bits}.")
 
-    def measure(self, candidate: Candidate) -> Estimate:
+    def measure(self, candidate: Candidate) -> float:
         with rounded(candidate.model, self.bits):
             return super().measure(candidate)
 

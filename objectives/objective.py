@@ -8,10 +8,10 @@ import json
 import math
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, ClassVar, Literal, Protocol, Self, SupportsFloat, TypeVar, get_args
+from typing import Any, ClassVar, Literal, Protocol, Self, SupportsFloat, TypeVar, cast, get_args
 
 import numpy as np
 import torch
@@ -23,6 +23,7 @@ from objectives.part import stratified
 Direction = Literal["maximize", "minimize"]
 Needs = Literal["shapes", "weights", "training", "run"]
 Scale = Literal["fraction", "count"]
+R = TypeVar("R")
 
 
 class Images(Protocol):
@@ -83,6 +84,26 @@ class Candidate:
         """What training the model keeps for the backward pass, found once for all objectives."""
         return kept(self.model, self.input)
 
+    def once(self, key: Hashable, make: Callable[[], R]) -> R:
+        """What ``make`` returned when ``key`` was first asked for: a measurement that value and settings share."""
+        if key not in self._found:
+            self._found[key] = make()
+        return cast(R, self._found[key])
+
+    @cached_property
+    def _found(self) -> dict[Hashable, object]:
+        return {}
+
+    def inputs(self) -> Images:
+        """What the model is given.
+
+        Raises:
+            ValueError: if the candidate carries nothing.
+        """
+        if self.images is None or len(self.images) == 0:
+            raise ValueError("this objective measures on images, but the candidate carries none.")
+        return self.images
+
     def examples(self) -> tuple[Images, Tensor]:
         """Images and labels to measure on.
 
@@ -91,9 +112,9 @@ class Candidate:
         """
         if self.targets is not None:
             raise ValueError("this objective is for classification, but the data have no classes to be found.")
-        if self.images is None or self.labels is None or len(self.images) == 0:
+        if self.labels is None:
             raise ValueError("this objective measures on images, but the candidate carries none.")
-        return self.images, self.labels
+        return self.inputs(), self.labels
 
     def pairs(self, batch: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Inputs and what the model is to return for them, (B, C, H, W) each, ``batch`` at a time.
@@ -101,12 +122,11 @@ class Candidate:
         Raises:
             ValueError: if the candidate carries no images, or was trained for classes.
         """
-        if self.images is None or len(self.images) == 0:
-            raise ValueError("this objective measures on images, but the candidate carries none.")
+        images = self.inputs()
         if self.targets is None:
             raise ValueError("this objective is for image regression, but the data have classes to be found.")
-        for first in range(0, len(self.images), batch):
-            yield self.images[first : first + batch], self.targets[first : first + batch]
+        for first in range(0, len(images), batch):
+            yield images[first : first + batch], self.targets[first : first + batch]
 
     def part(self, samples: int) -> "Part":
         """About ``samples`` of the images, every class in its share; the same ones whenever that many are asked for.
@@ -114,15 +134,13 @@ class Candidate:
         Raises:
             ValueError: as `examples`.
         """
-        if samples not in self._parts:
+
+        def draw() -> Part:
             images, labels = self.examples()
             chosen = stratified(labels, samples, self.seed)
-            self._parts[samples] = Part(images[chosen], labels[chosen.to(labels.device)], self.seed)
-        return self._parts[samples]
+            return Part(images[chosen], labels[chosen.to(labels.device)], self.seed)
 
-    @cached_property
-    def _parts(self) -> "dict[int, Part]":
-        return {}
+        return self.once(("part", samples), draw)
 
 
 @dataclass(frozen=True)

@@ -76,7 +76,7 @@ class RobustAccuracy(Objective):
                 start = adversary.random_start(images, generator) if restart else None
                 if not survived.any():
                     break
-                for held in torch.nonzero(survived)[:, 0].split(BATCH):
+                for held in torch.split(torch.nonzero(survived)[:, 0], BATCH):
                     attacked = adversary.perturb(
                         model, images[held], labels[held], None if start is None else start[held]
                     )

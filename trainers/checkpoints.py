@@ -18,6 +18,8 @@ import safetensors.torch
 from torch import Tensor
 
 PREFIX = "checkpoint-"
+BESIDE = "beside."
+"""Before the names of tensors that are not the training's own."""
 
 
 class Checkpoints(ABC):
@@ -29,11 +31,13 @@ class Checkpoints(ABC):
 
     Attributes:
         stop: set it, from a signal handler for example, and the training saves its next step and is interrupted.
+        beside: tensors of whoever started the training, by name, that are saved and loaded with it.
     """
 
     def __init__(self, belongs_to: dict[str, object], seconds: float = 60.0) -> None:
         self.belongs_to = json.dumps(belongs_to, sort_keys=True, default=str)
         self.seconds, self.stop = seconds, False
+        self.beside: dict[str, Tensor] = {}
         self._saved = time.monotonic()
 
     def is_due(self) -> bool:
@@ -42,6 +46,7 @@ class Checkpoints(ABC):
 
     def save(self, step: int, tensors: dict[str, Tensor]) -> None:
         """Saves the training as it is after ``step`` steps."""
+        tensors = tensors | {BESIDE + name: tensor for name, tensor in self.beside.items()}
         content = safetensors.torch.save(
             {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()},
             {"belongs_to": self.belongs_to},
@@ -49,9 +54,20 @@ class Checkpoints(ABC):
         self._write(step, content)
         self._saved = time.monotonic()
 
-    @abstractmethod
     def load(self) -> dict[str, Tensor] | None:
-        """The tensors to continue from; None if there are none."""
+        """The tensors to continue from; None if there are none. Those of `beside` are put back there.
+
+        Raises:
+            ValueError: if there is a checkpoint, but of another training.
+        """
+        tensors = self._read()
+        for name in [name for name in tensors or () if name.startswith(BESIDE)]:
+            assert tensors is not None
+            self.beside[name.removeprefix(BESIDE)] = tensors.pop(name)
+        return tensors
+
+    @abstractmethod
+    def _read(self) -> dict[str, Tensor] | None: ...
 
     @abstractmethod
     def _write(self, step: int, content: bytes) -> None: ...
@@ -77,7 +93,7 @@ class FolderCheckpoints(Checkpoints):
         """Newest first."""
         return sorted(self.folder.glob(f"{PREFIX}*.safetensors"), reverse=True)
 
-    def load(self) -> dict[str, Tensor] | None:
+    def _read(self) -> dict[str, Tensor] | None:
         """The tensors of the newest checkpoint that is whole; None if there is none.
 
         Raises:
@@ -129,7 +145,7 @@ class SentCheckpoints(Checkpoints):
         super().__init__(belongs_to, seconds)
         self.last, self.send = last, send
 
-    def load(self) -> dict[str, Tensor] | None:
+    def _read(self) -> dict[str, Tensor] | None:
         if self.last is None:
             return None
         with contextlib.suppress(safetensors.SafetensorError):

@@ -308,7 +308,8 @@ class Training:
         self.total.zero_()
         self.epoch_start = self.generator.get_state()
         self.started = time.perf_counter()
-        return Epoch(self.epoch, self.settings.epochs, mean, seconds)
+        rate = self.settings.learning_rate * self.rate(self.step - 1)
+        return Epoch(self.epoch, self.settings.epochs, mean, seconds, rate)
 
     def end(self) -> None:
         """Replaces the weights by their average, if there is one, and leaves the model in eval mode."""

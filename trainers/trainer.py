@@ -14,12 +14,16 @@ from trainers.splits import TrainingData
 
 @dataclass(frozen=True)
 class Epoch:
-    """Report of one finished epoch: its number from 1, of how many, mean training loss, seconds it took."""
+    """Report of one finished epoch: its number from 1, of how many, mean training loss, seconds it took.
+
+    ``learning_rate`` is that of its last step; None of a trainer that has none.
+    """
 
     number: int
     total: int
     loss: float
     seconds: float
+    learning_rate: float | None = None
 
 
 class DivergedError(FloatingPointError):
@@ -33,10 +37,13 @@ class Trainer(ABC):
     Args:
         epochs: passes over the training set.
         micro_batches: parts into which each batch is divided to save memory, for trainers that can.
+        track: measure the accuracy on the validation images after every epoch, for the curve of the trial; nothing
+            depends on it.
     """
 
     epochs: int = 10
     micro_batches: int = 1
+    track: bool = False
 
     @abstractmethod
     def train(

@@ -13,7 +13,7 @@ from nas.export.bundle import ARCHITECTURE, EVALUATIONS, load, load_architecture
 from nas.problem import data_checksum, find_dataset, find_objectives, load_data
 from nas.settings import DataSettings, Settings, settings_of
 from objectives import Candidate
-from searchspaces import Architecture, Network
+from searchspaces import Network
 from searchspaces.architecture import answer
 from trainers import DATASETS, Dataset, Samples, TrainingData
 from trainers.splits import resized
@@ -62,7 +62,7 @@ def evaluate(directory: Path, data: str | None, split: str, *, trust: bool = Fal
         "samples": len(samples),
         "things": dataset.things,
         "notes": list(notes),
-        "measured": measure(network, architecture, samples, settings, task=task),
+        "measured": measure(candidate_of(network, samples, settings, task=task), settings),
         "time": time.strftime("%Y-%m-%d %H:%M:%S"),
     }
     _note(directory / EVALUATIONS, result)
@@ -123,13 +123,18 @@ def _on_its_scale(chosen: DataSettings, study: DataSettings) -> DataSettings:
     return replace(chosen, options={**same, **chosen.options})
 
 
-def measure(
-    network: Network, architecture: Architecture, samples: Samples, settings: Settings, *, task: Task
-) -> dict[str, float]:
-    """Values of the study's objectives that need a trained network, by name."""
+def candidate_of(network: Network, samples: Samples, settings: Settings, *, task: Task) -> Candidate:
+    """The network with what a study measures it on."""
     with user_input("data"):  # images that stay in their files are read now
         images, labels = samples.tensors()
     inputs, targets = task.measured(images)
-    candidate = Candidate(network, architecture.input, inputs, labels, seed=settings.data.part_seed, targets=targets)
+    shape = samples.images.shape
+    return Candidate(
+        network, (shape[1], shape[2], shape[3]), inputs, labels, seed=settings.data.part_seed, targets=targets
+    )
+
+
+def measure(candidate: Candidate, settings: Settings) -> dict[str, float]:
+    """Values of the study's objectives that need a trained network, by name."""
     objectives = find_objectives(settings)
     return {name: o.measure(candidate) for name, o in objectives.items() if o.needs == "training"}

@@ -20,13 +20,14 @@ from nas.export.bundle import (
     write_card,
     write_sums,
 )
-from nas.export.evaluate import measure, same_data
+from nas.export.evaluate import candidate_of, measure, same_data
 from nas.plugins import FOLDER, Plugin
-from nas.problem import network_of
 from nas.settings import Settings
-from nas.store.artifacts import WEIGHTS, weights_path
+from nas.store.artifacts import PREDICTIONS, WEIGHTS, weights_path
 from nas.store.files import check_replaceable, new_folder
 from nas.store.records import TrialRecord
+from nas.store.traces import Predictions
+from nas.trial import predicted
 
 OURS = {ARCHITECTURE, CARD, ORIGIN, EVALUATIONS, SUMS, FOLDER, WEIGHTS}
 """What an export consists of; a folder that holds anything else is never replaced."""
@@ -38,11 +39,14 @@ class Exported:
 
     Args:
         measured: values of the files read back, by objective; empty if they were not measured.
+        identical: whether the logits of the files are those of the trial, bit for bit; False if not, as another
+            processor rounds differently, or if that is not known.
     """
 
     directory: Path
     record: TrialRecord
     measured: dict[str, float]
+    identical: bool = False
 
 
 @dataclass(frozen=True)
@@ -92,7 +96,9 @@ def export(
         hint = "; limits.artifacts_gb keeps those of the front" if trimmed else ""
         raise _without_weights(record, f"{path} is missing{hint}") from None
     check_place(out, force=force)
-    return write_export(record, settings, weights, out, plugins=plugins, verify=verify)
+    traced = path.with_name(PREDICTIONS)
+    digest = Predictions.read(traced).digest if traced.exists() else None
+    return write_export(record, settings, weights, out, plugins=plugins, verify=verify, digest=digest)
 
 
 def check_place(out: Path, *, force: bool) -> None:
@@ -130,25 +136,36 @@ def write_export(
     plugins: Sequence[Plugin] = (),
     verify: Verification = Verification(),
     kept: Sequence[str] = (),
+    digest: str | None = None,
 ) -> Exported:
     """Writes the files of a trained network, measures them again and puts them in place of ``out``; see `export`.
 
     Args:
         kept: files of ``out`` that stay.
+        digest: of the logits of the trial, as in its predictions.
     """
     with new_folder(out) as folder:
         write_bundle(record, settings, plugins, weights, folder)
-        measured = _measure_again(folder, record, settings, verify.data) if verify.wanted else {}
+        again = _measure_again(folder, record, settings, verify.data) if verify.wanted else None
+        measured = again.measured if again else {}
         write_card(folder, record, settings, measured, place=out)
         for name in kept:
             shutil.copy2(out / name, folder / name)
         write_sums(folder)
         if (out / EVALUATIONS).is_file() and read_sums(out).get(WEIGHTS) == read_sums(folder)[WEIGHTS]:
             shutil.copyfile(out / EVALUATIONS, folder / EVALUATIONS)  # that its test images were used stays known
-    return Exported(out, record, measured)
+    return Exported(out, record, measured, identical=again is not None and again.digest == digest)
 
 
-def _measure_again(folder: Path, record: TrialRecord, settings: Settings, data: str | None) -> dict[str, float]:
+@dataclass(frozen=True)
+class _Again:
+    """What the written files measure, and the digest of their logits."""
+
+    measured: dict[str, float]
+    digest: str
+
+
+def _measure_again(folder: Path, record: TrialRecord, settings: Settings, data: str | None) -> _Again:
     network = load(folder)
     try:
         found = same_data(settings, data)
@@ -159,7 +176,9 @@ def _measure_again(folder: Path, record: TrialRecord, settings: Settings, data: 
         ) from None
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    measured = measure(network, network_of(record), found.validation, settings, task=found.task)
+    candidate = candidate_of(network, found.validation, settings, task=found.task)
+    measured = measure(candidate, settings)
+    digest = predicted(candidate).digest
     torch.set_num_threads(threads)
     for name, value in measured.items():
         how = record.settings[name]
@@ -169,4 +188,4 @@ def _measure_again(folder: Path, record: TrialRecord, settings: Settings, data: 
                 f"nothing was exported: the files measure {name} = {value:.4f}, but trial {record.number} recorded "
                 f"{record.measured[name]:.4f}. Check that the data are those of the study."
             )
-    return measured
+    return _Again(measured, digest)

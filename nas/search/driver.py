@@ -17,7 +17,7 @@ from nas.search.executors import Executor
 from nas.search.interruption import Interruption
 from nas.search.ledger import Ledger
 from nas.search.standing import Standing
-from nas.store.artifacts import Artifacts, checkpoint_path, checkpointed, drop_checkpoint, read_checkpoint
+from nas.store.artifacts import Artifacts, checkpoint_path, checkpointed, drop_checkpoint, keep_traces, read_checkpoint
 from nas.store.files import write_atomically
 from nas.store.live import Live, Report
 from nas.trial import TrialOutcome, TrialPlan
@@ -209,6 +209,7 @@ class Driver:
         weights = outcome.written or outcome.weights
         if weights is not None:
             self.artifacts.keep(outcome.record.number, weights)
+        keep_traces(self.directory, outcome.record.number, outcome.traces)
         self.ledger.book(outcome.record)
         self._forget(outcome.record.number)
         self._trim()

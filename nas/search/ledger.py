@@ -4,6 +4,7 @@ Our driver or a Ray Tune run gets its plans here and books their outcomes here. 
 sampler learns of it; the log alone is the state.
 """
 
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -154,6 +155,7 @@ class Ledger:
         return replace(plan, measured=measured, settings=how)
 
     def _end(self, record: TrialRecord, proposal: Proposal) -> None:
+        record = replace(record, ended=time.time())
         self.history.record(record)
         self._remember(record)
         self.sampler.tell(proposal, record)

@@ -9,11 +9,12 @@ from rich.table import Table
 
 from nas.errors import WrongInputError, user_input
 from nas.pricing import price
+from objectives.banks import bank_figures
 from objectives.counting import kept
 from objectives.memory import training_bytes
 from searchspaces import Architecture, Network, Shape, build
 from searchspaces.architecture import answer, check_shape
-from searchspaces.diagnostics import bank_figures, mixing_figures
+from searchspaces.diagnostics import mixing_figures
 from searchspaces.registry import brief
 
 

@@ -1,17 +1,18 @@
-"""The weights of a study's trials within their disk space, and the checkpoints of the trainings that still run."""
+"""The weights of a study's trials within their disk space, their traces, and the checkpoints of what still runs."""
 
 import contextlib
 import os
 import re
-import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from nas.errors import WrongInputError, user_input
-from nas.store.files import put_in_place, write_beside
+from nas.store.files import put_in_place, write_atomically, write_beside
 
 WEIGHTS = "weights.safetensors"
 CHECKPOINT = "checkpoint.safetensors"
+CURVE, PREDICTIONS = "curve.csv", "predictions.npz"
+"""A trial's traces (`nas.store.traces`): a few hundred bytes each, which stay when weights are deleted."""
 NUMBER = re.compile(r"0|[1-9][0-9]{0,14}")
 """Name of the folder of a trial."""
 
@@ -39,7 +40,7 @@ def drop_checkpoint(directory: Path, number: int) -> None:
     path = checkpoint_path(directory, number)
     with contextlib.suppress(OSError):
         path.unlink()
-        path.parent.rmdir()  # unless the weights are there
+        path.parent.rmdir()  # unless something else is there
 
 
 def checkpointed(directory: Path) -> set[int]:
@@ -52,7 +53,7 @@ def checkpointed(directory: Path) -> set[int]:
 
 
 def folders(directory: Path) -> dict[int, dict[str, os.DirEntry[str]]]:
-    """The files of every trial that has weights or a checkpoint, by number and name; hidden files are nobody's.
+    """The files of every trial that has any, by number and name; hidden files are nobody's.
 
     By `os.scandir`, because `Path.glob` takes several times as long.
 
@@ -71,7 +72,7 @@ def folders(directory: Path) -> dict[int, dict[str, os.DirEntry[str]]]:
                 raise _foreign(entry.path)
             files = {file.name: file for file in os.scandir(entry) if not file.name.startswith(".")}
             for name, file in files.items():
-                if name not in (WEIGHTS, CHECKPOINT) or not file.is_file():
+                if name not in (WEIGHTS, CHECKPOINT, CURVE, PREDICTIONS) or not file.is_file():
                     raise _foreign(file.path)
             found[int(entry.name)] = files
     return found
@@ -79,6 +80,16 @@ def folders(directory: Path) -> dict[int, dict[str, os.DirEntry[str]]]:
 
 def _foreign(path: str) -> WrongInputError:
     return WrongInputError(f"{path} is nothing that a search has written. Move it out of the study directory.")
+
+
+def keep_traces(directory: Path, number: int, files: Mapping[str, bytes]) -> None:
+    """Stores the traces of a trial, by name; they are not worth the wait for the disk.
+
+    Raises:
+        StoppedError: if they cannot be written.
+    """
+    for name, content in files.items():
+        write_atomically(weights_path(directory, number).with_name(name), content, durable=False)
 
 
 class Artifacts:
@@ -130,7 +141,10 @@ class Artifacts:
             return
         spared = set(front)
         for number in [n for n in self.sizes if n not in spared]:
-            shutil.rmtree(weights_path(self.directory, number).parent, ignore_errors=True)
+            path = weights_path(self.directory, number)
+            with contextlib.suppress(OSError):
+                path.unlink()
+                path.parent.rmdir()  # unless traces are there
             self.bytes -= self.sizes.pop(number)
             if self.bytes <= self.limit:
                 return

@@ -14,89 +14,20 @@ import contextlib
 import fcntl
 import gc
 import itertools
-import json
-import os
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from pydantic_core import from_json
-
 from nas.errors import StoppedError, WrongInputError
 from nas.store.files import write_atomically
-from nas.store.records import SCHEMA, Failure, TrialRecord, are_picks, brief, is_count, is_number, refusal
+from nas.store.log import HeldError, Log, line_of, read_lines
+from nas.store.records import SCHEMA, Failure, TrialRecord, are_picks, brief, is_count, is_time, refusal
 
 TRIALS, EVENTS, LOCK = "trials.jsonl", "events.jsonl", "lock"
 
-
-LAST = 1e11
-"""Seconds since 1970, to the year 5138; later times cannot be shown."""
 EVENT_KINDS = ("asked", "started", "saved", "attempt", "cancelled")
-
-
-@dataclass(frozen=True)
-class Lines:
-    """What a JSON-lines file holds.
-
-    Args:
-        objects: one for each whole line.
-        whole: length in bytes of the whole lines.
-        rest: an unfinished last line, as a kill in the middle of writing leaves it.
-    """
-
-    objects: list[dict[str, Any]]
-    whole: int
-    rest: bytes
-
-
-def read_lines(path: Path) -> Lines:
-    """The lines of a JSON-lines file; a last one that is cut short is left out.
-
-    A line ends with a line feed and nothing else: a stray carriage return must not end one.
-
-    Raises:
-        WrongInputError: naming the first other line that cannot be read.
-    """
-    objects: list[dict[str, Any]] = []
-    try:
-        *lines, last = path.read_bytes().split(b"\n")
-    except FileNotFoundError:
-        return Lines([], 0, b"")
-    except OSError as error:
-        raise WrongInputError(f"{path} cannot be read ({error.strerror}).") from None
-    for number, line in enumerate(lines, start=1):
-        try:
-            objects.append(_parse(line))
-        except (ValueError, RecursionError) as error:
-            raise WrongInputError(
-                f"{path}, line {number} is damaged ({error}). Restore the file from a copy, or delete that line: "
-                "its trial is then run again."
-            ) from None
-    whole = sum(map(len, lines)) + len(lines)
-    if last:
-        try:
-            objects.append(_parse(last))
-        except (ValueError, RecursionError):
-            return Lines(objects, whole, last)
-    return Lines(objects, whole + len(last), b"")
-
-
-def _refuse(constant: str) -> None:
-    raise ValueError(f"{constant} is no number of JSON")
-
-
-_DECODER = json.JSONDecoder(parse_constant=_refuse)
-
-
-def _parse(line: bytes) -> Any:
-    """What `json.loads` returns for a line, in half the time and with one string for equal names; the same errors."""
-    try:
-        return from_json(line, allow_inf_nan=False)
-    except ValueError:
-        return _DECODER.decode(line.decode(json.detect_encoding(line), "surrogatepass"))
 
 
 @contextlib.contextmanager
@@ -216,11 +147,6 @@ def _wrong_event(event: Any) -> str:
     return ""
 
 
-def is_time(value: object) -> bool:
-    """Whether it is a number of seconds since 1970 that can be shown."""
-    return is_number(value) and 0 <= float(value) < LAST  # type: ignore[arg-type]
-
-
 def is_held(directory: Path) -> bool:
     """Whether a search is writing to a study at this moment."""
     for name in (LOCK, TRIALS):
@@ -230,17 +156,6 @@ def is_held(directory: Path) -> bool:
             except BlockingIOError:
                 return True
     return False
-
-
-def _open(path: Path, opened: contextlib.ExitStack) -> int:
-    """A file to read and to append to, created if there is none, and closed with ``opened``."""
-    file = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
-    opened.callback(os.close, file)
-    return file
-
-
-def _line(content: dict[str, Any]) -> bytes:
-    return (json.dumps(content, separators=(",", ":")) + "\n").encode()
 
 
 class History:
@@ -257,45 +172,28 @@ class History:
         self.records: list[TrialRecord] = []
         self.events: list[dict[str, Any]] = []
         self._by_number: dict[int, list[dict[str, Any]]] = {}
-        self._dirty: set[str] = set()
         with contextlib.ExitStack() as opened:
-            self._hold(_open(directory / LOCK, opened))
+            with self._alone():
+                Log(directory / LOCK, opened, hold=True)
             check_whole(directory)
-            self._files = {name: _open(directory / name, opened) for name in (TRIALS, EVENTS)}
-            self._hold(self._files[TRIALS])
-            lines = {name: read_lines(directory / name) for name in self._files}
-            self.records = _records(directory / TRIALS, lines[TRIALS].objects)
-            for event in _events(directory / EVENTS, lines[EVENTS].objects):
+            with self._alone():
+                self._logs = {name: Log(directory / name, opened, hold=name == TRIALS) for name in (TRIALS, EVENTS)}
+            self.records = _records(directory / TRIALS, self._logs[TRIALS].read())
+            for event in _events(directory / EVENTS, self._logs[EVENTS].read()):
                 self._keep(event)
             check_numbers(directory, self.records, self.events)
-            self._lengths = {name: self._mend(name, lines[name]) for name in self._files}
+            for log in self._logs.values():
+                self.notes += log.mend()
             self._opened = opened.pop_all()
 
-    def _hold(self, file: int) -> None:
-        """Locks a file until it is closed, whatever it holds.
-
-        Raises:
-            WrongInputError: if another process holds it.
-        """
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+            yield
+        except HeldError:
             raise WrongInputError(
                 f"another search is writing to {self.directory}. Wait for it, or give another directory with --out."
             ) from None
-
-    def _mend(self, name: str, lines: Lines) -> int:
-        """Moves an unfinished last line into a file beside it; returns the length of the file."""
-        path, file = self.directory / name, self._files[name]
-        if lines.rest:
-            aside = path.with_name(f"{name}.unfinished")
-            with open(aside, "ab") as kept:
-                kept.write(lines.rest + b"\n")
-            os.ftruncate(file, lines.whole)
-            self.notes.append(f"{path}: the last line was cut short, as a kill leaves it; it is kept in {aside.name}.")
-        elif lines.whole and os.pread(file, 1, lines.whole - 1) != b"\n":  # whole but for its end
-            os.write(file, b"\n")
-        return os.fstat(file).st_size
 
     def record(self, record: TrialRecord) -> None:
         """Appends an ended trial; it is on the disk when this returns.
@@ -306,7 +204,7 @@ class History:
         """
         self._check_unchanged(record)
         self._flush(EVENTS)
-        self._append(TRIALS, record.to_json())
+        self._logs[TRIALS].append(record.to_json())
         self._flush(TRIALS)
         self.records.append(record)
 
@@ -314,7 +212,7 @@ class History:
         """Appends an event about trial ``number``; it survives a kill at once, a power cut once a trial has ended."""
         self._check_unchanged()
         event = {"schema": SCHEMA, "event": kind, "number": number, "time": time.time(), **details}
-        self._append(EVENTS, event)
+        self._logs[EVENTS].append(event)
         self._keep(event)
 
     def _keep(self, event: dict[str, Any]) -> None:
@@ -330,56 +228,22 @@ class History:
         Raises:
             StoppedError: if it is not; what was in it is then written beside it.
         """
-        for name, file in self._files.items():
-            try:
-                found = os.stat(self.directory / name)
-            except OSError:
-                what = "was deleted"
-            else:
-                if not os.path.samestat(found, os.fstat(file)):
-                    what = "was replaced by another file"
-                elif found.st_size != self._lengths[name]:
-                    what = f"was changed by another process ({self._lengths[name]:,} bytes, now {found.st_size:,})"
-                else:
-                    continue
-            raise StoppedError(f"{self.directory / name} {what} while the search ran. {self._rescue(*ending)}")
+        for log in self._logs.values():
+            if what := log.harm():
+                raise StoppedError(f"{log.path} {what} while the search ran. {self._rescue(*ending)}")
 
     def _rescue(self, *ending: TrialRecord) -> str:
         """Writes the whole log beside itself, from memory; returns what to do with it."""
         lines = {TRIALS: [r.to_json() for r in (*self.records, *ending)], EVENTS: self.events}
         for name, objects in lines.items():
-            write_atomically(self.directory / f"{name}.rescued", b"".join(map(_line, objects)))
+            write_atomically(self.directory / f"{name}.rescued", b"".join(map(line_of, objects)))
         return (
             f"All that this search has recorded, {len(lines[TRIALS])} trials, stands in {TRIALS}.rescued and "
             f"{EVENTS}.rescued there; put them in place of {TRIALS} and {EVENTS}, and run the same command again."
         )
 
-    def _append(self, name: str, content: dict[str, Any]) -> None:
-        line = _line(content)
-        length = self._lengths[name]
-        try:
-            view = memoryview(line)
-            while view:
-                view = view[os.write(self._files[name], view) :]
-        except OSError as error:
-            os.ftruncate(self._files[name], length)
-            raise self._unwritable(name, error) from None
-        self._lengths[name] = length + len(line)
-        self._dirty.add(name)
-
     def _flush(self, name: str) -> None:
-        if name in self._dirty:
-            try:
-                os.fsync(self._files[name])
-            except OSError as error:
-                raise self._unwritable(name, error) from None
-            self._dirty.discard(name)
-
-    def _unwritable(self, name: str, error: OSError) -> StoppedError:
-        return StoppedError(
-            f"{self.directory / name} cannot be written ({error.strerror}). All trials recorded before are kept; "
-            "free some space and run the same command again."
-        )
+        self._logs[name].flush()
 
     def unfinished(self) -> Iterator[dict[str, Any]]:
         """The last ``asked`` event of every trial that has not ended, by number."""

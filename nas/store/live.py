@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from nas.errors import StoppedError
 from nas.store.files import write_atomically
-from nas.store.history import is_held, is_time
-from nas.store.records import is_count, is_number
+from nas.store.history import is_held
+from nas.store.records import is_count, is_number, is_time
 
 if TYPE_CHECKING:  # at run time it would import torch
     from trainers import Epoch

@@ -14,6 +14,9 @@ if TYPE_CHECKING:  # at run time it would import torch
 SCHEMA = 3
 """Format of a study directory: of its records, its events and its ``study.toml``."""
 
+LAST = 1e11
+"""Seconds since 1970, to the year 5138; later times cannot be shown."""
+
 Status = Literal["complete", "infeasible", "duplicate", "truncated", "failed", "cancelled"]
 Failure = Literal["diverged", "out_of_memory", "timeout", "worker_lost", "bug", "disk_full"]
 STATUSES: tuple[Status, ...] = get_args(Status)
@@ -40,6 +43,7 @@ class TrialRecord:
         flags: name -> words that say why the value may not mean what its name says; most have none.
         violations: name of a bound -> by what share it is exceeded (0.5: half as dear again).
         seconds: wall time of each phase, in the attempt that ended it.
+        ended: when the trial was recorded, in seconds since 1970; no part of what makes two records equal.
         error: what went wrong, for failed trials.
         copied_from: number of the trial whose values a duplicate repeats.
         micro_batches: parts into which each training batch was divided, gradients added up; 2 after a trial ran out of
@@ -60,6 +64,7 @@ class TrialRecord:
     flags: dict[str, list[str]] = field(default_factory=dict)
     violations: dict[str, float] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
+    ended: float | None = field(default=None, compare=False)
     error: str | None = None
     copied_from: int | None = None
     micro_batches: int = 1
@@ -106,6 +111,11 @@ def is_number(value: object) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and -1e300 < value < 1e300
 
 
+def is_time(value: object) -> bool:
+    """Whether it is a number of seconds since 1970 that can be shown."""
+    return is_number(value) and 0 <= float(value) < LAST  # type: ignore[arg-type]
+
+
 def _maps(holds: Callable[[Any], bool]) -> Callable[[Any], bool]:
     """Whether a value is a JSON object of such values."""
     return lambda value: isinstance(value, dict) and all(map(holds, value.values()))
@@ -150,6 +160,7 @@ FIELDS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "flags": (_maps(are_words), "an object of lists of words"),
     "violations": (_maps(is_number), "an object of finite numbers"),
     "seconds": (_maps(lambda value: is_number(value) and value >= 0), "an object of numbers from 0"),
+    "ended": (lambda value: value is None or is_time(value), "a number of seconds since 1970"),
     "error": (lambda value: value is None or isinstance(value, str), "text"),
     "copied_from": (lambda value: value is None or is_count(value), "a whole number from 0"),
     "micro_batches": (lambda value: is_count(value) and value >= 1, "a whole number from 1"),

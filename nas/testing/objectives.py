@@ -65,6 +65,10 @@ def state(model: nn.Module) -> dict[str, Tensor]:
 class ObjectiveContract:
     """What every objective keeps to; parametrise it with ``kind``, the class, whose settings all have defaults."""
 
+    def make(self, kind: type[Objective]) -> Objective:
+        """The objective to be tested; override it where the defaults are dear."""
+        return kind()
+
     def test_direction_needs_and_scale_are_declared(self, kind: type[Objective]) -> None:
         assert kind.direction in get_args(Direction)
         assert kind.needs in get_args(Needs)
@@ -81,11 +85,11 @@ class ObjectiveContract:
             return
         order = one.labels.argsort()
         images, labels = Watched(one.images[:][order]), one.labels[order]
-        kind().measure(dataclasses.replace(one, images=images, labels=labels))
+        self.make(kind).measure(dataclasses.replace(one, images=images, labels=labels))
         assert not images.read.any() or set(labels[images.read].tolist()) == set(labels.tolist())
 
     def test_the_value_is_a_finite_float_in_its_range(self, kind: type[Objective]) -> None:
-        value = kind().measure(candidate(kind))
+        value = self.make(kind).measure(candidate(kind))
         assert type(value) in (float, Estimate)
         assert math.isfinite(value)
         assert 0 <= value <= 1 if kind.scale == "fraction" else value > 0
@@ -94,7 +98,7 @@ class ObjectiveContract:
         self, kind: type[Objective]
     ) -> None:
         one = candidate(kind)
-        value, settings = kind().measure(one), kind().settings(one)
+        value, settings = self.make(kind).measure(one), self.make(kind).settings(one)
         if isinstance(value, Estimate) and "samples" in settings:
             assert value.n == settings["samples"]
             assert value.standard_error is not None
@@ -102,13 +106,16 @@ class ObjectiveContract:
 
     def test_measuring_twice_gives_the_same(self, kind: type[Objective]) -> None:
         one = candidate(kind)
-        assert kind().measure(one) == kind().measure(one) == kind().measure(candidate(kind))
+        value = self.make(kind).measure(one)
+        assert value == self.make(kind).measure(one)
+        if not (isinstance(value, Estimate) and value.kind == "runs"):  # of a clock
+            assert value == self.make(kind).measure(candidate(kind))
 
     def test_measuring_leaves_the_model_as_it_was(self, kind: type[Objective]) -> None:
         one = candidate(kind)
         flags = {name: p.requires_grad for name, p in one.model.named_parameters()}
         before = state(one.model)
-        kind().measure(one)
+        self.make(kind).measure(one)
         assert {name: p.requires_grad for name, p in one.model.named_parameters()} == flags
         assert set(flags.values()) == {True, False}
         assert not one.model.training
@@ -119,14 +126,14 @@ class ObjectiveContract:
     def test_measuring_leaves_the_images_and_the_random_state_as_they_were(self, kind: type[Objective]) -> None:
         one, random = candidate(kind), torch.get_rng_state()
         images = one.images.clone() if isinstance(one.images, Tensor) else None
-        kind().measure(one)
+        self.make(kind).measure(one)
         assert torch.equal(torch.get_rng_state(), random)
         if images is not None:
             assert isinstance(one.images, Tensor)
             assert torch.equal(one.images, images)
 
     def test_settings_are_plain_json(self, kind: type[Objective]) -> None:
-        settings = kind().settings(candidate(kind))
+        settings = self.make(kind).settings(candidate(kind))
         assert json.loads(json.dumps(settings, allow_nan=False)) == settings
 
     def test_a_better_value_costs_less(self, kind: type[Objective]) -> None:
@@ -134,7 +141,7 @@ class ObjectiveContract:
         costs = [to_minimise(kind, value) for value in values]
         assert costs == sorted(costs, reverse=kind.direction == "maximize")
         assert len(set(costs)) == 4
-        assert costs == [to_minimise(kind(), value) for value in values]
+        assert costs == [to_minimise(self.make(kind), value) for value in values]
 
     @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
     def test_a_value_that_is_not_finite_has_no_cost(self, kind: type[Objective], value: float) -> None:
@@ -145,6 +152,6 @@ class ObjectiveContract:
         class Data:
             epsilon = "3/255"
 
-        suited: Any = kind().suited(Data())
+        suited: Any = self.make(kind).suited(Data())
         assert type(suited) is kind
         assert suited.suited(Data()) == suited

@@ -1,5 +1,7 @@
 """One trial: what it records when it goes well, and by what name it fails."""
 
+import csv
+import io
 import os
 import random
 from dataclasses import dataclass, replace
@@ -12,6 +14,8 @@ import safetensors.torch
 import torch
 from torch import nn
 
+from nas.errors import WrongInputError
+from nas.store.traces import Predictions
 from nas.trial import TrialPlan, run_trial, serialize
 from objectives import OBJECTIVES, Candidate, Estimate, Objective
 from objectives.train_seconds import TrainSeconds
@@ -80,6 +84,47 @@ def test_the_same_plan_gives_the_same_record_and_weights(plan: TrialPlan, digits
     first, second = run_trial(plan, digits), run_trial(plan, digits)
     assert replace(first.record, seconds={}) == replace(second.record, seconds={})
     assert first.weights == second.weights
+
+
+def test_a_trial_leaves_the_curve_of_its_training(plan: TrialPlan, digits: TrainingData) -> None:
+    tracked = replace(plan, trainer=Supervised(epochs=2, track=True))
+    outcome = run_trial(tracked, digits)
+    rows = list(csv.DictReader(io.StringIO(outcome.traces["curve.csv"].decode())))
+    assert [row["epoch"] for row in rows] == ["1", "2"]
+    assert float(rows[0]["learning_rate"]) > float(rows[1]["learning_rate"]) > 0
+    assert float(rows[0]["loss"]) > float(rows[1]["loss"]) > 0
+    assert float(rows[1]["accuracy"]) == pytest.approx(outcome.record.measured["accuracy"])
+    untracked = run_trial(plan, digits)
+    assert untracked.weights == outcome.weights
+    assert {row["accuracy"] for row in csv.DictReader(io.StringIO(untracked.traces["curve.csv"].decode()))} == {""}
+
+
+def test_a_training_that_fails_leaves_the_curve_up_to_there(plan: TrialPlan, digits: TrainingData) -> None:
+    outcome = run_trial(replace(plan, timeout_seconds=1e-6), digits)
+    assert outcome.traces["curve.csv"].decode().count("\n") == 2
+
+
+def test_a_training_that_goes_on_keeps_the_rows_before_its_checkpoint(plan: TrialPlan, digits: TrainingData) -> None:
+    longer, saved = replace(plan, trainer=Supervised(epochs=3), checkpoint_seconds=1e-9), list[bytes]()
+    whole = run_trial(longer, digits, checkpoints=longer.checkpoints(saved.append))
+    half = replace(longer, checkpoint=saved[len(saved) * 2 // 3])
+    again = run_trial(half, digits, checkpoints=half.checkpoints(lambda content: None))
+    assert again.weights == whole.weights
+    curves = [list(csv.reader(io.StringIO(outcome.traces["curve.csv"].decode()))) for outcome in (whole, again)]
+    assert [row[:3] for row in curves[0]] == [row[:3] for row in curves[1]]
+    assert len(curves[1]) == 4
+
+
+def test_a_trial_leaves_what_it_predicts_for_every_image(plan: TrialPlan, digits: TrainingData, tmp_path: Path) -> None:
+    outcome = run_trial(plan, digits)
+    (tmp_path / "predictions.npz").write_bytes(outcome.traces["predictions.npz"])
+    found = Predictions.read(tmp_path / "predictions.npz")
+    assert found.right.mean() == outcome.record.measured["accuracy"]
+    assert ((found.predicted == digits.validation.labels) == found.right).all()
+    assert run_trial(replace(plan, seed=12), digits).traces["predictions.npz"] != outcome.traces["predictions.npz"]
+    (tmp_path / "predictions.npz").write_bytes(outcome.traces["predictions.npz"][:-40])
+    with pytest.raises(WrongInputError, match=r"predictions\.npz is damaged"):
+        Predictions.read(tmp_path / "predictions.npz")
 
 
 def test_the_seconds_of_a_training_are_an_objective(plan: TrialPlan, digits: TrainingData) -> None:

@@ -61,6 +61,7 @@ def test_an_export_holds_everything_and_measures_what_the_record_says(study: Stu
         "origin.json",
         "SHA256SUMS",
     }
+    assert done.identical
     assert done.measured["accuracy"] == record.measured["accuracy"]
     assert done.measured["robust_accuracy"] == record.measured["robust_accuracy"]
     card = (tmp_path / "out/README.md").read_text()

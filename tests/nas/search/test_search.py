@@ -1,5 +1,6 @@
 """Whole searches: counting, resuming, duplicates, bounds, interruptions."""
 
+import csv
 import json
 import os
 import random
@@ -143,7 +144,10 @@ def test_a_search_that_was_cut_off_goes_on_in_the_middle_of_its_training(
     assert epochs == [1, 2, 3, 4, 1, 2, 2, 3, 4, 1, 2, 3, 4]
     assert without_times(study.records) == without_times(calm.records)
     for folder in ("0", "1", "2"):
-        assert [file.name for file in (tmp_path / "run/artifacts" / folder).iterdir()] == ["weights.safetensors"]
+        files = sorted(file.name for file in (tmp_path / "run/artifacts" / folder).iterdir())
+        assert files == ["curve.csv", "predictions.npz", "weights.safetensors"]
+        curve = list(csv.DictReader((tmp_path / "run/artifacts" / folder / "curve.csv").open()))
+        assert [row["epoch"] for row in curve] == ["1", "2", "3", "4"]
 
 
 def test_the_same_bug_again_and_again_stops_the_study(

@@ -1,11 +1,11 @@
-"""Weights and checkpoints: each in the folder of its trial, and nothing else there."""
+"""Weights, checkpoints and traces: each in the folder of its trial, and nothing else there."""
 
 from pathlib import Path
 
 import pytest
 
 from nas.errors import WrongInputError
-from nas.store.artifacts import Artifacts, checkpointed, weights_path
+from nas.store.artifacts import Artifacts, checkpointed, keep_traces, weights_path
 
 
 @pytest.mark.parametrize(
@@ -35,3 +35,13 @@ def test_artifacts_that_are_no_folder_are_a_message(tmp_path: Path) -> None:
     (tmp_path / "artifacts").touch()
     with pytest.raises(WrongInputError, match="artifacts"):
         Artifacts(tmp_path, None)
+
+
+def test_traces_stay_when_weights_are_deleted(tmp_path: Path) -> None:
+    stored = Artifacts(tmp_path, 0)
+    for number in (0, 1):
+        stored.keep(number, b"1234")
+    keep_traces(tmp_path, 0, {"curve.csv": b"epoch"})
+    stored.trim(())
+    assert [path.name for path in (tmp_path / "artifacts").rglob("*")] == ["0", "curve.csv"]
+    assert Artifacts(tmp_path, 0).bytes == stored.bytes == 0

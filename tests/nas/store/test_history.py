@@ -48,7 +48,7 @@ def test_a_record_has_the_published_fields(tmp_path: Path) -> None:
     names = (
         "schema number status failure picks architecture key seed fidelity measured settings spread flags violations"
     )
-    assert set(record(0).to_json()) == {*names.split(), "seconds", "error", "copied_from", "micro_batches"}
+    assert set(record(0).to_json()) == {*names.split(), "seconds", "ended", "error", "copied_from", "micro_batches"}
 
 
 def test_a_record_without_spread_and_flags_is_read_as_one_that_knows_none(tmp_path: Path) -> None:
@@ -129,6 +129,7 @@ def test_nothing_but_a_line_feed_ends_a_line_and_damage_leaves_the_file_as_it_is
         ("seed", 10**400, "seed must be a whole number from 0"),
         ("copied_from", 1.5, "copied_from must be a whole number from 0"),
         ("micro_batches", 0, "micro_batches must be a whole number from 1"),
+        ("ended", "today", "ended must be a number of seconds since 1970"),
         ("error", 3, "error must be text"),
     ],
 )
