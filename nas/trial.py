@@ -24,8 +24,8 @@ from nas.settings import Settings
 from nas.store.artifacts import CURVE, PREDICTIONS
 from nas.store.records import Failure, Status, TrialRecord
 from nas.store.traces import Predictions, curve_csv
-from objectives import Candidate, Estimate, Objective, Timing, as_settings, as_value
-from objectives.accuracy import Accuracy, logits
+from objectives import OBJECTIVES, Candidate, Estimate, Objective, Timing, as_settings, as_value
+from objectives.accuracy import logits
 from searchspaces import Architecture, Network, Value, build
 from searchspaces.architecture import key_of
 from trainers import Epoch, Trainer, TrainingData
@@ -210,15 +210,13 @@ def predictions(candidate: Candidate) -> dict[str, bytes]:
 
 
 def predicted(candidate: Candidate) -> Predictions:
-    """What the network says of every image.
+    """What a network says of every image; of one that predicts no classes there is only the digest.
 
     Raises:
-        FloatingPointError: if what it says is not finite.
+        FloatingPointError: if its outputs are not finite.
     """
-    assert candidate.images is not None
-    assert candidate.labels is not None
-    outputs = logits(candidate.model, candidate.images)
-    return Predictions.of(outputs.cpu().numpy(), candidate.labels.cpu().numpy())
+    outputs = logits(candidate.model, candidate.inputs()).cpu().numpy()
+    return Predictions.of(outputs, np.empty(0) if candidate.labels is None else candidate.labels.cpu().numpy())
 
 
 Watch = Callable[[Epoch, Candidate], None]
@@ -242,7 +240,8 @@ def run_trial(
     curve = Curve(checkpoints)
 
     def on_epoch(epoch: Epoch) -> None:
-        curve.add(epoch, Accuracy().measure(candidate) if plan.trainer.track else None)
+        tracked = OBJECTIVES[data.task.objectives[0]]() if plan.trainer.track else None
+        curve.add(epoch, tracked.measure(candidate) if tracked else None)
         if report:
             report(epoch, candidate)
         spent = time.perf_counter() - started
