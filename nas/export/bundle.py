@@ -23,11 +23,13 @@ from nas.errors import WrongInputError
 from nas.plugins import FOLDER, Plugin, load_plugins, load_trusted, named, read_copies
 from nas.plugins import trust as trust_all
 from nas.pricing import price
+from nas.problem import network_of
 from nas.settings import Settings, portable, settings_from
 from nas.store.artifacts import WEIGHTS
 from nas.store.files import read_text, write_atomically
 from nas.store.records import TrialRecord
 from searchspaces import Architecture, Network, build
+from searchspaces.architecture import answer
 from trainers import DATASETS, Dataset
 
 ARCHITECTURE, CARD, ORIGIN, EVALUATIONS, SUMS = (
@@ -310,9 +312,11 @@ def _card(
     split = f"validation {kind.things}" if settings.data.validation else f"a fifth of the training {kind.things}"
     options = settings.data.options
     pixels = "pixels in [0, 1]" + "".join(f", {key} {options[key]}" for key in kind.decided if key in options)
+    outputs = network_of(record).outputs
+    returned = "logits" if isinstance(outputs, int) else "values"
     return f"""# {settings.name}, trial {record.number}
 
-Network `{record.key}` for {channels}x{height}x{width} images and {record.architecture["classes"]} classes, trained by
+Network `{record.key}` for {channels}x{height}x{width} images and {answer(outputs)}, trained by
 "{settings.name}" on {settings.data.name}. The files in this folder were {checked} after writing.
 
 | measured on {split} | in the search | this export |
@@ -327,7 +331,7 @@ Network `{record.key}` for {channels}x{height}x{width} images and {record.archit
 import nas
 
 model = nas.load({str(place)!r})  # nn.Module in eval mode
-logits = model(images)  # (B, {channels}, {height}, {width}), {pixels}; normalisation is inside
+{returned} = model(images)  # (B, {channels}, {height}, {width}), {pixels}; normalisation is inside
 ```
 
 `nas evaluate {shlex.quote(str(place))} --split test` measures it on the test {kind.things}, and writes down in

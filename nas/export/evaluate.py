@@ -13,9 +13,11 @@ from nas.export.bundle import ARCHITECTURE, EVALUATIONS, load, load_architecture
 from nas.problem import data_checksum, find_dataset, find_objectives, load_data
 from nas.settings import DataSettings, Settings, settings_of
 from objectives import Candidate
-from searchspaces import Architecture, Network
+from searchspaces import Network
+from searchspaces.architecture import answer
 from trainers import DATASETS, Dataset, Samples, TrainingData
 from trainers.splits import resized
+from trainers.task import Task
 
 
 def evaluate(directory: Path, data: str | None, split: str, *, trust: bool = False) -> dict[str, Any]:
@@ -38,7 +40,7 @@ def evaluate(directory: Path, data: str | None, split: str, *, trust: bool = Fal
     dataset = find_dataset(chosen)
     if split == "test":
         with user_input("data"):
-            classes = dataset.classes()
+            classes, task = dataset.classes(), dataset.poses()
         samples = samples_of_test(settings, dataset)
         notes = samples.notes
     elif not settings.data.validation:
@@ -46,11 +48,12 @@ def evaluate(directory: Path, data: str | None, split: str, *, trust: bool = Fal
         raise WrongInputError(f"this network was trained on {all_of_it}; use --split test.")
     else:
         loaded = same_data(settings, data)
-        samples, classes, notes = loaded.validation, loaded.classes, loaded.notes
-    if samples.images.shape[1:] != architecture.input or len(classes) != architecture.classes:
+        samples, classes, notes, task = loaded.validation, loaded.classes, loaded.notes, loaded.task
+    outputs = task.outputs(samples.images.shape[1:], len(classes))  # type: ignore[arg-type]
+    if samples.images.shape[1:] != architecture.input or outputs != architecture.outputs:
         raise WrongInputError(
-            f"{chosen.label} has {dataset.things} {samples.images.shape[1:]} and {len(classes)} classes, but the "
-            f"network takes {architecture.input} and has {architecture.classes} classes."
+            f"{chosen.label} has {dataset.things} {samples.images.shape[1:]} and {answer(outputs)}, but the "
+            f"network takes {architecture.input} and has {answer(architecture.outputs)}."
         )
     result = {
         "data": chosen.label,
@@ -58,7 +61,7 @@ def evaluate(directory: Path, data: str | None, split: str, *, trust: bool = Fal
         "samples": len(samples),
         "things": dataset.things,
         "notes": list(notes),
-        "measured": measure(network, architecture, samples, settings),
+        "measured": measure(candidate_of(network, samples, settings, task=task), settings),
         "time": time.strftime("%Y-%m-%d %H:%M:%S"),
     }
     _note(directory / EVALUATIONS, result)
@@ -131,10 +134,18 @@ def _on_its_scale(chosen: DataSettings, study: DataSettings) -> DataSettings:
     return replace(chosen, options={**same, **chosen.options})
 
 
-def measure(network: Network, architecture: Architecture, samples: Samples, settings: Settings) -> dict[str, float]:
-    """Values of the study's objectives that need a trained network, by name."""
+def candidate_of(network: Network, samples: Samples, settings: Settings, *, task: Task) -> Candidate:
+    """The network with what a study measures it on."""
     with user_input("data"):  # images that stay in their files are read now
         images, labels = samples.tensors()
-    candidate = Candidate(network, architecture.input, images, labels, seed=settings.data.part_seed)
+    inputs, targets = task.measured(images)
+    shape = samples.images.shape
+    return Candidate(
+        network, (shape[1], shape[2], shape[3]), inputs, labels, seed=settings.data.part_seed, targets=targets
+    )
+
+
+def measure(candidate: Candidate, settings: Settings) -> dict[str, float]:
+    """Values of the study's objectives that need a trained network, by name."""
     objectives = find_objectives(settings)
     return {name: o.measure(candidate) for name, o in objectives.items() if o.needs == "training"}

@@ -156,7 +156,7 @@ class Confirmation:
     def hypervolume_interval(self) -> tuple[float, float]:
         """Interval of level `LEVEL` for the true hypervolume of these members.
 
-        The basic one of the bootstrap: noise enlarges a hypervolume, of the means as of each draw, so that the draws lie
+        The basic one of the bootstrap: noise enlarges a hypervolume, of the means and of each draw, so the draws lie
         as far above the means as these above the truth. Their own quantiles held 11 of 16 truths where noise is large.
         """
         rows = [self.rows[record.number] for record in self.front]

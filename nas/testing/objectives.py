@@ -13,27 +13,35 @@ from objectives import Candidate, Estimate, Objective, Timing, to_minimise
 from objectives.objective import Direction, Needs, Scale
 from searchspaces import Architecture, Stage, build
 from searchspaces.blocks.convmixer import ConvMixerBlock
-from searchspaces.heads import AverageHead
+from searchspaces.heads import AverageHead, fitted
 from searchspaces.operators.depthwise import Depthwise
 from searchspaces.stems.patch import PatchStem
 
 ARCHITECTURE = Architecture(
     (1, 8, 8), 4, PatchStem(8, 2), (Stage(ConvMixerBlock(token=Depthwise(3), freeze="chans"), 2),), AverageHead()
 )
+TIMING = Timing((2.0, 1.0), 2)
 
 
 def candidate(kind: type[Objective], *, seed: int = 0, number: int = 60) -> Candidate:
-    """A network with frozen filters in the state that ``kind`` needs; it classifies nine images of ten correctly."""
+    """A network with frozen filters in the state that ``kind`` needs, and for the task that it is for.
+
+    A classifier is right for nine images of ten; values are to be those of the images.
+    """
+    architecture = fitted(ARCHITECTURE, ARCHITECTURE.input) if kind.task == "image regression" else ARCHITECTURE
     if kind.needs == "shapes":
         with torch.device("meta"):
-            return Candidate(build(ARCHITECTURE).eval(), ARCHITECTURE.input)
-    model = build(ARCHITECTURE, seed=seed).eval()
+            return Candidate(build(architecture).eval(), architecture.input)
+    model = build(architecture, seed=seed).eval()
     images = torch.rand(number, 1, 8, 8, generator=torch.Generator().manual_seed(seed))
+    if architecture.head.dense:
+        return Candidate(model, architecture.input, images, torch.arange(number) % 4, timing=TIMING, targets=images)
     with torch.no_grad():
-        model.classifier.bias.sub_(model(images).mean(0))  # else a random network predicts one class for every image
+        bias = model.get_parameter("classifier.bias")
+        bias.sub_(model(images).mean(0))  # else a random network predicts one class for every image
         labels = model(images).argmax(1)
     labels[::10] = (labels[::10] + 1) % 4
-    return Candidate(model, ARCHITECTURE.input, images, labels, timing=Timing((2.0, 1.0), 2))
+    return Candidate(model, architecture.input, images, labels, timing=TIMING)
 
 
 class Watched:
@@ -57,6 +65,10 @@ def state(model: nn.Module) -> dict[str, Tensor]:
 class ObjectiveContract:
     """What every objective keeps to; parametrise it with ``kind``, the class, whose settings all have defaults."""
 
+    def make(self, kind: type[Objective]) -> Objective:
+        """The objective to be tested; override it where the defaults are dear."""
+        return kind()
+
     def test_direction_needs_and_scale_are_declared(self, kind: type[Objective]) -> None:
         assert kind.direction in get_args(Direction)
         assert kind.needs in get_args(Needs)
@@ -73,11 +85,11 @@ class ObjectiveContract:
             return
         order = one.labels.argsort()
         images, labels = Watched(one.images[:][order]), one.labels[order]
-        kind().measure(dataclasses.replace(one, images=images, labels=labels))
+        self.make(kind).measure(dataclasses.replace(one, images=images, labels=labels))
         assert not images.read.any() or set(labels[images.read].tolist()) == set(labels.tolist())
 
     def test_the_value_is_a_finite_float_in_its_range(self, kind: type[Objective]) -> None:
-        value = kind().measure(candidate(kind))
+        value = self.make(kind).measure(candidate(kind))
         assert type(value) in (float, Estimate)
         assert math.isfinite(value)
         assert 0 <= value <= 1 if kind.scale == "fraction" else value > 0
@@ -86,7 +98,7 @@ class ObjectiveContract:
         self, kind: type[Objective]
     ) -> None:
         one = candidate(kind)
-        value, settings = kind().measure(one), kind().settings(one)
+        value, settings = self.make(kind).measure(one), self.make(kind).settings(one)
         if isinstance(value, Estimate) and "samples" in settings:
             assert value.n == settings["samples"]
             assert value.standard_error is not None
@@ -94,13 +106,16 @@ class ObjectiveContract:
 
     def test_measuring_twice_gives_the_same(self, kind: type[Objective]) -> None:
         one = candidate(kind)
-        assert kind().measure(one) == kind().measure(one) == kind().measure(candidate(kind))
+        value = self.make(kind).measure(one)
+        assert value == self.make(kind).measure(one)
+        if not (isinstance(value, Estimate) and value.kind == "runs"):  # of a clock
+            assert value == self.make(kind).measure(candidate(kind))
 
     def test_measuring_leaves_the_model_as_it_was(self, kind: type[Objective]) -> None:
         one = candidate(kind)
         flags = {name: p.requires_grad for name, p in one.model.named_parameters()}
         before = state(one.model)
-        kind().measure(one)
+        self.make(kind).measure(one)
         assert {name: p.requires_grad for name, p in one.model.named_parameters()} == flags
         assert set(flags.values()) == {True, False}
         assert not one.model.training
@@ -111,14 +126,14 @@ class ObjectiveContract:
     def test_measuring_leaves_the_images_and_the_random_state_as_they_were(self, kind: type[Objective]) -> None:
         one, random = candidate(kind), torch.get_rng_state()
         images = one.images.clone() if isinstance(one.images, Tensor) else None
-        kind().measure(one)
+        self.make(kind).measure(one)
         assert torch.equal(torch.get_rng_state(), random)
         if images is not None:
             assert isinstance(one.images, Tensor)
             assert torch.equal(one.images, images)
 
     def test_settings_are_plain_json(self, kind: type[Objective]) -> None:
-        settings = kind().settings(candidate(kind))
+        settings = self.make(kind).settings(candidate(kind))
         assert json.loads(json.dumps(settings, allow_nan=False)) == settings
 
     def test_a_better_value_costs_less(self, kind: type[Objective]) -> None:
@@ -126,7 +141,7 @@ class ObjectiveContract:
         costs = [to_minimise(kind, value) for value in values]
         assert costs == sorted(costs, reverse=kind.direction == "maximize")
         assert len(set(costs)) == 4
-        assert costs == [to_minimise(kind(), value) for value in values]
+        assert costs == [to_minimise(self.make(kind), value) for value in values]
 
     @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
     def test_a_value_that_is_not_finite_has_no_cost(self, kind: type[Objective], value: float) -> None:
@@ -137,6 +152,6 @@ class ObjectiveContract:
         class Data:
             epsilon = "3/255"
 
-        suited: Any = kind().suited(Data())
+        suited: Any = self.make(kind).suited(Data())
         assert type(suited) is kind
         assert suited.suited(Data()) == suited
