@@ -76,7 +76,7 @@ def find_objectives(settings: Settings, dataset: Dataset | None = None) -> dict[
             continue
         found[name] = objective
         if dataset is not None:
-            _check_task(name, objective, dataset)
+            check_task(name, objective, dataset)
             found[name] = found[name].suited(dataset)
     for name, bound in settings.bounds.items():
         if found[name].needs != "shapes":
@@ -89,7 +89,12 @@ def find_objectives(settings: Settings, dataset: Dataset | None = None) -> dict[
     return found
 
 
-def _check_task(name: str, objective: Objective, dataset: Dataset) -> None:
+def check_task(name: str, objective: Objective, dataset: Dataset) -> None:
+    """Makes sure that an objective is for what is learnt from a data set.
+
+    Raises:
+        WrongInputError: if it is for another task.
+    """
     task = dataset.poses().name
     if objective.task not in ("", task):
         others = ", ".join(sorted(other for other, kind in OBJECTIVES.items() if kind.task == task))

@@ -178,23 +178,23 @@ class Values:
 class Curve:
     """The epochs of a training, one row each; what came before a checkpoint is saved and loaded with it."""
 
-    def __init__(self, checkpoints: Checkpoints | None) -> None:
-        self._beside = {} if checkpoints is None else checkpoints.beside
+    def __init__(self, checkpoints: Checkpoints | None, tracked: str) -> None:
+        self._beside, self.tracked = {} if checkpoints is None else checkpoints.beside, tracked
 
-    def add(self, epoch: Epoch, accuracy: float | None) -> None:
+    def add(self, epoch: Epoch, value: float | None) -> None:
         """Adds an epoch; a training that went back a little repeats some, which replace the earlier ones."""
-        values = (epoch.loss, epoch.learning_rate, epoch.seconds, accuracy)
-        row = [float(epoch.number), *(math.nan if value is None else float(value) for value in values)]
+        values = (epoch.loss, epoch.learning_rate, epoch.seconds, value)
+        row = [float(epoch.number), *(math.nan if known is None else float(known) for known in values)]
         rows = [row for row in self.rows() if row[0] < epoch.number]
         self._beside[CURVE] = torch.tensor([*rows, row], dtype=torch.float64)
 
     def rows(self) -> list[list[float]]:
-        """`nas.store.traces.COLUMNS` of every epoch so far; NaN for what is not known."""
+        """`nas.store.traces.COLUMNS` and the tracked value of every epoch so far; NaN for what is not known."""
         return self._beside[CURVE].tolist() if CURVE in self._beside else []
 
     def traces(self) -> dict[str, bytes]:
         """The file that is kept; none of a training that ended before its first epoch."""
-        return {CURVE: curve_csv(rows)} if (rows := self.rows()) else {}
+        return {CURVE: curve_csv(rows, self.tracked)} if (rows := self.rows()) else {}
 
 
 def predictions(candidate: Candidate) -> dict[str, bytes]:
@@ -237,11 +237,10 @@ def run_trial(
     """
     started, process = time.perf_counter(), os.getpid()
     seconds: dict[str, float] = {}
-    curve = Curve(checkpoints)
+    curve = Curve(checkpoints, data.task.objectives[0])
 
     def on_epoch(epoch: Epoch) -> None:
-        tracked = OBJECTIVES[data.task.objectives[0]]() if plan.trainer.track else None
-        curve.add(epoch, tracked.measure(candidate) if tracked else None)
+        curve.add(epoch, OBJECTIVES[curve.tracked]().measure(candidate) if plan.trainer.track else None)
         if report:
             report(epoch, candidate)
         spent = time.perf_counter() - started
