@@ -44,8 +44,13 @@ class Network(nn.Module):
         self.head = architecture.head.build(shape)
         self.classifier = nn.Linear(architecture.head.output(shape)[0], architecture.classes)
 
+    def features(self, x: Tensor) -> Tensor:
+        """``(B, F)``: what the classifier reads."""
+        y: Tensor = self.head(self.blocks(self.stem(self.normalize(x))))
+        return y
+
     def forward(self, x: Tensor) -> Tensor:
-        y: Tensor = self.classifier(self.head(self.blocks(self.stem(self.normalize(x)))))
+        y: Tensor = self.classifier(self.features(x))
         return y
 
 

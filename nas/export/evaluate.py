@@ -4,27 +4,35 @@ import errno
 import json
 import os
 import time
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from torch import nn
+
 from nas.errors import StoppedError, WrongInputError, user_input
 from nas.export.bundle import ARCHITECTURE, EVALUATIONS, load, load_architecture, read_origin
+from nas.export.ensemble import member_folders
 from nas.problem import data_checksum, find_dataset, find_objectives, load_data
 from nas.settings import DataSettings, Settings, settings_of
 from objectives import Candidate
+from objectives.accuracy import in_batches
+from objectives.neural_collapse import neural_collapse
 from searchspaces import Architecture, Network
 from trainers import DATASETS, Dataset, Samples, TrainingData
 from trainers.splits import resized
 
 
-def evaluate(directory: Path, data: str | None, split: str, *, trust: bool = False) -> dict[str, Any]:
+def evaluate(
+    directory: Path, data: str | None, split: str, *, trust: bool = False, collapse: bool = False
+) -> dict[str, Any]:
     """Measures an export on a data set, and notes in its ``evaluations.jsonl`` that this was done.
 
     Args:
         data: data set as ``name`` or ``name:location``; that of the study unless given.
         split: ``test``, or ``validation``: the images that the search measured on, wherever they lie.
         trust: let the plugins that came with the export run.
+        collapse: log the neural collapse of the study's training images too.
 
     Raises:
         WrongInputError: if the directory is no export, or the data are not on this machine or do not fit it.
@@ -32,8 +40,9 @@ def evaluate(directory: Path, data: str | None, split: str, *, trust: bool = Fal
         StoppedError: if it cannot be noted; the message holds the values.
     """
     network = load(directory, trust=trust)
-    architecture = load_architecture(directory / ARCHITECTURE)
-    settings = read_origin(directory).settings
+    home = member_folders(directory)[0]  # an ensemble is of one study
+    architecture = load_architecture(home / ARCHITECTURE)
+    settings = read_origin(home).settings
     chosen = settings.data if data is None else _on_its_scale(named(data), settings.data)
     dataset = find_dataset(chosen)
     if split == "test":
@@ -61,8 +70,19 @@ def evaluate(directory: Path, data: str | None, split: str, *, trust: bool = Fal
         "measured": measure(network, architecture, samples, settings),
         "time": time.strftime("%Y-%m-%d %H:%M:%S"),
     }
+    if collapse:
+        result["neural_collapse"] = _collapse(network, same_data(settings, data).train)
     _note(directory / EVALUATIONS, result)
     return result
+
+
+def _collapse(network: nn.Module, samples: Samples) -> dict[str, float]:
+    """Neural-collapse figures of a network on images, by name."""
+    if not isinstance(network, Network):
+        raise WrongInputError("neural collapse is known of one network. Evaluate the members one by one.")
+    images, labels = samples.tensors()
+    with user_input("--collapse"):
+        return asdict(neural_collapse(in_batches(network.features, images), labels, network.classifier.weight.detach()))
 
 
 def samples_of_test(settings: Settings, dataset: Dataset | None = None) -> Samples:
@@ -131,7 +151,7 @@ def _on_its_scale(chosen: DataSettings, study: DataSettings) -> DataSettings:
     return replace(chosen, options={**same, **chosen.options})
 
 
-def measure(network: Network, architecture: Architecture, samples: Samples, settings: Settings) -> dict[str, float]:
+def measure(network: nn.Module, architecture: Architecture, samples: Samples, settings: Settings) -> dict[str, float]:
     """Values of the study's objectives that need a trained network, by name."""
     with user_input("data"):  # images that stay in their files are read now
         images, labels = samples.tensors()
