@@ -247,9 +247,19 @@ def status(directory: Path) -> Answer:
 @click.option("--csv", "as_csv", is_flag=True, help="Print CSV.")
 @click.option("--all", "everything", is_flag=True, help="All trials, not only the front.")
 @click.option("--where", multiple=True, metavar="CONDITION", help='Only trials that keep it, as in "macs<=5e6".')
+@click.option(
+    "--objective", "more", multiple=True, metavar="NAME", help="One more axis, as nas measure has measured it."
+)
 @click.option("--plot", "picture", type=click.Path(path_type=Path), help="Also draw the front into this PNG file.")
 @answers
-def pareto(directory: Path, as_csv: bool, everything: bool, where: tuple[str, ...], picture: Path | None) -> Answer:
+def pareto(
+    directory: Path,
+    as_csv: bool,
+    everything: bool,
+    where: tuple[str, ...],
+    more: tuple[str, ...],
+    picture: Path | None,
+) -> Answer:
     """The Pareto front (or all trials) as a table, as data, as a picture.
 
     \b
@@ -259,6 +269,8 @@ def pareto(directory: Path, as_csv: bool, everything: bool, where: tuple[str, ..
     from nas.show.trials import print_trials, trial_figures, write_csv
 
     study = _opened(directory)
+    if more:
+        study = study.with_objectives(more)
     records = study.where(study.records if everything else study.front, where)
     if picture:
         from nas.show.plot import plot
@@ -319,6 +331,29 @@ def confirm(
 
 @cli.command()
 @DIRECTORY
+@click.option("--objective", "text", required=True, metavar="NAME[,SETTING=VALUE...]", help="What to measure.")
+@click.option("--pick", default="front", show_default=True, help="front, all, or a rule that names one trial.")
+@click.option("--data", help="The study's data set, NAME:LOCATION, where it lies elsewhere now.")
+@may_run_plugins
+@answers
+def measure(directory: Path, text: str, pick: str, data: str | None) -> Answer:
+    """Measures one more objective on the weights that trials have left; nas pareto --objective shows it as an axis.
+
+    \b
+    Example: nas measure runs/quickstart --objective robust_accuracy,attack=fgsm
+    """
+    from nas.results.measure import measure_study
+    from nas.show.console import echo
+    from nas.show.trials import print_trials
+
+    study = measure_study(_opened(directory), text, pick=pick, data=data, say=lambda message: echo(message, err=True))
+    rows = [one.to_json() for one in study.measurements if one.name == text]
+    shown = study.with_objectives([text])
+    return Answer(rows, lambda console: print_trials(shown, shown.complete, console))
+
+
+@cli.command()
+@DIRECTORY
 @click.option("-o", "--out", required=True, type=click.Path(path_type=Path), help="SQLite file to write.")
 def optuna(directory: Path, out: Path) -> None:
     """All trials as an Optuna storage, for optuna-dashboard and optuna.visualization; written anew each time.
@@ -337,9 +372,10 @@ def optuna(directory: Path, out: Path) -> None:
 @cli.command()
 @DIRECTORY
 @click.argument("trial", type=int)
+@click.option("--against", metavar="TRIAL", type=int, help="Also compare it with another trial, image by image.")
 @may_run_plugins
 @answers
-def show(directory: Path, trial: int) -> Answer:
+def show(directory: Path, trial: int, against: int | None) -> Answer:
     """One architecture, stage by stage, with the spectra and singular values of its trained mixing layers.
 
     \b
@@ -353,6 +389,7 @@ def show(directory: Path, trial: int) -> Answer:
 
     study = _opened(directory)
     record = study.trial(trial)
+    compared = None if against is None else study.compare(trial, study.trial(against).number)
 
     def draw(console: Console) -> None:
         study.load_plugins()
@@ -361,6 +398,12 @@ def show(directory: Path, trial: int) -> Answer:
         print_flags([record], console)
         for note in study.confirmation.notes(trial) if study.confirmation else ():
             console.print(note, soft_wrap=True)
+        if compared is not None:
+            console.print(
+                f"of {compared.images:,} images only trial {trial} classifies {compared.first} correctly, only trial "
+                f"{against} {compared.second}: p = {compared.p:.2g} (McNemar's exact test)",
+                soft_wrap=True,
+            )
         console.print(cost_table(f"trial {trial}", cost_figures(architecture)))
         weights = weights_path(directory, trial)
         if weights.exists():

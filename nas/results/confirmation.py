@@ -154,11 +154,15 @@ class Confirmation:
 
     @cached_property
     def hypervolume_interval(self) -> tuple[float, float]:
-        """Interval of level `LEVEL` for the hypervolume of these members."""
+        """Interval of level `LEVEL` for the true hypervolume of these members.
+
+        The basic one of the bootstrap: noise enlarges a hypervolume, of the means as of each draw, so that the draws lie
+        as far above the means as these above the truth. Their own quantiles held 11 of 16 truths where noise is large.
+        """
         rows = [self.rows[record.number] for record in self.front]
         volumes = [hypervolume(draw[rows], self.reference) for draw in self.draws[:: max(1, DRAWS // 200)]]
         low, high = np.quantile(volumes, [0.5 - LEVEL / 2, 0.5 + LEVEL / 2])
-        return float(low), float(high)
+        return max(0.0, float(2 * self.hypervolume - high)), float(2 * self.hypervolume - low)
 
     def ranks(self, name: str) -> dict[int, tuple[int, int]]:
         """Trial with replicates -> its rank among them by ``name``, best first, in the search and by its replicates."""

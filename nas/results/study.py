@@ -1,10 +1,12 @@
 """A study directory opened for reading: its records, its front, its picks."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from copy import copy
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Self, cast
 
 import numpy as np
 
@@ -14,16 +16,21 @@ from nas.plugins import Plugin, is_trusted, load_trusted, read_copies
 from nas.plugins import trust as trust_all
 from nas.problem import check_records, find_space
 from nas.results import picks
+from nas.results.comparison import Comparison, compare
 from nas.results.confirmation import Confirmation, confirm
 from nas.results.pareto import hypervolume, non_dominated
 from nas.settings import STUDY, read_resolved, settings_from
-from nas.store.artifacts import Artifacts
+from nas.store.artifacts import PREDICTIONS, Artifacts, weights_path
 from nas.store.confirmations import CONFIRMATIONS, Protocol, Replicate, Split, read_confirmations
 from nas.store.history import TRIALS, read_trials
 from nas.store.live import running_trials
+from nas.store.measurements import Measurement, read_measurements
 from nas.store.records import COUNTED, TrialRecord
+from nas.store.traces import Predictions
 from objectives import Goal, to_minimise
+from objectives.objective import Direction, Scale
 from searchspaces import SearchSpace, Value
+from searchspaces.registry import unknown
 
 
 class Study:
@@ -219,6 +226,45 @@ class Study:
             raise WrongInputError(f"{self.directory} has no complete trial to pick from. Run nas search first.")
         return picks.pick(rule, self.front, self.costs(self.front), list(self.objectives))
 
+    @cached_property
+    def measurements(self) -> list[Measurement]:
+        """What `nas measure` has measured of trials after the search."""
+        return read_measurements(self.directory, self.records)
+
+    def with_objectives(self, names: Sequence[str]) -> Self:
+        """The study with objectives that were measured afterwards as further ones of the front.
+
+        Only trials of which all are measured are complete in it, by what was measured once: replicates do not know of
+        the new objectives.
+
+        Raises:
+            WrongInputError: if one was never measured.
+        """
+        known = {one.name for one in self.measurements}
+        for name in names:
+            if name not in known:
+                raise WrongInputError(
+                    f"--objective: {unknown('measurement', name, known)} Measure it with nas measure."
+                )
+        view, found = copy(self), {name: {m.trial: m for m in self.measurements if m.name == name} for name in names}
+        view.__dict__ = {key: self.__dict__[key] for key in ("directory", "trust", "settings", "facts")}
+        view.records = [_with(r, found) for r in self.records if all(r.number in of for of in found.values())]
+        added = {name: next(iter(of.values())) for name, of in found.items()}
+        goals = {n: Goal(cast(Direction, m.direction), cast(Scale, m.scale), m.unit) for n, m in added.items()}
+        view.objectives, view.replicates = {**self.objectives, **goals}, []
+        return view
+
+    def compare(self, first: int, second: int) -> Comparison:
+        """Two complete trials compared on the images that they were measured on.
+
+        Example: ``nas.open("runs/quickstart").compare(3, 5).p``.
+
+        Raises:
+            WrongInputError: if one has left no predictions, or none of classes.
+        """
+        paths = (weights_path(self.directory, number).with_name(PREDICTIONS) for number in (first, second))
+        return compare(*map(Predictions.read, paths))
+
     def where(self, records: list[TrialRecord], conditions: Sequence[str]) -> list[TrialRecord]:
         """The records that keep every condition: ``study.where(study.front, ["macs<=5e6"])``.
 
@@ -276,3 +322,15 @@ class Study:
             force=force,
             notes=notes,
         )
+
+
+def _with(record: TrialRecord, found: Mapping[str, Mapping[int, Measurement]]) -> TrialRecord:
+    """A record with values that were measured afterwards, by name and trial."""
+    mine = {name: of[record.number] for name, of in found.items()}
+    return replace(
+        record,
+        measured=record.measured | {name: one.value for name, one in mine.items()},
+        settings=record.settings | {name: one.settings for name, one in mine.items()},
+        spread=record.spread | {name: one.spread for name, one in mine.items() if one.spread},
+        flags=record.flags | {name: one.flags for name, one in mine.items() if one.flags},
+    )

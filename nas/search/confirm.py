@@ -24,9 +24,10 @@ from nas.search.interruption import Interruption
 from nas.search.launch import open_study
 from nas.settings import STUDY, read_settings
 from nas.store.artifacts import checkpoint_path, checkpointed, read_checkpoint
-from nas.store.confirmations import Confirmations, Protocol, Replicate, Split
+from nas.store.confirmations import Protocol, Replicate, Split, open_confirmations
 from nas.store.files import write_atomically
 from nas.store.live import Report
+from nas.store.log import Journal
 from nas.store.records import TrialRecord, trial_seed
 from nas.trial import TrialOutcome, TrialPlan
 from objectives import Objective
@@ -82,7 +83,7 @@ def confirm_study(directory: Path, wish: Wish, *, say: Say) -> Study:
     if picked is not None and picked.status != "complete":
         raise WrongInputError(f"trial {picked.number} ended {picked.status}; only complete trials can be confirmed.")
     problem, history = open_study(read_settings(directory / STUDY), directory)
-    with history, Confirmations(directory, study.records) as kept:
+    with history, open_confirmations(directory, study.records) as kept:
         trainer = problem.trainer if wish.epochs is None else replace(problem.trainer, epochs=wish.epochs)
         with user_input("--epochs"):
             protocol = Protocol(trainer.epochs, wish.attack, wish.split)
@@ -108,7 +109,7 @@ class _Work:
         problem: Problem,
         wish: Wish,
         protocol: Protocol,
-        kept: Confirmations,
+        kept: Journal[Replicate],
         say: Say,
         picked: TrialRecord | None,
     ) -> None:
@@ -129,7 +130,7 @@ class _Work:
     @property
     def mine(self) -> list[Replicate]:
         """The replicates of this protocol that have ended; of the trial that was picked, if one was."""
-        found = [one for one in self.kept.replicates if one.protocol == self.protocol]
+        found = [one for one in self.kept.entries if one.protocol == self.protocol]
         return [one for one in found if self.picked is None or one.trial == self.picked.number]
 
     def check_once(self) -> None:
@@ -138,7 +139,7 @@ class _Work:
         Raises:
             WrongInputError: if another command has used them.
         """
-        before = [one for one in self.kept.replicates if one.protocol.split == self.protocol.split == "test"]
+        before = [one for one in self.kept.entries if one.protocol.split == self.protocol.split == "test"]
         for one in before:
             if (one.protocol, one.wanted) != (self.protocol, self.wanted):
                 when = datetime.fromtimestamp(one.record.ended or 0).strftime("%Y-%m-%d")

@@ -3,15 +3,12 @@
 As durable as the log beside it: a line is on the disk before the next replicate is chosen.
 """
 
-import contextlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Literal, Self, get_args
 
-from nas.errors import StoppedError, WrongInputError
-from nas.store.log import HeldError, Log, read_lines
+from nas.store.log import Journal, parsed, read_lines
 from nas.store.records import SCHEMA, TrialRecord, brief, is_count, refusal
 
 CONFIRMATIONS = "confirmations.jsonl"
@@ -94,65 +91,30 @@ def read_confirmations(directory: Path, trials: Sequence[TrialRecord]) -> list[R
         WrongInputError: if a line is damaged, or of no trial of the study, with its number and what must hold.
     """
     path = directory / CONFIRMATIONS
-    return _checked(path, read_lines(path).objects, trials)
+    return parsed(path, read_lines(path).objects, _reader(trials))
 
 
-def _checked(path: Path, lines: list[dict[str, Any]], trials: Sequence[TrialRecord]) -> list[Replicate]:
-    keys = {record.number: record.key for record in trials} if lines else {}
-    found: list[Replicate] = []
-    seen = set[tuple[int, int, Protocol]]()
-    for number, line in enumerate(lines, start=1):
-        try:
-            one = Replicate.from_json(line)
-            if keys.get(one.trial) != one.record.key:
-                raise ValueError(f"trial {one.trial} of the study is another network")
-            if (again := (one.trial, one.number, one.protocol)) in seen:
-                raise ValueError(f"replicate {one.number} of trial {one.trial} is recorded twice")
-        except ValueError as error:
-            raise WrongInputError(
-                f"{path}, line {number} is damaged ({error}). Restore the file from a copy."
-            ) from None
-        seen.add(again)
-        found.append(one)
-    return found
-
-
-class Confirmations:
-    """The open file, of which there is one writer at a time.
-
-    Args:
-        trials: of the study.
+def open_confirmations(directory: Path, trials: Sequence[TrialRecord]) -> Journal[Replicate]:
+    """The open file, to add replicates to.
 
     Raises:
-        WrongInputError: if another process writes to it, or a line is damaged.
+        WrongInputError: as `Journal`.
     """
+    return Journal(directory / CONFIRMATIONS, _reader(trials))
 
-    def __init__(self, directory: Path, trials: Sequence[TrialRecord]) -> None:
-        with contextlib.ExitStack() as opened:
-            try:
-                self._log = Log(directory / CONFIRMATIONS, opened, hold=True)
-            except HeldError as error:
-                raise WrongInputError(f"{error}. Wait for it.") from None
-            self.replicates = _checked(self._log.path, self._log.read(), trials)
-            self.notes = self._log.mend()
-            self._opened = opened.pop_all()
 
-    def add(self, replicate: Replicate) -> None:
-        """Appends a replicate; it is on the disk when this returns.
+def _reader(trials: Sequence[TrialRecord]) -> Callable[[Any], Replicate]:
+    """Reads lines, each replicate once and of a trial of the study."""
+    keys = {record.number: record.key for record in trials}
+    seen = set[tuple[int, int, Protocol]]()
 
-        Raises:
-            StoppedError: if it cannot be written, or somebody has deleted or changed the file.
-        """
-        if what := self._log.harm():
-            raise StoppedError(f"{self._log.path} {what} meanwhile. Restore it, and run the same command again.")
-        self._log.append(replicate.to_json())
-        self._log.flush()
-        self.replicates.append(replicate)
+    def read(line: Any) -> Replicate:
+        one = Replicate.from_json(line)
+        if keys.get(one.trial) != one.record.key:
+            raise ValueError(f"trial {one.trial} of the study is another network")
+        if (again := (one.trial, one.number, one.protocol)) in seen:
+            raise ValueError(f"replicate {one.number} of trial {one.trial} is recorded twice")
+        seen.add(again)
+        return one
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._opened.close()
+    return read

@@ -7,9 +7,11 @@ import contextlib
 import fcntl
 import json
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import Any, Generic, Protocol, Self, TypeVar
 
 from pydantic_core import from_json
 
@@ -176,3 +178,72 @@ class Log:
             f"{self.path} cannot be written ({error.strerror}). All trials recorded before are kept; "
             "free some space and run the same command again."
         )
+
+
+class Entry(Protocol):
+    """What a line of a journal says."""
+
+    def to_json(self) -> dict[str, Any]:
+        """The line."""
+        ...
+
+
+E = TypeVar("E", bound=Entry)
+
+
+def parsed(path: Path, lines: list[dict[str, Any]], parse: Callable[[Any], E]) -> list[E]:
+    """The entries of the lines of a file.
+
+    Raises:
+        WrongInputError: naming the first line of which ``parse`` raises a ValueError.
+    """
+    found = []
+    for number, line in enumerate(lines, start=1):
+        try:
+            found.append(parse(line))
+        except ValueError as error:
+            raise WrongInputError(
+                f"{path}, line {number} is damaged ({error}). Restore the file from a copy."
+            ) from None
+    return found
+
+
+class Journal(Generic[E]):
+    """An open file of entries, of which there is one writer at a time.
+
+    Args:
+        parse: a line -> its entry; raises ValueError for a damaged one.
+
+    Raises:
+        WrongInputError: if another process writes to it, or a line is damaged.
+    """
+
+    def __init__(self, path: Path, parse: Callable[[Any], E]) -> None:
+        with contextlib.ExitStack() as opened:
+            try:
+                self._log = Log(path, opened, hold=True)
+            except HeldError as error:
+                raise WrongInputError(f"{error}. Wait for it.") from None
+            self.entries = parsed(path, self._log.read(), parse)
+            self.notes = self._log.mend()
+            self._opened = opened.pop_all()
+
+    def add(self, entry: E) -> None:
+        """Appends an entry; it is on the disk when this returns.
+
+        Raises:
+            StoppedError: if it cannot be written, or somebody has deleted or changed the file.
+        """
+        if what := self._log.harm():
+            raise StoppedError(f"{self._log.path} {what} meanwhile. Restore it, and run the same command again.")
+        self._log.append(entry.to_json())
+        self._log.flush()
+        self.entries.append(entry)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._opened.close()

@@ -75,6 +75,17 @@ def test_volume_agrees_with_optuna(objectives: int) -> None:
     assert hypervolume(costs, reference) == pytest.approx(compute_hypervolume(inside, reference), rel=1e-12)
 
 
+@pytest.mark.parametrize("objectives", [2, 3, 4, 5, 6])
+def test_fronts_and_volumes_agree_with_moocore(objectives: int) -> None:
+    moocore = pytest.importorskip("moocore")
+    random = np.random.default_rng(objectives)
+    for costs in (random.random((40, objectives)), random.integers(0, 4, (40, objectives)).astype(float)):
+        kept = moocore.is_nondominated(costs, keep_weakly=True)
+        assert non_dominated(costs).tolist() == kept.tolist()
+        reference = np.full(objectives, costs.max() * 0.9)
+        assert hypervolume(costs, reference) == pytest.approx(moocore.hypervolume(costs, ref=reference), rel=1e-12)
+
+
 def test_adding_a_point_never_lowers_the_volume() -> None:
     costs = np.random.default_rng(0).random((30, 3))
     volumes = [hypervolume(costs[:n], np.ones(3)) for n in range(31)]

@@ -1,0 +1,134 @@
+"""`nas measure`: an objective that was thought of after the search, measured on the weights that trials have left."""
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+
+from nas.errors import WrongInputError, user_input
+from nas.export.bundle import load_weights
+from nas.export.evaluate import same_data
+from nas.pricing import Probe
+from nas.problem import find_dataset, network_of
+from nas.results.study import Study
+from nas.settings import Settings, construct, parse
+from nas.store.artifacts import weights_path
+from nas.store.measurements import Measurement, open_measurements
+from nas.store.records import TrialRecord
+from objectives import OBJECTIVES, Candidate, Estimate, Objective, as_settings, as_value
+from searchspaces.registry import lookup
+
+
+def named_objective(text: str, settings: Settings) -> Objective:
+    """The objective that ``NAME,setting=value,...`` describes; a name of the study starts from its settings there.
+
+    Example: ``named_objective("robust_accuracy,attack=square,samples=200", study.settings)``.
+
+    Raises:
+        WrongInputError: if it cannot be read, is unknown, or a setting is wrong.
+    """
+    name, *pairs = text.split(",")
+    given: dict[str, Any] = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not equals or not key.strip():
+            raise WrongInputError(
+                f"--objective needs NAME,setting=value, as in robust_accuracy,attack=fgsm, got {text!r}."
+            )
+        try:
+            (given[key.strip()],) = parse(f"value = {value}").values()
+        except ValueError:  # no TOML
+            given[key.strip()] = value.strip()
+    table = {"kind": name.strip(), **settings.objective.get(name.strip(), {})}
+    with user_input("--objective"):
+        kind = lookup(OBJECTIVES, "objective", table.pop("kind"))
+    if "attack" in given and given["attack"] != table.get("attack"):  # what belongs to the other attack
+        table = {key: value for key, value in table.items() if key not in ("steps", "options")}
+    objective = construct(kind, {**table, **given}, name.strip())
+    return objective.suited(find_dataset(settings.data))
+
+
+def measure_study(
+    study: Study, text: str, *, pick: str = "front", data: str | None = None, say: Callable[[str], None]
+) -> Study:
+    """Measures an objective of trials that it was not measured of yet; returns the study, which knows the values.
+
+    Args:
+        text: ``NAME,setting=value,...``; the name under which the values are known.
+        pick: ``front``, ``all`` complete trials, or a rule that names one.
+        data: the study's data set as ``name`` or ``name:location``, where it lies elsewhere now.
+
+    Raises:
+        WrongInputError: if something given cannot be used, or a trial has no weights.
+        UntrustedError: if the study has plugins that were never trusted.
+        StoppedError: if a value cannot be written; those before are kept.
+    """
+    study.load_plugins()
+    objective = named_objective(text, study.settings)
+    if objective.needs in ("weights", "run"):
+        before = "before a training" if objective.needs == "weights" else "while a training runs"
+        raise WrongInputError(f"--objective: {text} is measured {before}, so that stored weights do not say it.")
+    records = study.complete if pick == "all" else study.front if pick == "front" else [study.pick(pick)]
+    with open_measurements(study.directory, study.records) as kept:
+        for note in kept.notes:
+            say(note)
+        done = {one.trial for one in kept.entries if one.name == text}
+        left = [record for record in records if record.number not in done]
+        _check_weights(study, left, objective)
+        measure = _measured_by(study, objective, text, data) if left else None
+        for record in left:
+            assert measure is not None
+            found = measure(record)
+            kept.add(found)
+            say(f"trial {record.number}: {text} {found.value:.4g}")
+    return Study(study.directory, trust=study.trust)
+
+
+def _check_weights(study: Study, records: Sequence[TrialRecord], objective: Objective) -> None:
+    for record in records if objective.needs == "training" else ():
+        if record.status != "complete" or not weights_path(study.directory, record.number).exists():
+            raise WrongInputError(
+                f"trial {record.number} has no weights to measure: it ended {record.status}, or limits.artifacts_gb "
+                "has deleted them. Pick others."
+            )
+
+
+def _measured_by(
+    study: Study, objective: Objective, name: str, data: str | None
+) -> Callable[[TrialRecord], Measurement]:
+    """What measures a trial: on the validation images of the study, on one thread."""
+    settings = study.settings
+    known: dict[str, Any] = {"direction": objective.direction, "scale": objective.scale, "unit": objective.unit}
+
+    def finish(record: TrialRecord, value: float, how: dict[str, Any]) -> Measurement:
+        spread = value.spread() if isinstance(value, Estimate) else {}
+        flags = list(value.flags) if isinstance(value, Estimate) else []
+        number = as_value(name, objective, value)
+        details: dict[str, Any] = {"settings": how, "spread": spread, "flags": flags, "time": time.time()}
+        return Measurement(name, record.number, record.key, number, **known, **details)
+
+    if objective.needs == "shapes":
+        probe = Probe(study.space, {name: objective}, {})
+
+        def price(record: TrialRecord) -> Measurement:
+            values, how = probe.measure(network_of(record))
+            return finish(record, values[name], how[name])
+
+        return price
+    with user_input("data"):
+        images, labels = same_data(settings, data).validation.tensors()
+
+    def measure(record: TrialRecord) -> Measurement:
+        architecture = network_of(record)
+        network = load_weights(architecture, weights_path(study.directory, record.number))
+        candidate = Candidate(network, architecture.input, images, labels, seed=settings.data.part_seed)
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)
+        try:
+            with user_input(f"--objective {name}, trial {record.number}"):
+                return finish(record, objective.measure(candidate), as_settings(name, objective.settings(candidate)))
+        finally:
+            torch.set_num_threads(threads)
+
+    return measure

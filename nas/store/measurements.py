@@ -1,0 +1,113 @@
+"""``measurements.jsonl``: objectives that were measured on stored weights after the search, a line for each trial."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+from nas.store.log import Journal, parsed, read_lines
+from nas.store.records import SCHEMA, TrialRecord, are_words, brief, is_count, is_number, is_spread, is_time, refusal
+
+MEASUREMENTS = "measurements.jsonl"
+WORDS = {"direction": ("maximize", "minimize"), "scale": ("fraction", "count")}
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """The value of one objective of one trial.
+
+    Args:
+        name: of the objective with its settings, as it was asked for.
+        trial, key: number of the trial, and of its architecture.
+        value: in the unit and direction of the objective.
+        direction, scale, unit: what values of this name mean.
+        settings: how it was measured.
+        spread, flags: as in a record.
+        time: when, in seconds since 1970.
+    """
+
+    name: str
+    trial: int
+    key: str
+    value: float
+    direction: str
+    scale: str
+    unit: str = ""
+    settings: dict[str, Any] = field(default_factory=dict)
+    spread: dict[str, Any] = field(default_factory=dict)
+    flags: list[str] = field(default_factory=list)
+    time: float = 0.0
+
+    def to_json(self) -> dict[str, Any]:
+        """The line."""
+        return {"schema": SCHEMA, **vars(self)}
+
+    @classmethod
+    def from_json(cls, data: Any) -> Self:
+        """The measurement of a line.
+
+        Raises:
+            ValueError: if it is none, or of another format.
+        """
+        if not isinstance(data, dict) or not {"schema", "name", "trial", "value"} <= data.keys():
+            raise ValueError("it is no measurement")
+        if data["schema"] != SCHEMA:
+            raise ValueError(refusal(data["schema"]))
+        for name, (holds, rule) in FIELDS.items():
+            if not holds(data.get(name)):
+                raise ValueError(f"{name} must be {rule}, got {brief(data.get(name))}")
+        return cls(**{name: data[name] for name in FIELDS})
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
+
+
+FIELDS: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "name": (_is_text, "text"),
+    "trial": (is_count, "a whole number from 0"),
+    "key": (_is_text, "a word"),
+    "value": (is_number, "a finite number"),
+    "direction": (lambda value: value in WORDS["direction"], f"one of {', '.join(WORDS['direction'])}"),
+    "scale": (lambda value: value in WORDS["scale"], f"one of {', '.join(WORDS['scale'])}"),
+    "unit": (_is_text, "a word"),
+    "settings": (lambda value: isinstance(value, dict), "an object"),
+    "spread": (lambda value: value == {} or is_spread(value), "an object with a kind, a standard_error and an n"),
+    "flags": (are_words, "a list of words"),
+    "time": (is_time, "a number of seconds since 1970"),
+}
+"""Field of a line -> whether a value can stand in it, and the rule in words."""
+
+
+def read_measurements(directory: Path, trials: Sequence[TrialRecord]) -> list[Measurement]:
+    """The measurements of a study, in the order in which they were made; none if there are none.
+
+    Args:
+        trials: of the study.
+
+    Raises:
+        WrongInputError: if a line is damaged, or of no trial of the study, with its number and what must hold.
+    """
+    path = directory / MEASUREMENTS
+    return parsed(path, read_lines(path).objects, _reader(trials))
+
+
+def open_measurements(directory: Path, trials: Sequence[TrialRecord]) -> Journal[Measurement]:
+    """The open file, to add measurements to.
+
+    Raises:
+        WrongInputError: as `Journal`.
+    """
+    return Journal(directory / MEASUREMENTS, _reader(trials))
+
+
+def _reader(trials: Sequence[TrialRecord]) -> Callable[[Any], Measurement]:
+    keys = {record.number: record.key for record in trials}
+
+    def read(line: Any) -> Measurement:
+        one = Measurement.from_json(line)
+        if keys.get(one.trial) != one.key:
+            raise ValueError(f"trial {one.trial} of the study is another network")
+        return one
+
+    return read
