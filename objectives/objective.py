@@ -58,7 +58,7 @@ class Candidate:
         input: (C, H, W) of one image.
         images: None unless the objective needs more than shapes.
         labels: (N,) class numbers.
-        known: operations and parameters where they are known in closed form.
+        known, known_kept: operations and parameters, and what training keeps, where they are known in closed form.
         seed: of the part that expensive objectives measure on; from the checksum of the data, so that it is the same
             for all trials of a study.
         timing: of the training, where it was watched.
@@ -73,6 +73,7 @@ class Candidate:
     seed: int = 0
     timing: Timing | None = None
     targets: Images | None = None
+    known_kept: Kept | None = None
 
     @cached_property
     def counts(self) -> Counts:
@@ -82,7 +83,7 @@ class Candidate:
     @cached_property
     def kept(self) -> Kept:
         """What training the model keeps for the backward pass, found once for all objectives."""
-        return kept(self.model, self.input)
+        return self.known_kept or kept(self.model, self.input)
 
     def once(self, key: Hashable, make: Callable[[], R]) -> R:
         """What ``make`` returned when ``key`` was first asked for: a measurement that value and settings share."""

@@ -1,12 +1,14 @@
 """Memory of training, known from shapes, against what autograd keeps of real networks."""
 
 import random
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 
+from nas.pricing import Probe
 from nas.testing.objectives import candidate
 from objectives import Candidate
 from objectives.costs import CheckpointBytes
@@ -68,3 +70,12 @@ def test_measuring_memory_leaves_the_statistics_of_a_real_network_alone() -> Non
 def test_a_batch_of_no_images_is_refused() -> None:
     with pytest.raises(ValueError, match="batch must be at least 1, got 0"):
         ActivationMemory(batch=0)
+
+
+def test_the_dearest_memory_of_a_space_is_bounded_by_closed_forms() -> None:
+    space = SEARCH_SPACES["resnet"]((1, 8, 8), 10)
+    probe, generator = Probe(space, {"training_memory": TrainingMemory()}, {}), random.Random(0)
+    most = replace(probe, closed=True).extreme("training_memory", largest=True)
+    for architecture in (space.decode(space.draw(generator)) for _ in range(3)):
+        exact = probe.measure(architecture)[0]["training_memory"]
+        assert exact <= replace(probe, closed=True).measure(architecture)[0]["training_memory"] <= most
