@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from nas.results.study import Study
-    from searchspaces import Network
 
 __version__ = "0.1.0"
 __all__ = ["load", "open", "search"]
@@ -77,7 +78,7 @@ def open(directory: str | Path, *, trust: bool = False) -> Study:
     return Study(directory, trust=trust)
 
 
-def load(directory: str | Path, *, plugins: Sequence[str | Path] = (), trust: bool = False) -> Network:
+def load(directory: str | Path, *, plugins: Sequence[str | Path] = (), trust: bool = False) -> nn.Module:
     """An exported network with its weights, in eval mode: (B, C, H, W) in [0, 1] -> logits.
 
     Args:

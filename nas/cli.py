@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from nas.export.export import Verification
+    from nas.export.pair import Chosen
     from nas.results.study import Study
     from nas.store.confirmations import Split
     from nas.store.records import TrialRecord
@@ -526,9 +527,10 @@ def train(
 @click.option(
     "--split", type=click.Choice(["validation", "test"]), default="validation", show_default=True, help="Which images."
 )
+@click.option("--collapse", is_flag=True, help="Also log neural collapse (NC1 to NC3) of the training images.")
 @may_run_plugins
 @answers
-def evaluate(directory: Path, data: str | None, split: str) -> Answer:
+def evaluate(directory: Path, data: str | None, split: str, collapse: bool) -> Answer:
     """Measures an exported network; use of the test split is written down in OUT.
 
     \b
@@ -538,17 +540,89 @@ def evaluate(directory: Path, data: str | None, split: str) -> Answer:
     from nas.export.evaluate import evaluate as measure
     from nas.show.console import echo
 
-    result = measure(directory, data, split)
+    result = measure(directory, data, split, collapse=collapse)
 
     def draw(console: Console) -> None:
         for note in result["notes"]:
             echo(note, err=True)
         for name, value in result["measured"].items():
             console.print(f"{name} {value:.4f}")
+        for name, value in result.get("neural_collapse", {}).items():
+            console.print(f"neural collapse, {name} {value:.4f}")
         what = f"{result['samples']} {split} {result['things']} of {result['data']}"
         console.print(f"on {what}; noted in {directory / EVALUATIONS}", soft_wrap=True)
 
     return Answer(result, draw)
+
+
+@cli.command()
+@DIRECTORY
+@click.argument("members", metavar="MEMBER...", nargs=-1, required=True)
+@click.option("-o", "--out", required=True, type=click.Path(path_type=Path), help="Where to write.")
+@click.option(
+    "--probe", is_flag=True, help="Read the features of all members by one linear layer instead of mixing two."
+)
+@click.option("--alpha", type=float, help="Weight of the second member; unset: the best on the validation images.")
+@click.option("--temperatures", metavar="S,R", help="Factors of the logits of both; unset: the best.")
+@click.option("--data", help="The study's data set, NAME:LOCATION, where it lies elsewhere now.")
+@click.option("--force", is_flag=True, help="Replace an earlier export.")
+@may_run_plugins
+@answers
+def pair(
+    directory: Path,
+    members: tuple[str, ...],
+    out: Path,
+    probe: bool,
+    alpha: float | None,
+    temperatures: str | None,
+    data: str | None,
+    force: bool,
+) -> Answer:
+    """An accurate and a robust trial as one network, in this order; with --probe any number, or front for all of it.
+
+    \b
+    Example: nas pair runs/quickstart best:accuracy best:robust_accuracy -o pair
+    """
+    from nas.export.pair import pair as put_together
+    from nas.results.picks import trial_number
+    from nas.show.ensembles import paired_table
+
+    if probe and (alpha is not None or temperatures is not None):
+        raise WrongInputError("--alpha and --temperatures belong to a mixture of two. Leave them out with --probe.")
+    study = _opened(directory)
+    study.load_plugins()
+    if members == ("front",):
+        records = study.front
+    else:
+        records = [study.pick(f"trial:{m}" if trial_number(m) is not None else m) for m in members]
+    done = put_together(
+        directory,
+        study.settings,
+        records,
+        out,
+        chosen=None if probe else _fixed(alpha, temperatures),
+        plugins=study.plugins,
+        data=data,
+        force=force,
+    )
+
+    def draw(console: Console) -> None:
+        console.print(paired_table(done.to_json()))
+        console.print(f"written to {out}, read back and compared", soft_wrap=True)
+
+    return Answer(done.to_json(), draw)
+
+
+def _fixed(alpha: float | None, temperatures: str | None) -> Chosen:
+    from nas.export.pair import Chosen
+
+    if temperatures is None:
+        return Chosen(alpha)
+    try:
+        first, second = (float(part) for part in temperatures.split(","))
+    except ValueError:
+        raise WrongInputError(f"--temperatures needs two numbers S,R, as in 1.5,1, got {temperatures!r}.") from None
+    return Chosen(alpha, (first, second))
 
 
 @cli.command("data")

@@ -210,15 +210,13 @@ def predictions(candidate: Candidate) -> dict[str, bytes]:
 
 
 def predicted(candidate: Candidate) -> Predictions:
-    """What the network says of every image.
+    """What a network says of every image; of one that predicts no classes there is only the digest.
 
     Raises:
-        FloatingPointError: if what it says is not finite.
+        FloatingPointError: if its outputs are not finite.
     """
-    assert candidate.images is not None
-    assert candidate.labels is not None
-    outputs = logits(candidate.model, candidate.images)
-    return Predictions.of(outputs.cpu().numpy(), candidate.labels.cpu().numpy())
+    outputs = logits(candidate.model, candidate.inputs()).cpu().numpy()
+    return Predictions.of(outputs, np.empty(0) if candidate.labels is None else candidate.labels.cpu().numpy())
 
 
 Watch = Callable[[Epoch, Candidate], None]

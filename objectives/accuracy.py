@@ -85,8 +85,13 @@ def logits(model: nn.Module, images: Images) -> Tensor:
     Raises:
         FloatingPointError: if they are not finite.
     """
-    model.eval()
-    outputs = torch.cat([model(images[i : i + BATCH]) for i in range(0, len(images), BATCH)])
-    if not torch.isfinite(outputs).all():
+    found = in_batches(model.eval(), images)
+    if not torch.isfinite(found).all():
         raise FloatingPointError("the model's logits are not finite.")
-    return outputs
+    return found
+
+
+@torch.no_grad()
+def in_batches(run: Callable[[Tensor], Tensor], images: Images) -> Tensor:
+    """What ``run`` returns for all images, `BATCH` at a time."""
+    return torch.cat([run(images[i : i + BATCH]) for i in range(0, len(images), BATCH)])

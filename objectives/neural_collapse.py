@@ -6,10 +6,7 @@ Source: Papyan, Han & Donoho 2020, arXiv:2008.08186; defined on the training ima
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
-
-from objectives.accuracy import BATCH
-from objectives.objective import Images
+from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -53,16 +50,3 @@ def neural_collapse(features: Tensor, labels: Tensor, weights: Tensor) -> Neural
         angles=float((cosines + 1 / (len(present) - 1)).abs().mean()),
         duality=float((mine / mine.norm() - centred / centred.norm()).norm()),
     )
-
-
-@torch.no_grad()
-def features_of(model: nn.Module, classifier: nn.Module, images: Images) -> Tensor:
-    """(N, F): what ``classifier``, the last layer of ``model``, reads for each image."""
-    found: list[Tensor] = []
-    handle = classifier.register_forward_hook(lambda module, inputs, output: found.append(inputs[0]))
-    try:
-        for first in range(0, len(images), BATCH):
-            model.eval()(images[first : first + BATCH])
-    finally:
-        handle.remove()
-    return torch.cat(found)

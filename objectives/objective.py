@@ -94,6 +94,16 @@ class Candidate:
     def _found(self) -> dict[Hashable, object]:
         return {}
 
+    def inputs(self) -> Images:
+        """What the model is given.
+
+        Raises:
+            ValueError: if the candidate carries nothing.
+        """
+        if self.images is None or len(self.images) == 0:
+            raise ValueError("this objective measures on images, but the candidate carries none.")
+        return self.images
+
     def examples(self) -> tuple[Images, Tensor]:
         """Images and labels to measure on.
 
@@ -102,9 +112,9 @@ class Candidate:
         """
         if self.targets is not None:
             raise ValueError("this objective is for classification, but the data have no classes to be found.")
-        if self.images is None or self.labels is None or len(self.images) == 0:
+        if self.labels is None:
             raise ValueError("this objective measures on images, but the candidate carries none.")
-        return self.images, self.labels
+        return self.inputs(), self.labels
 
     def pairs(self, batch: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Inputs and what the model is to return for them, (B, C, H, W) each, ``batch`` at a time.
@@ -112,12 +122,11 @@ class Candidate:
         Raises:
             ValueError: if the candidate carries no images, or was trained for classes.
         """
-        if self.images is None or len(self.images) == 0:
-            raise ValueError("this objective measures on images, but the candidate carries none.")
+        images = self.inputs()
         if self.targets is None:
             raise ValueError("this objective is for image regression, but the data have classes to be found.")
-        for first in range(0, len(self.images), batch):
-            yield self.images[first : first + batch], self.targets[first : first + batch]
+        for first in range(0, len(images), batch):
+            yield images[first : first + batch], self.targets[first : first + batch]
 
     def part(self, samples: int) -> "Part":
         """About ``samples`` of the images, every class in its share; the same ones whenever that many are asked for.

@@ -66,11 +66,11 @@ class RobustAccuracy(Objective):
         part = candidate.part(self.samples)
         images, labels = part.images, part.labels
         adversary, model = self.adversary(), candidate.model.eval()
+        survived = correct(model, images, labels)
         trained = [p for p in model.parameters() if p.requires_grad]
         for parameter in trained:
             parameter.requires_grad_(False)
         generator = torch.Generator().manual_seed(self.seed)
-        survived = correct(model, images, labels)
         try:
             for restart in range(self.restarts):
                 start = adversary.random_start(images, generator) if restart else None

@@ -45,8 +45,13 @@ class Network(nn.Module):
         self.head = head.build(shape)
         self.classifier = head.readout(head.output(shape), architecture.outputs)  # so named in all stored weights
 
+    def features(self, x: Tensor) -> Tensor:
+        """``(B, F)``: what the classifier reads."""
+        y: Tensor = self.head(self.blocks(self.stem(self.normalize(x))))
+        return y
+
     def forward(self, x: Tensor) -> Tensor:
-        y: Tensor = self.classifier(self.head(self.blocks(self.stem(self.normalize(x)))))
+        y: Tensor = self.classifier(self.features(x))
         return y
 
 

@@ -17,9 +17,18 @@ from typing import Any
 import safetensors.torch
 import torch
 from safetensors import SafetensorError
-from torch import Tensor
+from torch import Tensor, nn
 
 from nas.errors import WrongInputError
+from nas.export.ensemble import (
+    PROBE,
+    Ensemble,
+    Probed,
+    Recipe,
+    SmoothedPair,
+    member_folders,
+    read_recipe,
+)
 from nas.plugins import FOLDER, Plugin, load_plugins, load_trusted, named, read_copies
 from nas.plugins import trust as trust_all
 from nas.pricing import price
@@ -193,8 +202,10 @@ def read_origin(directory: Path) -> Origin:
     return Origin(path, content)
 
 
-def load(directory: str | Path, *, plugins: Iterable[str | Path] = (), trust: bool = False) -> Network:
+def load(directory: str | Path, *, plugins: Iterable[str | Path] = (), trust: bool = False) -> nn.Module:
     """The exported network with its weights, in eval mode; maps (B, C, H, W) in [0, 1] to logits.
+
+    A `Network`, or for what `nas pair` wrote the networks put together, an `Ensemble`.
 
     Args:
         plugins: files of the user's own operators, which are run in place of the copies in ``directory``.
@@ -204,9 +215,20 @@ def load(directory: str | Path, *, plugins: Iterable[str | Path] = (), trust: bo
         WrongInputError: if the directory is no export, or its files do not belong together.
         UntrustedError: if it needs plugins that were never trusted.
     """
-    directory = Path(directory)
+    directory, plugins = Path(directory), list(plugins)
     check_sums(directory)
-    if plugins := list(plugins):
+    recipe = read_recipe(directory)
+    if recipe is None:
+        return load_network(directory, plugins=plugins, trust=trust)
+    return assembled(
+        recipe, [load_network(f, plugins=plugins, trust=trust) for f in member_folders(directory)], directory
+    )
+
+
+def load_network(directory: Path, *, plugins: Sequence[str | Path] = (), trust: bool = False) -> Network:
+    """One exported network; see `load`."""
+    check_sums(directory)
+    if plugins:
         load_plugins(plugins)
     else:
         copies = read_plugins(directory)
@@ -214,6 +236,47 @@ def load(directory: str | Path, *, plugins: Iterable[str | Path] = (), trust: bo
             trust_all(copies)
         load_trusted(copies, directory)
     return load_weights(load_architecture(directory / ARCHITECTURE), directory / WEIGHTS)
+
+
+def features(network: Network) -> int:
+    """Number of what the classifier of a network reads.
+
+    Raises:
+        WrongInputError: if it has none, because it returns images.
+    """
+    if not isinstance(network.classifier, nn.Linear):
+        raise WrongInputError("a pair is for classification, but a member returns images. Pair networks of classes.")
+    return network.classifier.in_features
+
+
+def assembled(recipe: Recipe, members: Sequence[Network], directory: Path) -> Ensemble:
+    """The members of an export as one network.
+
+    Raises:
+        WrongInputError: if they do not take the same images and classes, or their probe is damaged.
+    """
+    width = sum(features(member) for member in members)
+    architectures = [load_architecture(folder / ARCHITECTURE) for folder in member_folders(directory)]
+    if len({(a.input, a.classes) for a in architectures}) > 1:
+        raise WrongInputError(f"the members of {directory} take different images or classes. Pair others.")
+    if recipe.smoothing is not None:
+        return SmoothedPair(members, recipe.smoothing)
+    path = directory / PROBE
+    shapes = {
+        "weight": (architectures[0].classes, width),
+        "bias": (architectures[0].classes,),
+    }
+    try:
+        tensors = safetensors.torch.load_file(path)
+        _check_finite(tensors)
+        for name, shape in shapes.items():
+            if name not in tensors or tensors[name].shape != shape or tensors[name].dtype != torch.float32:
+                raise ValueError(f"it holds no {name} of shape {shape} in float32")
+    except FileNotFoundError:
+        raise WrongInputError(f"{directory} holds no {path.name}. Pair again with nas pair.") from None
+    except (SafetensorError, ValueError, OSError) as error:
+        raise WrongInputError(f"{path} is damaged, or of other members: {error}") from None
+    return Probed(members, tensors["weight"], tensors["bias"])
 
 
 def read_plugins(directory: Path) -> list[Plugin]:

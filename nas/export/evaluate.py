@@ -4,15 +4,20 @@ import errno
 import json
 import os
 import time
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from torch import nn
+
 from nas.errors import StoppedError, WrongInputError, user_input
 from nas.export.bundle import ARCHITECTURE, EVALUATIONS, load, load_architecture, read_origin
+from nas.export.ensemble import member_folders
 from nas.problem import data_checksum, find_dataset, find_objectives, load_data
 from nas.settings import DataSettings, Settings, settings_of
 from objectives import Candidate
+from objectives.accuracy import in_batches
+from objectives.neural_collapse import neural_collapse
 from searchspaces import Network
 from searchspaces.architecture import answer
 from trainers import DATASETS, Dataset, Samples, TrainingData
@@ -20,13 +25,16 @@ from trainers.splits import resized
 from trainers.task import Task
 
 
-def evaluate(directory: Path, data: str | None, split: str, *, trust: bool = False) -> dict[str, Any]:
+def evaluate(
+    directory: Path, data: str | None, split: str, *, trust: bool = False, collapse: bool = False
+) -> dict[str, Any]:
     """Measures an export on a data set, and notes in its ``evaluations.jsonl`` that this was done.
 
     Args:
         data: data set as ``name`` or ``name:location``; that of the study unless given.
         split: ``test``, or ``validation``: the images that the search measured on, wherever they lie.
         trust: let the plugins that came with the export run.
+        collapse: log the neural collapse of the study's training images too.
 
     Raises:
         WrongInputError: if the directory is no export, or the data are not on this machine or do not fit it.
@@ -34,8 +42,9 @@ def evaluate(directory: Path, data: str | None, split: str, *, trust: bool = Fal
         StoppedError: if it cannot be noted; the message holds the values.
     """
     network = load(directory, trust=trust)
-    architecture = load_architecture(directory / ARCHITECTURE)
-    settings = read_origin(directory).settings
+    home = member_folders(directory)[0]  # an ensemble is of one study
+    architecture = load_architecture(home / ARCHITECTURE)
+    settings = read_origin(home).settings
     chosen = settings.data if data is None else _on_its_scale(named(data), settings.data)
     dataset = find_dataset(chosen)
     if split == "test":
@@ -64,8 +73,21 @@ def evaluate(directory: Path, data: str | None, split: str, *, trust: bool = Fal
         "measured": measure(candidate_of(network, samples, settings, task=task), settings),
         "time": time.strftime("%Y-%m-%d %H:%M:%S"),
     }
+    if collapse:
+        result["neural_collapse"] = _collapse(network, same_data(settings, data).train)
     _note(directory / EVALUATIONS, result)
     return result
+
+
+def _collapse(network: nn.Module, samples: Samples) -> dict[str, float]:
+    """Neural-collapse figures of a network on images, by name."""
+    if not isinstance(network, Network) or not isinstance(network.classifier, nn.Linear):
+        raise WrongInputError(
+            "neural collapse is known of one network of classes. Evaluate the members of a pair one by one."
+        )
+    images, labels = samples.tensors()
+    with user_input("--collapse"):
+        return asdict(neural_collapse(in_batches(network.features, images), labels, network.classifier.weight.detach()))
 
 
 def samples_of_test(settings: Settings, dataset: Dataset | None = None) -> Samples:
@@ -134,7 +156,7 @@ def _on_its_scale(chosen: DataSettings, study: DataSettings) -> DataSettings:
     return replace(chosen, options={**same, **chosen.options})
 
 
-def candidate_of(network: Network, samples: Samples, settings: Settings, *, task: Task) -> Candidate:
+def candidate_of(network: nn.Module, samples: Samples, settings: Settings, *, task: Task) -> Candidate:
     """The network with what a study measures it on."""
     with user_input("data"):  # images that stay in their files are read now
         images, labels = samples.tensors()

@@ -20,6 +20,7 @@ from nas.export.bundle import (
     write_card,
     write_sums,
 )
+from nas.export.ensemble import ENSEMBLE, MEMBERS, PROBE
 from nas.export.evaluate import candidate_of, measure, same_data
 from nas.plugins import FOLDER, Plugin
 from nas.settings import Settings
@@ -29,7 +30,7 @@ from nas.store.records import TrialRecord
 from nas.store.traces import Predictions
 from nas.trial import predicted
 
-OURS = {ARCHITECTURE, CARD, ORIGIN, EVALUATIONS, SUMS, FOLDER, WEIGHTS}
+OURS = {ARCHITECTURE, CARD, ORIGIN, EVALUATIONS, SUMS, FOLDER, WEIGHTS, ENSEMBLE, MEMBERS, PROBE}
 """What an export consists of; a folder that holds anything else is never replaced."""
 
 
@@ -71,6 +72,7 @@ def export(
     verify: Verification = Verification(),
     force: bool = False,
     notes: Sequence[str] = (),
+    place: Path | None = None,
 ) -> Exported:
     """Writes a trial's architecture, weights, origin and a README into ``out``, as a whole or not at all.
 
@@ -83,6 +85,7 @@ def export(
         plugins: of that study.
         force: replace an earlier export.
         notes: what else its README says of the trial, a line each.
+        place: where a reader will find it, if not at ``out``.
 
     Raises:
         WrongInputError: if the trial has no weights, ``out`` holds something, or the data are not on this machine.
@@ -100,7 +103,9 @@ def export(
     check_place(out, force=force)
     traced = path.with_name(PREDICTIONS)
     digest = Predictions.read(traced).digest if traced.exists() else None
-    return write_export(record, settings, weights, out, plugins=plugins, verify=verify, digest=digest, notes=notes)
+    return write_export(
+        record, settings, weights, out, plugins=plugins, verify=verify, digest=digest, notes=notes, place=place
+    )
 
 
 def check_place(out: Path, *, force: bool) -> None:
@@ -114,7 +119,7 @@ def check_place(out: Path, *, force: bool) -> None:
         held = {file.name for file in out.iterdir()} if out.exists() else set()
     except OSError as error:
         raise WrongInputError(f"{out} is no folder ({error.strerror}). Give another place with -o.") from None
-    if held and ARCHITECTURE not in held:
+    if held and not held & {ARCHITECTURE, ENSEMBLE}:
         raise WrongInputError(f"{out} exists and is no earlier export. Give another place with -o, or remove it.")
     if foreign := sorted(held - OURS):
         raise WrongInputError(
@@ -140,6 +145,7 @@ def write_export(
     kept: Sequence[str] = (),
     digest: str | None = None,
     notes: Sequence[str] = (),
+    place: Path | None = None,
 ) -> Exported:
     """Writes the files of a trained network, measures them again and puts them in place of ``out``; see `export`.
 
@@ -147,12 +153,13 @@ def write_export(
         kept: files of ``out`` that stay.
         digest: of the logits of the trial, as in its predictions.
         notes: what else its README says, a line each.
+        place: where a reader will find it, if not at ``out``.
     """
     with new_folder(out) as folder:
         write_bundle(record, settings, plugins, weights, folder)
         again = _measure_again(folder, record, settings, verify.data) if verify.wanted else None
         measured = again.measured if again else {}
-        write_card(folder, record, settings, measured, place=out, notes=notes)
+        write_card(folder, record, settings, measured, place=place or out, notes=notes)
         for name in kept:
             shutil.copy2(out / name, folder / name)
         write_sums(folder)

@@ -26,7 +26,7 @@ REGRESSION: dict[str, Any] = {
         "choices": {"dim": [16], "depth": [1], "patch": [1, 2], "kernel": [3], "freeze": ["full", "chans"]},
     },
     "data": {"name": "denoise:digits,sigma=0.4", "limit": 125},
-    "training": {"epochs": 6, "batch_size": 8, "learning_rate": 0.02},
+    "training": {"epochs": 6, "batch_size": 8, "learning_rate": 0.02, "track": True},
     "trials": 2,
 }
 

@@ -2,9 +2,8 @@
 
 import pytest
 import torch
-from torch import Tensor, nn
 
-from objectives.neural_collapse import features_of, neural_collapse
+from objectives.neural_collapse import neural_collapse
 
 CLASSES = 4
 LABELS = torch.arange(40) % CLASSES
@@ -42,10 +41,3 @@ def test_weights_that_point_elsewhere_are_no_dual() -> None:
 def test_one_class_alone_is_refused() -> None:
     with pytest.raises(ValueError, match="at least two classes, got 1"):
         neural_collapse(torch.rand(4, 2), torch.zeros(4, dtype=torch.long), torch.rand(2, 2))
-
-
-def test_features_are_what_the_classifier_reads() -> None:
-    model = nn.Sequential(nn.Flatten(), nn.ReLU(), nn.Linear(4, 2))
-    images: Tensor = torch.randn(7, 1, 2, 2)
-    assert torch.equal(features_of(model, model[2], images), images.flatten(1).relu())
-    assert not model[2]._forward_hooks
