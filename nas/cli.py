@@ -494,6 +494,7 @@ def train(
     """
     from nas.export.train import train as train_all
     from nas.plugins import load_plugins
+    from nas.problem import find_dataset
     from nas.results.references import find_architecture
     from nas.settings import settings_of
     from nas.show.console import PlainConsole
@@ -503,14 +504,15 @@ def train(
     training = {"preset": preset, "epochs": epochs}
     table = {
         "name": out.name,
-        "objectives": ["accuracy", "robust_accuracy"],
+        "objectives": ["accuracy"],
         "seed": seed,
         "data": {"name": data},
         "training": {key: value for key, value in training.items() if value is not None},
         "execution": {"device": device},
         "plugins": list(plugins),
     }
-    architecture, settings = find_architecture(arch), settings_of(table, overrides)
+    architecture, dataset = find_architecture(arch), find_dataset(settings_of(table, overrides).data)
+    settings = settings_of({**table, "objectives": list(dataset.poses().objectives)}, overrides)
     with Trainings(PlainConsole(stderr=True)) as shown:
         done = train_all(
             architecture, settings, out, seeds=range(seed, seed + seeds), test=test, say=shown.say, watch=shown.watch

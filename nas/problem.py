@@ -16,7 +16,8 @@ from nas.settings import DATA_KEYS, DataSettings, Settings, check_type, construc
 from nas.store.records import TrialRecord
 from objectives import OBJECTIVES, Goal, Objective, as_value, to_minimise
 from objectives.attacks import make_attack
-from searchspaces import SEARCH_SPACES, Architecture, SearchSpace
+from searchspaces import SEARCH_SPACES, Architecture, SearchSpace, Shape
+from searchspaces.heads import fitted
 from searchspaces.registry import lookup, unknown
 from trainers import DATASETS, PRESETS, TRAINERS, Adversarial, Dataset, Trainer, TrainingData, training_data
 
@@ -75,6 +76,7 @@ def find_objectives(settings: Settings, dataset: Dataset | None = None) -> dict[
             continue
         found[name] = objective
         if dataset is not None:
+            check_task(name, objective, dataset)
             found[name] = found[name].suited(dataset)
     for name, bound in settings.bounds.items():
         if found[name].needs != "shapes":
@@ -85,6 +87,21 @@ def find_objectives(settings: Settings, dataset: Dataset | None = None) -> dict[
         if not bound > 0:
             raise WrongInputError(f"bounds.{name} must be positive, got {bound}.")
     return found
+
+
+def check_task(name: str, objective: Objective, dataset: Dataset) -> None:
+    """Makes sure that an objective is for what is learnt from a data set.
+
+    Raises:
+        WrongInputError: if it is for another task.
+    """
+    task = dataset.poses().name
+    if objective.task not in ("", task):
+        others = ", ".join(sorted(other for other, kind in OBJECTIVES.items() if kind.task == task))
+        raise WrongInputError(
+            f"objective {name!r} is for {objective.task}, but what is learnt from {dataset.name} is {task}. "
+            f"Objectives for that: {others}; and all costs."
+        )
 
 
 def check_records(records: Iterable[TrialRecord], objectives: Mapping[str, Goal], log: Path) -> None:
@@ -136,8 +153,10 @@ def find_trainer(settings: Settings, dataset: Dataset | None = None) -> Trainer:
         return found if dataset is None else found.suited(dataset)
 
 
-def find_space(settings: Settings, input: tuple[int, int, int], classes: int) -> SearchSpace:
+def find_space(settings: Settings, input: Shape, outputs: int | Shape) -> SearchSpace:
     """The search space of ``[space]`` for images ``input`` = (C, H, W), narrowed as the study says.
+
+    Spaces are of classifiers; for ``outputs`` (C, H, W) each network gets the head that makes them.
 
     Raises:
         WrongInputError: if it is unknown, its settings are wrong or a choice is narrowed to what it cannot be.
@@ -150,7 +169,11 @@ def find_space(settings: Settings, input: tuple[int, int, int], classes: int) ->
         if kind is None:
             raise ValueError(f"kind is missing. Known: {', '.join(sorted(SEARCH_SPACES))}.")
         factory = lookup(SEARCH_SPACES, "search space", kind)
+    classes = outputs if isinstance(outputs, int) else 1
     space = construct(factory, table, "space", input=input, classes=classes)
+    if classes != outputs:
+        decoded = space.to_architecture
+        space = replace(space, to_architecture=lambda picks: fitted(decoded(picks), outputs))
     with user_input("space.choices"):
         space = space.narrow(_dotted(choices))
     with user_input("space.remove"):
@@ -201,7 +224,10 @@ class Problem:
         trainer = find_trainer(settings, dataset)
         objectives = find_objectives(settings, dataset)
         data = load_data(settings)
-        space = find_space(settings, data.input, len(data.classes))
+        for name, objective in objectives.items():
+            with user_input(f"objective {name!r}"):
+                objective.check_classes(len(data.classes))
+        space = find_space(settings, data.input, data.outputs)
         probe = Probe(space, objectives, settings.bounds)
         with user_input("space"):
             probe.check_options()
@@ -232,9 +258,10 @@ class Problem:
 def described(settings: DataSettings, data: TrainingData) -> DataSettings:
     """``[data]`` with what loading the data has shown."""
     options = {**settings.options, **data.decided}
-    return replace(
-        settings, checksum=data_checksum(data), input=data.input, classes=list(data.classes), options=options
-    )
+    resolved = replace(settings, checksum=data_checksum(data), input=data.input, options=options)
+    if isinstance(data.outputs, int):
+        return replace(resolved, classes=list(data.classes))
+    return replace(resolved, outputs=data.outputs)
 
 
 def training_table(settings: Settings, trainer: Trainer) -> dict[str, Any]:

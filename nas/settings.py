@@ -55,7 +55,9 @@ class DataSettings:
         resolution: sides in pixels to which images are resized, because fewer pixels train faster; unset: as they are.
         checksum: of the images used; written at the first start, so that a study never continues with other data.
         input: (C, H, W) of one image, and
-        classes: names of the classes; both written at the first start, so that a study knows its shape without data.
+        classes: names of the classes, or
+        outputs: (C, H, W) of what is learnt where that is no class; written at the first start like ``input``, so that
+            a study knows its shape without data.
         options: of the data set, by name.
     """
 
@@ -66,6 +68,7 @@ class DataSettings:
     checksum: str | None = None
     input: tuple[int, int, int] | None = None
     classes: list[str] | None = None
+    outputs: tuple[int, int, int] | None = None
     options: Table = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -76,8 +79,9 @@ class DataSettings:
         if self.resolution is not None and self.resolution < 1:
             raise ValueError(f"resolution must be at least 1 pixel, got {self.resolution}.")
         check_most(self, resolution=4096)
-        if self.input is not None:
-            check_shape("input", self.input)
+        for name, shape in (("input", self.input), ("outputs", self.outputs)):
+            if shape is not None:
+                check_shape(name, shape)
         if self.classes is not None and not self.classes:
             raise ValueError("classes must name at least one class.")
 
@@ -85,8 +89,10 @@ class DataSettings:
     def label(self) -> str:
         """The data set with its options in one word, for a person: ``fsdd:speaker=theo``."""
         options = dict(self.options)
-        words = [str(options.pop("location", ""))] + [f"{key}={value}" for key, value in sorted(options.items())]
-        return ":".join(filter(None, [self.name, ",".join(filter(None, words))]))
+        given = options.pop("given", {})  # options of the data set that this one is derived from
+        place = ":".join(filter(None, (str(options.pop(key, "")) for key in ("source", "location"))))
+        words = [f"{key}={value}" for table in (given, options) for key, value in sorted(table.items())]
+        return ":".join(filter(None, [self.name, ",".join(filter(None, [place, *words]))]))
 
     @property
     def part_seed(self) -> int:
@@ -285,7 +291,7 @@ class Facts:
 
 RESUMABLE = ("trials", "execution", "limits", "export", "name", "plugins")
 """Settings that may change when a study continues; any other change would mix what cannot be compared."""
-DERIVED = {"data.checksum", "data.input", "data.classes"}
+DERIVED = {"data.checksum", "data.input", "data.classes", "data.outputs"}
 """Settings that follow from the seed and the other settings of the data."""
 STUDY = "study.toml"
 """Name of the resolved study file in a study directory."""

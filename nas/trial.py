@@ -24,8 +24,8 @@ from nas.settings import Settings
 from nas.store.artifacts import CURVE, PREDICTIONS
 from nas.store.records import Failure, Status, TrialRecord
 from nas.store.traces import Predictions, curve_csv
-from objectives import Candidate, Estimate, Objective, Timing, as_settings, as_value
-from objectives.accuracy import Accuracy, logits
+from objectives import OBJECTIVES, Candidate, Estimate, Objective, Timing, as_settings, as_value
+from objectives.accuracy import logits
 from searchspaces import Architecture, Network, Value, build
 from searchspaces.architecture import key_of
 from trainers import Epoch, Trainer, TrainingData
@@ -178,23 +178,23 @@ class Values:
 class Curve:
     """The epochs of a training, one row each; what came before a checkpoint is saved and loaded with it."""
 
-    def __init__(self, checkpoints: Checkpoints | None) -> None:
-        self._beside = {} if checkpoints is None else checkpoints.beside
+    def __init__(self, checkpoints: Checkpoints | None, tracked: str) -> None:
+        self._beside, self.tracked = {} if checkpoints is None else checkpoints.beside, tracked
 
-    def add(self, epoch: Epoch, accuracy: float | None) -> None:
+    def add(self, epoch: Epoch, value: float | None) -> None:
         """Adds an epoch; a training that went back a little repeats some, which replace the earlier ones."""
-        values = (epoch.loss, epoch.learning_rate, epoch.seconds, accuracy)
-        row = [float(epoch.number), *(math.nan if value is None else float(value) for value in values)]
+        values = (epoch.loss, epoch.learning_rate, epoch.seconds, value)
+        row = [float(epoch.number), *(math.nan if known is None else float(known) for known in values)]
         rows = [row for row in self.rows() if row[0] < epoch.number]
         self._beside[CURVE] = torch.tensor([*rows, row], dtype=torch.float64)
 
     def rows(self) -> list[list[float]]:
-        """`nas.store.traces.COLUMNS` of every epoch so far; NaN for what is not known."""
+        """`nas.store.traces.COLUMNS` and the tracked value of every epoch so far; NaN for what is not known."""
         return self._beside[CURVE].tolist() if CURVE in self._beside else []
 
     def traces(self) -> dict[str, bytes]:
         """The file that is kept; none of a training that ended before its first epoch."""
-        return {CURVE: curve_csv(rows)} if (rows := self.rows()) else {}
+        return {CURVE: curve_csv(rows, self.tracked)} if (rows := self.rows()) else {}
 
 
 def predictions(candidate: Candidate) -> dict[str, bytes]:
@@ -203,12 +203,20 @@ def predictions(candidate: Candidate) -> dict[str, bytes]:
     Its weights are laid out as in a network that is loaded, because the last digits of logits depend on it.
     """
     candidate.model.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
-    images, labels = candidate.examples()
     try:
-        outputs = logits(candidate.model, images)
+        return {PREDICTIONS: predicted(candidate).to_bytes()}
     except FloatingPointError:
         return {}
-    return {PREDICTIONS: Predictions.of(outputs.cpu().numpy(), labels.cpu().numpy()).to_bytes()}
+
+
+def predicted(candidate: Candidate) -> Predictions:
+    """What a network says of every image; of one that predicts no classes there is only the digest.
+
+    Raises:
+        FloatingPointError: if its outputs are not finite.
+    """
+    outputs = logits(candidate.model, candidate.inputs()).cpu().numpy()
+    return Predictions.of(outputs, np.empty(0) if candidate.labels is None else candidate.labels.cpu().numpy())
 
 
 Watch = Callable[[Epoch, Candidate], None]
@@ -229,10 +237,10 @@ def run_trial(
     """
     started, process = time.perf_counter(), os.getpid()
     seconds: dict[str, float] = {}
-    curve = Curve(checkpoints)
+    curve = Curve(checkpoints, data.task.objectives[0])
 
     def on_epoch(epoch: Epoch) -> None:
-        curve.add(epoch, Accuracy().measure(candidate) if plan.trainer.track else None)
+        curve.add(epoch, OBJECTIVES[curve.tracked]().measure(candidate) if plan.trainer.track else None)
         if report:
             report(epoch, candidate)
         spent = time.perf_counter() - started
@@ -249,7 +257,8 @@ def run_trial(
             _set_normalization(model, data)
             model.to(plan.device)
             images, labels = data.validation.tensors(plan.device)
-            candidate = Candidate(model, data.input, images, labels, seed=plan.part_seed)
+            inputs, targets = data.task.measured(images)
+            candidate = Candidate(model, data.input, inputs, labels, seed=plan.part_seed, targets=targets)
             values = Values(dict(plan.measured), dict(plan.settings))
 
             def measure(state: str) -> None:

@@ -23,6 +23,7 @@ class OfLogits(Objective):
     direction: ClassVar[Direction] = "maximize"
     needs: ClassVar[Needs] = "training"
     scale: ClassVar[Scale] = "fraction"
+    task: ClassVar[str] = "classification"
 
     def measure(self, candidate: Candidate) -> float:
         images, labels = candidate.examples()

@@ -42,6 +42,7 @@ class CorruptedAccuracy(Objective):
     direction: ClassVar[Direction] = "maximize"
     needs: ClassVar[Needs] = "training"
     scale: ClassVar[Scale] = "fraction"
+    task: ClassVar[str] = "classification"
 
     def __post_init__(self) -> None:
         if not self.corruptions or len(set(self.corruptions)) < len(self.corruptions):

@@ -8,7 +8,7 @@ import json
 import math
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, ClassVar, Literal, Protocol, Self, SupportsFloat, TypeVar, cast, get_args
@@ -62,6 +62,7 @@ class Candidate:
         seed: of the part that expensive objectives measure on; from the checksum of the data, so that it is the same
             for all trials of a study.
         timing: of the training, where it was watched.
+        targets: (N, C, H, W) what the model is to return, where that is not a class.
     """
 
     model: nn.Module
@@ -72,6 +73,7 @@ class Candidate:
     seed: int = 0
     timing: Timing | None = None
     known_kept: Kept | None = None
+    targets: Images | None = None
 
     @cached_property
     def counts(self) -> Counts:
@@ -93,15 +95,39 @@ class Candidate:
     def _found(self) -> dict[Hashable, object]:
         return {}
 
+    def inputs(self) -> Images:
+        """What the model is given.
+
+        Raises:
+            ValueError: if the candidate carries nothing.
+        """
+        if self.images is None or len(self.images) == 0:
+            raise ValueError("this objective measures on images, but the candidate carries none.")
+        return self.images
+
     def examples(self) -> tuple[Images, Tensor]:
         """Images and labels to measure on.
 
         Raises:
-            ValueError: if the candidate carries none.
+            ValueError: if the candidate carries none, or was trained for something else than classes.
         """
-        if self.images is None or self.labels is None or len(self.images) == 0:
+        if self.targets is not None:
+            raise ValueError("this objective is for classification, but the data have no classes to be found.")
+        if self.labels is None:
             raise ValueError("this objective measures on images, but the candidate carries none.")
-        return self.images, self.labels
+        return self.inputs(), self.labels
+
+    def pairs(self, batch: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """Inputs and what the model is to return for them, (B, C, H, W) each, ``batch`` at a time.
+
+        Raises:
+            ValueError: if the candidate carries no images, or was trained for classes.
+        """
+        images = self.inputs()
+        if self.targets is None:
+            raise ValueError("this objective is for image regression, but the data have classes to be found.")
+        for first in range(0, len(images), batch):
+            yield images[first : first + batch], self.targets[first : first + batch]
 
     def part(self, samples: int) -> "Part":
         """About ``samples`` of the images, every class in its share; the same ones whenever that many are asked for.
@@ -246,6 +272,8 @@ class Objective(ABC):
     """``fraction``: a value in [0, 1]; ``count``: a positive number that is compared by its logarithm."""
     unit: ClassVar[str] = ""
     """Of the values, in a word such as ``MACs``; empty for a plain number."""
+    task: ClassVar[str] = ""
+    """Name of the only task that it is for, such as ``classification``; empty for any."""
 
     @abstractmethod
     def measure(self, candidate: Candidate) -> float:
@@ -254,6 +282,9 @@ class Objective(ABC):
     def settings(self, candidate: Candidate) -> dict[str, Any]:
         """How the value was measured: all that another person needs to measure the same, as JSON."""
         return {}
+
+    def check_classes(self, number: int) -> None:  # noqa: B027 (any number will do, unless an objective says otherwise)
+        """Raises ValueError, with what to use instead, if nothing can be measured with so many classes."""
 
     def suited(self, data: DataTraits) -> Self:
         """The objective with the settings that were left open set to what suits ``data``."""
@@ -293,7 +324,7 @@ def objective(name: str) -> Callable[[T], T]:
         words = dir(cls)
         if "measure" not in words:
             raise ValueError(f"objective {name!r} must define measure(self, candidate) -> float.")
-        for word in ("settings", "suited", "unit"):
+        for word in ("check_classes", "settings", "suited", "unit", "task"):
             if word not in words:  # a class that does not derive from Objective
                 setattr(cls, word, getattr(Objective, word))
         OBJECTIVES[name] = cls

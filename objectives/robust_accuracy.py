@@ -15,7 +15,7 @@ from objectives.objective import Candidate, DataTraits, Direction, Estimate, Nee
 @objective("robust_accuracy")
 @dataclass(frozen=True)
 class RobustAccuracy(Objective):
-    """Accuracy on adversarial images, a fraction in [0, 1]; an image counts if it survives every restart.
+    """Share of images classified correctly before the attack and after every restart of it, a fraction in [0, 1].
 
     Args:
         attack: name of the attack (`objectives.attacks.ATTACKS`).
@@ -40,6 +40,7 @@ class RobustAccuracy(Objective):
     direction: ClassVar[Direction] = "maximize"
     needs: ClassVar[Needs] = "training"
     scale: ClassVar[Scale] = "fraction"
+    task: ClassVar[str] = "classification"
 
     def __post_init__(self) -> None:
         for name in ("restarts", "samples"):
@@ -55,6 +56,9 @@ class RobustAccuracy(Objective):
         """The attack with the settings that it takes."""
         return make_attack(self.attack, self.epsilon, self.steps, self.options)
 
+    def check_classes(self, number: int) -> None:
+        self.adversary().check_classes(number)
+
     def suited(self, data: DataTraits) -> "RobustAccuracy":
         return self if self.epsilon is not None else replace(self, epsilon=data.epsilon)
 
@@ -62,20 +66,21 @@ class RobustAccuracy(Objective):
         part = candidate.part(self.samples)
         images, labels = part.images, part.labels
         adversary, model = self.adversary(), candidate.model.eval()
+        survived = correct(model, images, labels)
         trained = [p for p in model.parameters() if p.requires_grad]
         for parameter in trained:
             parameter.requires_grad_(False)
         generator = torch.Generator().manual_seed(self.seed)
-        survived = torch.ones(len(labels), dtype=torch.bool, device=labels.device)
         try:
             for restart in range(self.restarts):
                 start = adversary.random_start(images, generator) if restart else None
-                for first in range(0, len(labels), BATCH):
-                    batch = slice(first, first + BATCH)
+                if not survived.any():
+                    break
+                for held in torch.split(torch.nonzero(survived)[:, 0], BATCH):
                     attacked = adversary.perturb(
-                        model, images[batch], labels[batch], None if start is None else start[batch]
+                        model, images[held], labels[held], None if start is None else start[held]
                     )
-                    survived[batch] &= correct(model, attacked, labels[batch])
+                    survived[held] = correct(model, attacked, labels[held])
             flags = self._flags(adversary, candidate, survived) if self.sanity else []
         finally:
             for parameter in trained:

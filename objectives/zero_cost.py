@@ -76,6 +76,8 @@ class Naswot(ZeroCost):
 
     samples: int = 32
 
+    task: ClassVar[str] = "classification"  # every class has its share of the images
+
     def __post_init__(self) -> None:
         if self.samples < 2:
             raise ValueError(f"samples must be at least 2, got {self.samples}.")

@@ -22,7 +22,7 @@ from typing import Any, ClassVar, Literal, Self, TypeVar, Union, get_args, get_o
 
 from torch import nn
 
-from searchspaces.costs import Cost, NoFormulaError
+from searchspaces.costs import Cost, NoFormulaError, linear
 from searchspaces.freezing import Freeze, Mixer
 from searchspaces.registry import brief, check_one_of, lookup, register, unknown
 
@@ -150,10 +150,24 @@ class Downsample(Spec):
 
 
 class Head(Spec):
-    """Spec of a head: tokens ``(B, C, H, W)`` to features ``(B, F)``; ``output`` is (F, 1, 1)."""
+    """Spec of a head: tokens ``(B, C, H, W)`` to features ``(B, F)``, ``output`` (F, 1, 1), and from them to logits.
+
+    A dense head keeps the positions of the tokens, and makes values (C, H, W) of its features.
+    """
 
     table = HEADS
     noun = "head"
+    dense: ClassVar[bool] = False
+    last: ClassVar[str] = "classifier"
+    """Name of its last layer, for tables."""
+
+    def readout(self, features: Shape, outputs: Any) -> nn.Module:
+        """The last layer, from what ``build`` returns to the outputs of the network."""
+        return nn.Linear(features[0], outputs)
+
+    def readout_cost(self, features: Shape, outputs: Any) -> Cost:
+        """Cost of the last layer."""
+        return linear(features[0] * outputs, features[0] * outputs + outputs, features[0])
 
 
 def spec(name: str) -> Callable[[type[S]], type[S]]:
@@ -185,6 +199,11 @@ def check_shape(name: str, shape: Shape) -> None:
         )
 
 
+def answer(outputs: int | Shape) -> str:
+    """What a network returns, in words: ``10 classes`` or ``3x32x32 values``."""
+    return f"{outputs} classes" if isinstance(outputs, int) else f"{'x'.join(map(str, outputs))} values"
+
+
 @dataclass(frozen=True)
 class Stage:
     """``depth`` equal blocks in a row, after ``downsample`` unless it is None."""
@@ -205,25 +224,41 @@ class Stage:
 
 @dataclass(frozen=True)
 class Architecture:
-    """A whole network: stem, stages, head, for one input shape and number of classes.
+    """A whole network: stem, stages, head, for one input shape and one kind of output.
 
     Args:
         input: (C, H, W) of one image or spectrogram.
-        classes: number of logits.
+        outputs: number of classes, each with a logit; or (C, H, W) of the values that a dense head makes.
     """
 
     input: Shape
-    classes: int
+    outputs: int | Shape
     stem: Stem
     stages: tuple[Stage, ...]
     head: Head
 
     def __post_init__(self) -> None:
         check_shape("input", self.input)
-        if not 1 <= self.classes <= MOST_CLASSES:
-            raise ValueError(f"classes must be from 1 to {MOST_CLASSES:,}, got {self.classes}.")
+        if not isinstance(self.outputs, int):
+            check_shape("outputs", self.outputs)
+        elif not 1 <= self.outputs <= MOST_CLASSES:
+            raise ValueError(f"classes must be from 1 to {MOST_CLASSES:,}, got {self.outputs}.")
+        if self.head.dense == isinstance(self.outputs, int):
+            need = "a head that is not dense" if self.head.dense else "a dense head"
+            raise ValueError(f"a network of {answer(self.outputs)} needs {need}, got {self.head.label()}.")
         if (blocks := sum(stage.depth for stage in self.stages)) > MOST_BLOCKS:
             raise ValueError(f"an architecture has at most {MOST_BLOCKS:,} blocks, got {blocks:,}.")
+
+    @property
+    def classes(self) -> int:
+        """Number of classes of a classifier.
+
+        Raises:
+            ValueError: if it is none.
+        """
+        if isinstance(self.outputs, int):
+            return self.outputs
+        raise ValueError(f"a network of {answer(self.outputs)} has no classes.")
 
     def canonical(self) -> Architecture:
         """The same network in its simplest form: canonical nodes, equal neighbouring stages merged."""
@@ -239,7 +274,7 @@ class Architecture:
             else:
                 stages.append(Stage(block, stage.depth, stage.downsample and _canonical(stage.downsample)))
         stem, head = _canonical(self.stem), _canonical(self.head)
-        form = Architecture(self.input, self.classes, stem, tuple(stages), head)
+        form = Architecture(self.input, self.outputs, stem, tuple(stages), head)
         vars(form)["_canonical_form"] = form
         return form
 
@@ -250,7 +285,8 @@ class Architecture:
     def to_json(self) -> dict[str, Any]:
         """Canonical JSON object; `from_json` returns an architecture with the same key."""
         encoded: dict[str, Any] = encode(self.canonical())
-        return encoded
+        named = "classes" if isinstance(self.outputs, int) else "outputs"
+        return {named if name == "outputs" else name: value for name, value in encoded.items()}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Architecture:
@@ -259,16 +295,40 @@ class Architecture:
         Raises:
             ValueError: naming the field that is unknown, missing, of the wrong type or beyond all bounds.
         """
+        form = _OfValues if isinstance(data, Mapping) and "outputs" in data else _OfClasses
         try:
-            architecture: Architecture = decode(cls, data, "architecture")
+            read: _OfValues | _OfClasses = decode(form, data, "architecture")
         except RecursionError:
             raise ValueError("architecture has more nodes in each other than any network.") from None
-        return architecture
+        outputs = read.outputs if isinstance(read, _OfValues) else read.classes
+        return cls(read.input, outputs, read.stem, read.stages, read.head)
 
     @property
     def key(self) -> str:
         """Stable name of the network, 16 hexadecimal digits: equal networks have equal keys, in every process."""
         return key_of(self.to_json())
+
+
+@dataclass(frozen=True)
+class _OfClasses:
+    """How an architecture is written that has classes."""
+
+    input: Shape
+    classes: int
+    stem: Stem
+    stages: tuple[Stage, ...]
+    head: Head
+
+
+@dataclass(frozen=True)
+class _OfValues:
+    """How an architecture is written that has other outputs."""
+
+    input: Shape
+    outputs: Shape
+    stem: Stem
+    stages: tuple[Stage, ...]
+    head: Head
 
 
 def key_of(document: Mapping[str, Any]) -> str:

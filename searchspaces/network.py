@@ -24,7 +24,7 @@ class Normalize(nn.Module):
 
 
 class Network(nn.Module):
-    """Module of an architecture: pixels ``(B, C, H, W)`` in [0, 1] -> logits ``(B, classes)``."""
+    """Module of an architecture: pixels ``(B, C, H, W)`` in [0, 1] -> logits ``(B, classes)``, or ``(B, *outputs)``."""
 
     def __init__(self, architecture: Architecture) -> None:
         super().__init__()
@@ -41,8 +41,9 @@ class Network(nn.Module):
                 blocks.append(stage.block.build(shape))
                 shape = stage.block.output(shape)
         self.blocks = nn.Sequential(*blocks)
-        self.head = architecture.head.build(shape)
-        self.classifier = nn.Linear(architecture.head.output(shape)[0], architecture.classes)
+        head = architecture.head
+        self.head = head.build(shape)
+        self.classifier = head.readout(head.output(shape), architecture.outputs)  # so named in all stored weights
 
     def features(self, x: Tensor) -> Tensor:
         """``(B, F)``: what the classifier reads."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from searchspaces.architecture import Architecture, Shape, Spec
-from searchspaces.costs import Cost, NoFormulaError, linear
+from searchspaces.costs import Cost, NoFormulaError
 
 CACHED = 100_000
 """Pairs of node and input shape whose cost and output are kept; the candidates of a search share most of them."""
@@ -17,7 +17,7 @@ class Part:
 
     Args:
         name: its place in the network, such as ``stage 2``.
-        node: its spec; None for what every network has, normalisation and classifier.
+        node: its spec; None for what every network has, normalisation and the last layer.
         output: (C, H, W) after it.
         cost: of all ``repeat`` copies together.
         repeat: how many of these follow each other.
@@ -31,7 +31,7 @@ class Part:
 
 
 def architecture_cost(architecture: Architecture, count: Callable[[Spec, Shape], Cost] | None = None) -> Cost:
-    """Cost of a whole network, normalisation and classifier included.
+    """Cost of a whole network, normalisation and the last layer included.
 
     Args:
         count: returns the cost of a node that has no closed form; without it such a node is an error.
@@ -45,7 +45,7 @@ def architecture_cost(architecture: Architecture, count: Callable[[Spec, Shape],
 
 
 def parts(architecture: Architecture, count: Callable[[Spec, Shape], Cost] | None = None) -> Iterator[Part]:
-    """The parts of a network: normalisation, stem, the blocks stage by stage, head, classifier.
+    """The parts of a network: normalisation, stem, the blocks stage by stage, head, last layer.
 
     Args:
         count: as in `architecture_cost`.
@@ -70,8 +70,9 @@ def parts(architecture: Architecture, count: Callable[[Spec, Shape], Cost] | Non
             yield step(f"downsample {number}", stage.downsample)
         yield step(f"stage {number}", stage.block, stage.depth)
     yield step("head", architecture.head)
-    features, classes = shape[0], architecture.classes
-    yield Part("classifier", None, (classes, 1, 1), linear(features * classes, features * classes + classes, features))
+    head, outputs = architecture.head, architecture.outputs
+    output = (outputs, 1, 1) if isinstance(outputs, int) else outputs
+    yield Part(head.last, None, output, head.readout_cost(shape, outputs))
 
 
 def _cost(node: Spec, shape: Shape, count: Callable[[Spec, Shape], Cost] | None) -> Cost:

@@ -27,6 +27,10 @@ class Adversary(Protocol):
         """Radius of the ball, in pixel units 0..1."""
         ...
 
+    def check_classes(self, number: int) -> None:
+        """Raises ValueError, with what to use instead, if it is not defined for so many classes."""
+        ...
+
     def perturb(self, model: nn.Module, images: Tensor, labels: Tensor, start: Tensor | None = None) -> Tensor:
         """(B, C, H, W) images within the ball on which the model errs; ``start``: change from which it starts."""
         ...
@@ -35,8 +39,8 @@ class Adversary(Protocol):
         """(B, C, H, W) a random point of the ball for each image."""
         ...
 
-    def climbed(self, change: Tensor, gradient: Tensor, length: float) -> Tensor:
-        """``change`` after a step of ``length`` up the gradient, within the ball."""
+    def climbed(self, change: Tensor, gradient: Tensor, step: float) -> Tensor:
+        """``change`` after a step of length ``step`` up the gradient, within the ball."""
         ...
 
     def redrawn(self, generator: Generator) -> Self:
@@ -97,6 +101,7 @@ class Adversarial(Supervised):
     def suited(self, data: Dataset) -> Self:
         if not data.poses().labelled:
             raise ValueError(f"kind = 'adversarial' is for classification, got {data.name}. Use kind = 'supervised'.")
+        self.adversary.check_classes(len(data.classes()))
         return super().suited(data) if self.epsilon is not None else replace(self, epsilon=data.epsilon)
 
     def settings(self) -> dict[str, Any]:

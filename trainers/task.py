@@ -5,14 +5,20 @@ task that needs none of them leaves them to that.
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
+import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
+from trainers.samples import Streamed
+
 Shape = tuple[int, int, int]
 """(C, H, W) of one sample."""
+Draw = Callable[[torch.Size], Tensor]
+"""Standard normal numbers of a shape (B, C, H, W), on the CPU."""
 
 
 @dataclass(frozen=True)
@@ -21,6 +27,8 @@ class Task(ABC):
 
     name: ClassVar[str]
     """What objectives call it that are for this task alone."""
+    objectives: ClassVar[tuple[str, ...]]
+    """Names of the objectives that suit it, where nobody asks for others; the first is what a training shows."""
     labelled: ClassVar[bool]
     """Whether the targets are class numbers, which can be smoothed and mixed."""
 
@@ -39,6 +47,10 @@ class Task(ABC):
         """
 
     @abstractmethod
+    def measured(self, images: Tensor | Streamed) -> "tuple[Tensor | Streamed | Posed, Tensor | Streamed | None]":
+        """Inputs of the images to measure on, the same ones every time; and their targets, unless those are labels."""
+
+    @abstractmethod
     def loss(self, outputs: Tensor, targets: Tensor, *, smoothing: float = 0.0) -> Tensor:
         """Mean loss of a batch; ``smoothing``: share of the targets spread over all classes, where they are classes."""
 
@@ -48,6 +60,7 @@ class Classification(Task):
     """Which of the classes an image is of: cross-entropy on its label."""
 
     name = "classification"
+    objectives = ("accuracy", "robust_accuracy")
     labelled = True
 
     def outputs(self, input: Shape, classes: int) -> int:
@@ -56,5 +69,53 @@ class Classification(Task):
     def examples(self, images: Tensor, labels: Tensor, generator: Generator) -> tuple[Tensor, Tensor]:
         return images, labels
 
+    def measured(self, images: Tensor | Streamed) -> tuple[Tensor | Streamed, None]:
+        return images, None
+
     def loss(self, outputs: Tensor, targets: Tensor, *, smoothing: float = 0.0) -> Tensor:
         return F.cross_entropy(outputs, targets, label_smoothing=smoothing)
+
+
+@dataclass(frozen=True)
+class ImageRegression(Task):
+    """The image itself, from what `spoilt` has made of it: mean squared error of its pixels."""
+
+    name = "image regression"
+    objectives = ("r2", "psnr", "mse")
+    labelled = False
+
+    @abstractmethod
+    def spoilt(self, images: Tensor, draw: Draw) -> Tensor:
+        """(B, C, H, W) what the network is given for ``images``; ``draw`` is where random numbers come from."""
+
+    def outputs(self, input: Shape, classes: int) -> Shape:
+        return input
+
+    def examples(self, images: Tensor, labels: Tensor, generator: Generator) -> tuple[Tensor, Tensor]:
+        return self.spoilt(images, lambda shape: torch.randn(shape, generator=generator)), images
+
+    def measured(self, images: Tensor | Streamed) -> "tuple[Posed, Tensor | Streamed]":
+        return Posed(self, images), images
+
+    def loss(self, outputs: Tensor, targets: Tensor, *, smoothing: float = 0.0) -> Tensor:
+        return F.mse_loss(outputs, targets)
+
+
+@dataclass(frozen=True)
+class Posed:
+    """Spoilt images, a slice at a time; what is random in an image depends on its number alone."""
+
+    task: ImageRegression
+    images: Tensor | Streamed
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, part: slice | Tensor) -> Tensor:
+        """(B, C, H, W) float32 inputs for these images."""
+        numbers = range(len(self))[part] if isinstance(part, slice) else part.tolist()
+
+        def draw(shape: torch.Size) -> Tensor:
+            return torch.stack([torch.randn(shape[1:], generator=Generator().manual_seed(n)) for n in numbers])
+
+        return self.task.spoilt(self.images[part], draw)

@@ -37,8 +37,8 @@ class Trainer(ABC):
     Args:
         epochs: passes over the training set.
         micro_batches: parts into which each batch is divided to save memory, for trainers that can.
-        track: measure the accuracy on the validation images after every epoch, for the curve of the trial; nothing
-            depends on it.
+        track: measure the accuracy (of another task what stands for it) on the validation images after every epoch, for
+            the curve of the trial; nothing depends on it.
     """
 
     epochs: int = 10

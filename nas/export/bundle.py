@@ -32,11 +32,13 @@ from nas.export.ensemble import (
 from nas.plugins import FOLDER, Plugin, load_plugins, load_trusted, named, read_copies
 from nas.plugins import trust as trust_all
 from nas.pricing import price
+from nas.problem import network_of
 from nas.settings import Settings, portable, settings_from
 from nas.store.artifacts import WEIGHTS
 from nas.store.files import read_text, write_atomically
 from nas.store.records import TrialRecord
 from searchspaces import Architecture, Network, build
+from searchspaces.architecture import answer
 from trainers import DATASETS, Dataset
 
 ARCHITECTURE, CARD, ORIGIN, EVALUATIONS, SUMS = (
@@ -236,20 +238,34 @@ def load_network(directory: Path, *, plugins: Sequence[str | Path] = (), trust: 
     return load_weights(load_architecture(directory / ARCHITECTURE), directory / WEIGHTS)
 
 
+def features(network: Network) -> int:
+    """Number of what the classifier of a network reads.
+
+    Raises:
+        WrongInputError: if it has none, because it returns images.
+    """
+    if not isinstance(network.classifier, nn.Linear):
+        raise WrongInputError("a pair is for classification, but a member returns images. Pair networks of classes.")
+    return network.classifier.in_features
+
+
 def assembled(recipe: Recipe, members: Sequence[Network], directory: Path) -> Ensemble:
     """The members of an export as one network.
 
     Raises:
         WrongInputError: if they do not take the same images and classes, or their probe is damaged.
     """
+    width = sum(features(member) for member in members)
     architectures = [load_architecture(folder / ARCHITECTURE) for folder in member_folders(directory)]
+    if not all(isinstance(member.classifier, nn.Linear) for member in members):
+        raise WrongInputError(f"the members of {directory} are no classifiers. Pair others.")
     if len({(a.input, a.classes) for a in architectures}) > 1:
         raise WrongInputError(f"the members of {directory} take different images or classes. Pair others.")
     if recipe.smoothing is not None:
         return SmoothedPair(members, recipe.smoothing)
     path = directory / PROBE
     shapes = {
-        "weight": (architectures[0].classes, sum(m.classifier.in_features for m in members)),
+        "weight": (architectures[0].classes, width),
         "bias": (architectures[0].classes,),
     }
     try:
@@ -361,9 +377,11 @@ def _card(
     split = f"validation {kind.things}" if settings.data.validation else f"a fifth of the training {kind.things}"
     options = settings.data.options
     pixels = "pixels in [0, 1]" + "".join(f", {key} {options[key]}" for key in kind.decided if key in options)
+    outputs = network_of(record).outputs
+    returned = "logits" if isinstance(outputs, int) else "values"
     return f"""# {settings.name}, trial {record.number}
 
-Network `{record.key}` for {channels}x{height}x{width} images and {record.architecture["classes"]} classes, trained by
+Network `{record.key}` for {channels}x{height}x{width} images and {answer(outputs)}, trained by
 "{settings.name}" on {settings.data.name}. The files in this folder were {checked} after writing.
 
 | measured on {split} | in the search | this export |
@@ -378,7 +396,7 @@ Network `{record.key}` for {channels}x{height}x{width} images and {record.archit
 import nas
 
 model = nas.load({str(place)!r})  # nn.Module in eval mode
-logits = model(images)  # (B, {channels}, {height}, {width}), {pixels}; normalisation is inside
+{returned} = model(images)  # (B, {channels}, {height}, {width}), {pixels}; normalisation is inside
 ```
 
 `nas evaluate {shlex.quote(str(place))} --split test` measures it on the test {kind.things}, and writes down in

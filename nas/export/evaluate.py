@@ -18,9 +18,11 @@ from nas.settings import DataSettings, Settings, settings_of
 from objectives import Candidate
 from objectives.accuracy import in_batches
 from objectives.neural_collapse import neural_collapse
-from searchspaces import Architecture, Network
+from searchspaces import Network
+from searchspaces.architecture import answer
 from trainers import DATASETS, Dataset, Samples, TrainingData
 from trainers.splits import resized
+from trainers.task import Task
 
 
 def evaluate(
@@ -47,7 +49,7 @@ def evaluate(
     dataset = find_dataset(chosen)
     if split == "test":
         with user_input("data"):
-            classes = dataset.classes()
+            classes, task = dataset.classes(), dataset.poses()
         samples = samples_of_test(settings, dataset)
         notes = samples.notes
     elif not settings.data.validation:
@@ -55,11 +57,12 @@ def evaluate(
         raise WrongInputError(f"this network was trained on {all_of_it}; use --split test.")
     else:
         loaded = same_data(settings, data)
-        samples, classes, notes = loaded.validation, loaded.classes, loaded.notes
-    if samples.images.shape[1:] != architecture.input or len(classes) != architecture.classes:
+        samples, classes, notes, task = loaded.validation, loaded.classes, loaded.notes, loaded.task
+    outputs = task.outputs(samples.images.shape[1:], len(classes))  # type: ignore[arg-type]
+    if samples.images.shape[1:] != architecture.input or outputs != architecture.outputs:
         raise WrongInputError(
-            f"{chosen.label} has {dataset.things} {samples.images.shape[1:]} and {len(classes)} classes, but the "
-            f"network takes {architecture.input} and has {architecture.classes} classes."
+            f"{chosen.label} has {dataset.things} {samples.images.shape[1:]} and {answer(outputs)}, but the "
+            f"network takes {architecture.input} and has {answer(architecture.outputs)}."
         )
     result = {
         "data": chosen.label,
@@ -67,7 +70,7 @@ def evaluate(
         "samples": len(samples),
         "things": dataset.things,
         "notes": list(notes),
-        "measured": measure(network, architecture, samples, settings),
+        "measured": measure(candidate_of(network, samples, settings, task=task), settings),
         "time": time.strftime("%Y-%m-%d %H:%M:%S"),
     }
     if collapse:
@@ -78,8 +81,10 @@ def evaluate(
 
 def _collapse(network: nn.Module, samples: Samples) -> dict[str, float]:
     """Neural-collapse figures of a network on images, by name."""
-    if not isinstance(network, Network):
-        raise WrongInputError("neural collapse is known of one network. Evaluate the members one by one.")
+    if not isinstance(network, Network) or not isinstance(network.classifier, nn.Linear):
+        raise WrongInputError(
+            "neural collapse is known of one network of classes. Evaluate the members of a pair one by one."
+        )
     images, labels = samples.tensors()
     with user_input("--collapse"):
         return asdict(neural_collapse(in_batches(network.features, images), labels, network.classifier.weight.detach()))
@@ -151,10 +156,18 @@ def _on_its_scale(chosen: DataSettings, study: DataSettings) -> DataSettings:
     return replace(chosen, options={**same, **chosen.options})
 
 
-def measure(network: nn.Module, architecture: Architecture, samples: Samples, settings: Settings) -> dict[str, float]:
-    """Values of the study's objectives that need a trained network, by name."""
+def candidate_of(network: nn.Module, samples: Samples, settings: Settings, *, task: Task) -> Candidate:
+    """The network with what a study measures it on."""
     with user_input("data"):  # images that stay in their files are read now
         images, labels = samples.tensors()
-    candidate = Candidate(network, architecture.input, images, labels, seed=settings.data.part_seed)
+    inputs, targets = task.measured(images)
+    shape = samples.images.shape
+    return Candidate(
+        network, (shape[1], shape[2], shape[3]), inputs, labels, seed=settings.data.part_seed, targets=targets
+    )
+
+
+def measure(candidate: Candidate, settings: Settings) -> dict[str, float]:
+    """Values of the study's objectives that need a trained network, by name."""
     objectives = find_objectives(settings)
     return {name: o.measure(candidate) for name, o in objectives.items() if o.needs == "training"}

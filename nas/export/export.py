@@ -21,15 +21,14 @@ from nas.export.bundle import (
     write_sums,
 )
 from nas.export.ensemble import ENSEMBLE, MEMBERS, PROBE
-from nas.export.evaluate import measure, same_data
+from nas.export.evaluate import candidate_of, measure, same_data
 from nas.plugins import FOLDER, Plugin
-from nas.problem import network_of
 from nas.settings import Settings
 from nas.store.artifacts import PREDICTIONS, WEIGHTS, weights_path
 from nas.store.files import check_replaceable, new_folder
 from nas.store.records import TrialRecord
 from nas.store.traces import Predictions
-from objectives.accuracy import logits
+from nas.trial import predicted
 
 OURS = {ARCHITECTURE, CARD, ORIGIN, EVALUATIONS, SUMS, FOLDER, WEIGHTS, ENSEMBLE, MEMBERS, PROBE}
 """What an export consists of; a folder that holds anything else is never replaced."""
@@ -180,7 +179,7 @@ class _Again:
 def _measure_again(folder: Path, record: TrialRecord, settings: Settings, data: str | None) -> _Again:
     network = load(folder)
     try:
-        samples = same_data(settings, data).validation
+        found = same_data(settings, data)
     except WrongInputError as error:
         raise WrongInputError(
             f"nothing was exported, because it cannot be checked: {error} Where the data lie elsewhere: "
@@ -188,13 +187,13 @@ def _measure_again(folder: Path, record: TrialRecord, settings: Settings, data: 
         ) from None
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    measured = measure(network, network_of(record), samples, settings)
-    images, labels = samples.tensors()
-    digest = Predictions.of(logits(network, images).numpy(), labels.numpy()).digest
+    candidate = candidate_of(network, found.validation, settings, task=found.task)
+    measured = measure(candidate, settings)
+    digest = predicted(candidate).digest
     torch.set_num_threads(threads)
     for name, value in measured.items():
         how = record.settings[name]
-        allowed = max(0.005, how.get("one_sample", 1 / how.get("samples", len(samples))))
+        allowed = max(0.005, how.get("one_sample", 1 / how.get("samples", len(found.validation))))
         if abs(value - record.measured[name]) > allowed + 1e-9:
             raise StoppedError(
                 f"nothing was exported: the files measure {name} = {value:.4f}, but trial {record.number} recorded "

@@ -7,7 +7,7 @@ checkpoints.
 import csv
 import io
 import signal
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
@@ -32,15 +32,16 @@ from nas.settings import Settings
 from nas.store.files import check_replaceable, write_atomically
 from nas.store.records import TrialRecord
 from nas.trial import TrialPlan, run_trial
-from objectives import Candidate
-from objectives.accuracy import Accuracy
+from objectives import OBJECTIVES, Candidate
 from searchspaces import Architecture
+from searchspaces.architecture import answer
+from searchspaces.heads import fitted
 from trainers import Epoch, Trainer, TrainingData
 from trainers.checkpoints import FolderCheckpoints
 
 LOG, CHECKPOINTS = "log.csv", "checkpoints"
-Watch = Callable[[Epoch, float], None]
-"""Called after every epoch, with the accuracy on the validation images."""
+Watch = Callable[[Epoch, Mapping[str, float]], None]
+"""Called after every epoch, with the accuracy on the validation images, or what stands for it in another task."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ def train(
     """Trains ``architecture`` from scratch, once for each seed, or continues a training that was stopped.
 
     Args:
-        architecture: its input and number of classes are replaced by those of the data.
+        architecture: its input and outputs are replaced by those of the data.
         settings: data, training, objectives; the data are divided by ``settings.seed``.
         out: a folder for one seed; with several, each has a folder ``seed-N`` in it.
         test: measure on the test split at the end, and write down that this was done.
@@ -90,15 +91,15 @@ def train(
         say(note)
     if not settings.data.validation:
         fifth = f"a fifth of the {data.things} it was trained on"
-        say(f"nothing is held out: the accuracy after an epoch is that on {fifth}.")
+        say(f"nothing is held out: the {data.task.objectives[0]} after an epoch is that on {fifth}.")
     objectives = objective_tables(settings, find_objectives(settings, dataset))
     settings = replace(settings, objective=objectives, data=described(settings.data, data))
-    if (architecture.input, architecture.classes) != (data.input, len(data.classes)):
+    if (architecture.input, architecture.outputs) != (data.input, data.outputs):
         say(
-            f"the architecture takes {architecture.input} and has {architecture.classes} classes; it is built for "
-            f"{data.input} and {len(data.classes)} classes of {settings.data.label}."
+            f"the architecture takes {architecture.input} and has {answer(architecture.outputs)}; it is built for "
+            f"{data.input} and {answer(data.outputs)} of {settings.data.label}."
         )
-        architecture = replace(architecture, input=data.input, classes=len(data.classes))
+        architecture = fitted(replace(architecture, input=data.input), data.outputs)
     with user_input("architecture"):
         price(architecture)
     remember(loaded_from(path) for path in settings.plugins)
@@ -221,17 +222,18 @@ class _Training:
         return exported.record
 
     def _on_epoch(self, epoch: Epoch, candidate: Candidate) -> None:
-        accuracy = Accuracy().measure(candidate)
-        self._note(epoch, accuracy)
-        self.watch(epoch, accuracy)
+        name = self.data.task.objectives[0]
+        value: float = OBJECTIVES[name]().measure(candidate)
+        self._note(epoch, name, value)
+        self.watch(epoch, {name: value})
 
-    def _note(self, epoch: Epoch, accuracy: float) -> None:
+    def _note(self, epoch: Epoch, name: str, value: float) -> None:
         """Writes the epoch's row, after those of earlier epochs; a training that went back a little repeats some."""
         log = self.out / LOG
-        rows: list[list[Any]] = [["epoch", "loss", "accuracy", "seconds"]]
+        rows: list[list[Any]] = [["epoch", "loss", name, "seconds"]]
         if log.exists():
             rows += [r for r in list(csv.reader(log.read_text().splitlines()))[1:] if int(r[0]) < epoch.number]
-        rows.append([epoch.number, f"{epoch.loss:.6f}", f"{accuracy:.6f}", f"{epoch.seconds:.3f}"])
+        rows.append([epoch.number, f"{epoch.loss:.6f}", f"{value:.6f}", f"{epoch.seconds:.3f}"])
         text = io.StringIO()
         csv.writer(text, lineterminator="\n").writerows(rows)
         write_atomically(log, text.getvalue().encode())

@@ -145,7 +145,7 @@ class Confirmation:
         mean, error = self.means[row, column], self.errors[row, column]
         reach = error * float(t.ppf(0.5 + LEVEL / 2, self.freedom[row, column])) if error else 0.0
         low, high = sorted(from_cost(self.goals[name], float(mean + sign * reach)) for sign in (-1, 1))
-        return low, high
+        return (max(low, 0.0), min(high, 1.0)) if self.goals[name].scale == "fraction" else (low, high)
 
     @cached_property
     def hypervolume(self) -> float:
@@ -156,7 +156,7 @@ class Confirmation:
     def hypervolume_interval(self) -> tuple[float, float]:
         """Interval of level `LEVEL` for the true hypervolume of these members.
 
-        The basic one of the bootstrap: noise enlarges a hypervolume, of the means as of each draw, so that the draws lie
+        The basic one of the bootstrap: noise enlarges a hypervolume, of the means and of each draw, so the draws lie
         as far above the means as these above the truth. Their own quantiles held 11 of 16 truths where noise is large.
         """
         rows = [self.rows[record.number] for record in self.front]
@@ -226,7 +226,9 @@ class Confirmation:
 def from_cost(goal: Goal, cost: float) -> float:
     """The value of a cost; what `to_minimise` undoes."""
     value = cost if goal.direction == "minimize" else -cost if goal.scale == "count" else 1 - cost
-    return float(f"{10**value if goal.scale == 'count' else value:.12g}")  # 0.1, not 0.09999999999999998
+    if goal.scale == "count":
+        value = 10 ** min(max(value, -300.0), 300.0)  # an interval may leave what a float holds
+    return float(f"{value:.12g}")  # 0.1, not 0.09999999999999998
 
 
 def confirm(

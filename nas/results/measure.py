@@ -8,15 +8,15 @@ import torch
 
 from nas.errors import WrongInputError, user_input
 from nas.export.bundle import load_weights
-from nas.export.evaluate import same_data
+from nas.export.evaluate import candidate_of, same_data
 from nas.pricing import Probe
-from nas.problem import find_dataset, network_of
+from nas.problem import check_task, find_dataset, network_of
 from nas.results.study import Study
 from nas.settings import Settings, construct, parse
 from nas.store.artifacts import weights_path
 from nas.store.measurements import Measurement, open_measurements
 from nas.store.records import TrialRecord
-from objectives import OBJECTIVES, Candidate, Estimate, Objective, as_settings, as_value
+from objectives import OBJECTIVES, Estimate, Objective, as_settings, as_value
 from searchspaces.registry import lookup
 
 
@@ -46,7 +46,9 @@ def named_objective(text: str, settings: Settings) -> Objective:
     if "attack" in given and given["attack"] != table.get("attack"):  # what belongs to the other attack
         table = {key: value for key, value in table.items() if key not in ("steps", "options")}
     objective = construct(kind, {**table, **given}, name.strip())
-    return objective.suited(find_dataset(settings.data))
+    dataset = find_dataset(settings.data)
+    check_task(name.strip(), objective, dataset)
+    return objective.suited(dataset)
 
 
 def measure_study(
@@ -116,13 +118,12 @@ def _measured_by(
             return finish(record, values[name], how[name])
 
         return price
-    with user_input("data"):
-        images, labels = same_data(settings, data).validation.tensors()
+    loaded = same_data(settings, data)
 
     def measure(record: TrialRecord) -> Measurement:
         architecture = network_of(record)
         network = load_weights(architecture, weights_path(study.directory, record.number))
-        candidate = Candidate(network, architecture.input, images, labels, seed=settings.data.part_seed)
+        candidate = candidate_of(network, loaded.validation, settings, task=loaded.task)
         threads = torch.get_num_threads()
         torch.set_num_threads(1)
         try:

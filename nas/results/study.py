@@ -107,9 +107,10 @@ class Study:
         """
         self.load_plugins()
         data = self.settings.data
-        if data.input is None or data.classes is None:
+        outputs = data.outputs or len(data.classes or ())
+        if data.input is None or not outputs:
             raise WrongInputError(f"{self.directory / STUDY} lacks data.input or data.classes. Restore it from a copy.")
-        return find_space(self.settings, data.input, len(data.classes))
+        return find_space(self.settings, data.input, outputs)
 
     @cached_property
     def complete(self) -> list[TrialRecord]:

@@ -13,7 +13,7 @@ from objectives.banks import bank_figures
 from objectives.counting import kept
 from objectives.memory import training_bytes
 from searchspaces import Architecture, Network, Shape, build
-from searchspaces.architecture import check_shape
+from searchspaces.architecture import answer, check_shape
 from searchspaces.diagnostics import mixing_figures
 from searchspaces.registry import brief
 
@@ -57,7 +57,8 @@ def cost_figures(architecture: Architecture, shape: str | None = None, batch: in
     return {
         "key": architecture.key,
         "input": list(architecture.input),
-        "classes": architecture.classes,
+        "classes": architecture.outputs if isinstance(architecture.outputs, int) else None,
+        "outputs": architecture.outputs,
         "macs": total.macs,
         "macs_executed": total.macs_executed,
         "flops": total.flops,
@@ -89,7 +90,7 @@ def cost_table(name: str, figures: Mapping[str, Any]) -> Table:
         caption += f"\ncounted, without a closed form: {', '.join(figures['counted'])}"
     if figures["uncounted"]:
         caption += f"\nleft out, without a rule: {', '.join(figures['uncounted'])}"
-    title = f"{name} {figures['key']}: {size} -> {figures['classes']} classes"
+    title = f"{name} {figures['key']}: {size} -> {answer(figures['outputs'])}"
     table = Table(title=title, title_justify="left", caption=caption, caption_justify="left")
     table.add_column("part")
     table.add_column("spec", overflow="fold")

@@ -1,7 +1,7 @@
 """Live progress of searches and trainings in a terminal, or line by line elsewhere."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from statistics import mean, stdev
@@ -91,7 +91,7 @@ class Progress:
 
 
 class Trainings:
-    """Progress of full trainings: a bar with loss, accuracy and time left on a terminal, a line an epoch elsewhere."""
+    """Progress of full trainings: a bar with loss, value and time left on a terminal, a line an epoch elsewhere."""
 
     def __init__(self, console: Console) -> None:
         self.console = console
@@ -115,12 +115,12 @@ class Trainings:
         """Prints a note."""
         self.console.print(message, style="yellow", soft_wrap=True)
 
-    def watch(self, seed: int) -> Callable[[Epoch, float], None]:
+    def watch(self, seed: int) -> Callable[[Epoch, Mapping[str, float]], None]:
         """Shows the epochs of the training of one seed."""
         task = self.bar.add_task(f"seed {seed}", total=None, state="")
 
-        def show(epoch: Epoch, accuracy: float) -> None:
-            state = f"loss {epoch.loss:.4f}, accuracy {accuracy:.4f}"
+        def show(epoch: Epoch, measured: Mapping[str, float]) -> None:
+            state = ", ".join(f"{name} {value:.4f}" for name, value in {"loss": epoch.loss, **measured}.items())
             self.bar.update(task, total=epoch.total, completed=epoch.number, state=state)
             if self.bar.disable:
                 line = f"seed {seed}: epoch {epoch.number} of {epoch.total}, {state}, {epoch.seconds:.1f} s"

@@ -2,7 +2,7 @@
 
 import csv
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import IO, Any
 
@@ -36,11 +36,16 @@ MARK = "!"
 """Behind a value that is flagged."""
 
 
-def flag_notes(records: Iterable[TrialRecord]) -> list[str]:
+def flags_of(record: TrialRecord, known: Confirmation | None) -> Mapping[str, Sequence[str]]:
+    """The flags of the values that tables show of a trial: those of its replicates, where it has any."""
+    return known.flags.get(record.number, {}) if known and known.count(record.number) else record.flags
+
+
+def flag_notes(records: Iterable[TrialRecord], known: Confirmation | None = None) -> list[str]:
     """The legend of `MARK`: a line for each flag of an objective, with the trials that have it."""
     trials: dict[tuple[str, str], list[int]] = {}
     for record in records:
-        for name, words in record.flags.items():
+        for name, words in flags_of(record, known).items():
             for word in words:
                 trials.setdefault((name, word), []).append(record.number)
     return [
@@ -55,12 +60,12 @@ def measured_value(record: TrialRecord, name: str, scale: str, known: Confirmati
     """A value of a trial as tables show it, or the mean of its replicates; ``-`` where it is not measured."""
     if name not in record.measured:
         return "-"
+    mark = MARK if flags_of(record, known).get(name) else ""
     mean = known.value(record.number, name) if known else None
     if mean is None:
-        return number(record.measured[name], scale) + (MARK if record.flags.get(name) else "")
+        return number(record.measured[name], scale) + mark
     error = f" ± {number(mean.standard_error, scale)}" if mean.standard_error else ""
-    flagged = known and known.flags.get(record.number, {}).get(name)
-    return number(mean, scale) + error + (MARK if flagged else "")
+    return number(mean, scale) + error + mark
 
 
 def confirmation_notes(study: Study) -> list[str]:
@@ -119,7 +124,8 @@ def write_csv(study: Study, records: Iterable[TrialRecord], file: IO[str]) -> No
         values = [record.measured.get(name, "") for name in study.objectives]
         picks = [record.picks.get(name, "") for name in choices]
         seconds = round(sum(record.seconds.values()), 3)
-        flags = " ".join(f"{name}:{word}" for name, words in record.flags.items() for word in words)
+        flagged = flags_of(record, study.confirmation).items()
+        flags = " ".join(f"{name}:{word}" for name, words in flagged for word in words)
         cells = [record.number, record.status, *values, *picks, record.key, seconds, flags]
         cells += [column(record) for column in confirmed.values()]
         writer.writerow([printable(cell) if isinstance(cell, str) else cell for cell in cells])
@@ -176,7 +182,7 @@ def print_trials(study: Study, records: Iterable[TrialRecord], console: Console)
         wide = Rows(title, [*names, *choices], right, cells)
         if wide.width <= console.width:
             wide.print(console)
-            print_flags(records, console)
+            print_flags(records, console, study.confirmation)
             print_confirmation(study, console)
             return
     labels = [[*row, printable(label_of(record.architecture))] for row, record in zip(rows, records, strict=True)]
@@ -185,13 +191,13 @@ def print_trials(study: Study, records: Iterable[TrialRecord], console: Console)
         f"{len(choices)} choices do not fit beside each other in {console.width} columns: widen the terminal, or --csv."
     )
     console.print(note, style="dim")
-    print_flags(records, console)
+    print_flags(records, console, study.confirmation)
     print_confirmation(study, console)
 
 
-def print_flags(records: Iterable[TrialRecord], console: Console) -> None:
+def print_flags(records: Iterable[TrialRecord], console: Console, known: Confirmation | None = None) -> None:
     """Prints the legend of the flagged values of a table."""
-    for line in flag_notes(records):
+    for line in flag_notes(records, known):
         console.print(line, soft_wrap=True)
 
 

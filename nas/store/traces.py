@@ -13,15 +13,19 @@ import numpy as np
 
 from nas.errors import WrongInputError
 
-COLUMNS = ("epoch", "loss", "learning_rate", "seconds", "accuracy")
-"""Of a curve; the last is empty unless the training is tracked."""
+COLUMNS = ("epoch", "loss", "learning_rate", "seconds")
+"""Of a curve, before the value of an objective that is empty unless the training is tracked."""
 
 
-def curve_csv(rows: Iterable[Sequence[float]]) -> bytes:
-    """The content of ``curve.csv``; what is not known (NaN) is empty."""
+def curve_csv(rows: Iterable[Sequence[float]], tracked: str) -> bytes:
+    """The content of ``curve.csv``; what is not known (NaN) is empty.
+
+    Args:
+        tracked: name of the objective in the last column.
+    """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
+    writer.writerow([*COLUMNS, tracked])
     for epoch, *values in rows:
         writer.writerow([int(epoch), *("" if np.isnan(value) else f"{value:.6g}" for value in values)])
     return text.getvalue().encode()

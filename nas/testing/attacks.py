@@ -25,7 +25,7 @@ def network() -> nn.Module:
 def examples(model: nn.Module, number: int = 60) -> tuple[Tensor, Tensor]:
     """Random images, black and white pixels among them, and the classes that the model predicts for them."""
     images = 1.4 * torch.rand(number, 3, 8, 8, generator=torch.Generator().manual_seed(1)) - 0.2
-    images = images.clamp(0, 1)
+    images = images.clamp(0, 1).to(next(model.parameters()).dtype)
     return images, model(images).argmax(1)
 
 
@@ -42,7 +42,7 @@ class AttackContract:
     @pytest.mark.parametrize("epsilon", RADII)
     def test_images_stay_in_the_ball_and_in_the_pixel_range(self, kind: type[Attack], epsilon: float) -> None:
         model = network()
-        images, labels = examples(model)
+        images, labels = examples(model, 12)
         attack = kind(epsilon)
         for start in (None, attack.random_start(images, torch.Generator().manual_seed(2))):
             attacked = attack.perturb(model, images, labels, start)
@@ -60,15 +60,15 @@ class AttackContract:
 
     def test_the_same_attack_twice_gives_the_same_images(self, kind: type[Attack]) -> None:
         model = network()
-        images, labels = examples(model)
+        images, labels = examples(model, 12)
         assert torch.equal(*(kind(0.1).perturb(model, images, labels) for _ in range(2)))
 
     def test_images_do_not_depend_on_each_other(self, kind: type[Attack]) -> None:
-        model = network()
-        images, labels = examples(model)
+        model = network().double()  # in 32 bits the sign of a gradient near 0 depends on the size of the batch
+        images, labels = examples(model, 12)
         whole = kind(0.05).perturb(model, images, labels)
-        parts = [kind(0.05).perturb(model, images[i : i + 7], labels[i : i + 7]) for i in range(0, 60, 7)]
-        assert (whole - torch.cat(parts)).abs().max() < 1e-5
+        parts = [kind(0.05).perturb(model, images[i : i + 5], labels[i : i + 5]) for i in range(0, 12, 5)]
+        assert (whole - torch.cat(parts)).abs().max() < 1e-9
 
     def test_images_and_weights_are_left_alone(self, kind: type[Attack]) -> None:
         model = network().requires_grad_(True)

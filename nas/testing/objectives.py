@@ -13,27 +13,35 @@ from objectives import Candidate, Estimate, Objective, Timing, to_minimise
 from objectives.objective import Direction, Needs, Scale
 from searchspaces import Architecture, Stage, build
 from searchspaces.blocks.convmixer import ConvMixerBlock
-from searchspaces.heads import AverageHead
+from searchspaces.heads import AverageHead, fitted
 from searchspaces.operators.depthwise import Depthwise
 from searchspaces.stems.patch import PatchStem
 
 ARCHITECTURE = Architecture(
     (1, 8, 8), 4, PatchStem(8, 2), (Stage(ConvMixerBlock(token=Depthwise(3), freeze="chans"), 2),), AverageHead()
 )
+TIMING = Timing((2.0, 1.0), 2)
 
 
 def candidate(kind: type[Objective], *, seed: int = 0, number: int = 60) -> Candidate:
-    """A network with frozen filters in the state that ``kind`` needs; it classifies nine images of ten correctly."""
+    """A network with frozen filters in the state that ``kind`` needs, and for the task that it is for.
+
+    A classifier is right for nine images of ten; values are to be those of the images.
+    """
+    architecture = fitted(ARCHITECTURE, ARCHITECTURE.input) if kind.task == "image regression" else ARCHITECTURE
     if kind.needs == "shapes":
         with torch.device("meta"):
-            return Candidate(build(ARCHITECTURE).eval(), ARCHITECTURE.input)
-    model = build(ARCHITECTURE, seed=seed).eval()
+            return Candidate(build(architecture).eval(), architecture.input)
+    model = build(architecture, seed=seed).eval()
     images = torch.rand(number, 1, 8, 8, generator=torch.Generator().manual_seed(seed))
+    if architecture.head.dense:
+        return Candidate(model, architecture.input, images, torch.arange(number) % 4, timing=TIMING, targets=images)
     with torch.no_grad():
-        model.classifier.bias.sub_(model(images).mean(0))  # else a random network predicts one class for every image
+        bias = model.get_parameter("classifier.bias")
+        bias.sub_(model(images).mean(0))  # else a random network predicts one class for every image
         labels = model(images).argmax(1)
     labels[::10] = (labels[::10] + 1) % 4
-    return Candidate(model, ARCHITECTURE.input, images, labels, timing=Timing((2.0, 1.0), 2))
+    return Candidate(model, architecture.input, images, labels, timing=TIMING)
 
 
 class Watched:

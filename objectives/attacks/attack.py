@@ -45,6 +45,9 @@ class Attack(ABC):
             if field.type in ("int", int) and value < 1:
                 raise ValueError(f"{field.name} must be at least 1, got {value}.")
 
+    def check_classes(self, number: int) -> None:  # noqa: B027 (any number will do, unless an attack says otherwise)
+        """Raises ValueError, with what to use instead, if the attack is not defined for so many classes."""
+
     @abstractmethod
     def perturb(self, model: nn.Module, images: Tensor, labels: Tensor, start: Tensor | None = None) -> Tensor:
         """Adversarial images, each within ``epsilon`` of its original and in [0, 1].
@@ -68,9 +71,9 @@ class Attack(ABC):
         lengths = torch.rand(len(images), 1, 1, 1, generator=generator) ** (1 / images[0].numel())
         return (self.epsilon * lengths * directions / length(directions)).to(images)
 
-    def climbed(self, change: Tensor, gradient: Tensor, length: float) -> Tensor:
-        """``change`` (B, C, H, W) after a step of ``length`` up ``gradient``, within the ball."""
-        return project(change + length * steepest(gradient, self.norm), self.epsilon, self.norm)
+    def climbed(self, change: Tensor, gradient: Tensor, step: float) -> Tensor:
+        """``change`` (B, C, H, W) after a step of length ``step`` up ``gradient``, within the ball."""
+        return project(change + step * steepest(gradient, self.norm), self.epsilon, self.norm)
 
     def redrawn(self, generator: Generator) -> Self:
         """The attack with other random numbers; the same one if it has no ``seed``."""

@@ -29,9 +29,9 @@ class Noise(Attack):
     uses_gradients: ClassVar[bool] = False
 
     def perturb(self, model: nn.Module, images: Tensor, labels: Tensor, start: Tensor | None = None) -> Tensor:
-        worst, found = images.clone(), torch.full((len(images),), -torch.inf, device=images.device)
+        worst, found = images.clone(), images.new_full((len(images),), -torch.inf)
         for number in range(self.tries):
-            uniform = own_numbers(images, images[0].numel(), (self.seed or 0) + number).view_as(images)
+            uniform = own_numbers(images, images[0].numel(), (self.seed or 0) + number).view_as(images).to(images)
             change = 2 * uniform - 1
             if self.kind == "gaussian" or self.norm == "l2":
                 change = torch.erfinv(change.clamp(-1 + 1e-6, 1 - 1e-6)) * (2**0.5 / 2)

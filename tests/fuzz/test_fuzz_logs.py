@@ -1,5 +1,6 @@
 """Study directories: whatever their files hold, they are refused by one message and left alone, or keep the rules."""
 
+import io
 import json
 import math
 import shutil
@@ -18,9 +19,12 @@ from nas.search.launch import find_problem
 from nas.search.ledger import Ledger
 from nas.search.samplers import open_sampler
 from nas.settings import parse, settings_of
-from nas.show.trials import status_table, trial_figures
+from nas.show.console import PlainConsole
+from nas.show.trials import print_trials, status_table, trial_figures
+from nas.store.confirmations import CONFIRMATIONS, Protocol, Replicate
 from nas.store.history import EVENTS, TRIALS, History
 from nas.store.live import NAME
+from nas.store.measurements import MEASUREMENTS, Measurement
 from nas.store.records import Status
 
 pytestmark = pytest.mark.fuzz
@@ -42,7 +46,7 @@ def check(directory: Path) -> None:
         study = nas.open(directory)
         figures = study.status()
         status_table(figures, study.objectives)
-        json.dumps(trial_figures(study.records), allow_nan=False)
+        json.dumps(trial_figures(study, study.records), allow_nan=False)
         assert math.isfinite(figures["hypervolume"])
         assert figures["hypervolume"] >= 0
         assert all(record.status in get_args(Status) for record in study.records)
@@ -50,6 +54,9 @@ def check(directory: Path) -> None:
             assert record.status == "complete"
             assert 0 <= record.measured["accuracy"] <= 1 <= record.measured["macs"] < math.inf
         study.where(study.records, ["macs<=5e6"])
+        print_trials(study, study.front, PlainConsole(file=io.StringIO()))
+        for name in {one.name for one in study.measurements}:
+            assert all(r.status == "complete" for r in study.with_objectives([name]).front)
         if study.front:
             assert study.pick("knee") in study.front
     before = files(directory)
@@ -77,6 +84,21 @@ def test_lines_of_a_log(study: Path, run: Path, data: st.DataObject, name: str) 
     changed = data.draw(mutated_lines(lines(study / name)))
     (run / name).write_text("".join(json.dumps(line) + "\n" for line in changed))
     check(run)
+
+
+@given(data=st.data(), name=st.sampled_from((CONFIRMATIONS, MEASUREMENTS)))
+@tries(0.15)
+def test_lines_of_what_was_found_out_later(study: Path, run: Path, data: st.DataObject, name: str) -> None:
+    shutil.copytree(study, run, dirs_exist_ok=True)
+    records = nas.open(study).complete[:3]
+    replicates = [Replicate(k, Protocol(1), 6, record).to_json() for record in records for k in range(2)]
+    measured = [Measurement("auc", r.number, r.key, 0.5, "maximize", "fraction").to_json() for r in records]
+    changed = data.draw(mutated_lines(replicates if name == CONFIRMATIONS else measured))
+    (run / name).write_text("".join(json.dumps(line) + "\n" for line in changed))
+    try:
+        check(run)
+    finally:
+        (run / name).unlink()
 
 
 @given(data=st.data(), name=st.sampled_from((TRIALS, EVENTS, "study.toml", "lock", "environment.json")))

@@ -20,6 +20,7 @@ from nas.trial import TrialPlan, run_trial, serialize
 from objectives import OBJECTIVES, Candidate, Estimate, Objective
 from objectives.train_seconds import TrainSeconds
 from searchspaces import SEARCH_SPACES
+from searchspaces.heads import fitted
 from trainers import DATASETS, DivergedError, Supervised, Trainer, TrainingData, training_data
 
 
@@ -97,6 +98,19 @@ def test_a_trial_leaves_the_curve_of_its_training(plan: TrialPlan, digits: Train
     untracked = run_trial(plan, digits)
     assert untracked.weights == outcome.weights
     assert {row["accuracy"] for row in csv.DictReader(io.StringIO(untracked.traces["curve.csv"].decode()))} == {""}
+
+
+def test_what_stands_for_accuracy_in_another_task_is_tracked(digits: TrainingData) -> None:
+    data = training_data(
+        DATASETS["denoise"](**DATASETS["denoise"].shorthand("digits")), limit=60, validation=0.2, seed=0
+    )
+    space = SEARCH_SPACES["convmixer"](data.input, 10)
+    architecture = fitted(space.decode(space.first), data.outputs)
+    trainer = Supervised(epochs=1, track=True)
+    plan = TrialPlan(0, space.first, architecture.to_json(), architecture.key, 1, trainer, {"r2": OBJECTIVES["r2"]()})
+    outcome = run_trial(plan, data)
+    [row] = csv.DictReader(io.StringIO(outcome.traces["curve.csv"].decode()))
+    assert float(row["r2"]) == pytest.approx(outcome.record.measured["r2"], abs=1e-5)
 
 
 def test_a_training_that_fails_leaves_the_curve_up_to_there(plan: TrialPlan, digits: TrainingData) -> None:

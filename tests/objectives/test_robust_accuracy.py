@@ -123,7 +123,9 @@ def test_the_radius_that_suits_the_data_is_taken_where_none_is_given() -> None:
 
 
 def test_an_unknown_attack_is_answered_with_the_nearest() -> None:
-    with pytest.raises(ValueError, match=r"unknown attack 'fgms'. Did you mean 'fgsm'\? Known: apgd, fgsm, margin, "):
+    with pytest.raises(
+        ValueError, match=r"unknown attack 'fgms'. Did you mean 'fgsm'\? Known: apgd, autoattack, fgsm, "
+    ):
         RobustAccuracy(attack="fgms")
 
 

@@ -1,15 +1,18 @@
 """Adversarial training: what the network sees of an attack, and what it is refused."""
 
 import pickle
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
+from writers import write_folder
 
 from nas.testing.trainers import network, numbered
 from objectives.attacks import make_attack
 from trainers import Adversarial, Epoch, Supervised, Trainer
+from trainers.datasets.folder import Folder
 
 PLAIN: dict[str, Any] = {"epochs": 1, "batch_size": 16, "flip": False, "shift": 0}
 RADIUS = 0.1
@@ -36,6 +39,13 @@ def seen(trainer: Trainer, *, steps: int = 1_000) -> list[Tensor]:
     return batches[:steps]
 
 
+def loss(trainer: Trainer) -> float:
+    """Mean loss of the only epoch."""
+    reports = list[Epoch]()
+    trainer.train(network(), numbered(), seed=0, report=reports.append)
+    return reports[0].loss
+
+
 def weights(trainer: Trainer) -> Tensor:
     model = network()
     trainer.train(model, numbered(), seed=0, report=silent)
@@ -46,13 +56,16 @@ def weights(trainer: Trainer) -> Tensor:
 @pytest.mark.parametrize("free", [0, 3])
 def test_images_are_changed_within_the_ball_and_stay_images(options: dict[str, Any], free: int) -> None:
     trainer = made(options=options, free=free, **({"steps": None} if free else {}), random_start=False)
-    for plain, attacked in zip(seen(Supervised(**PLAIN)), seen(trainer)[:: max(1, free)], strict=True):
+    originals, steps = seen(Supervised(**PLAIN)), max(1, free)
+    for number, attacked in enumerate(batches := seen(trainer)):
+        plain = originals[number // steps]
         assert attacked.shape == plain.shape
         assert 0 <= attacked.min() <= attacked.max() <= 1
         change = (attacked - plain).flatten(1)
         length = change.norm(dim=1) if options else change.abs().amax(1)
         assert (length <= RADIUS + 1e-6).all()
-        assert (length > 0).all() or free  # the first of the free steps sees the images themselves
+        assert (length > 0).all() or (free and number % free == 0)  # the first free step sees the images themselves
+    assert len(batches) == 4 * steps
 
 
 def test_the_share_of_a_batch_is_attacked_and_the_rest_is_left() -> None:
@@ -70,14 +83,16 @@ def test_parts_of_a_batch_are_attacked_as_the_whole_is() -> None:
     torch.testing.assert_close(torch.cat(parts), whole, rtol=0, atol=1e-6)
 
 
-def test_free_steps_climb_from_one_to_the_next_and_count_each_image_once() -> None:
-    reports = list[Epoch]()
-    trainer = made(free=3, steps=None, random_start=False)
-    first, second, third = seen(trainer, steps=3)
+def test_free_steps_climb_from_one_to_the_next() -> None:
+    first, second, third = seen(made(free=3, steps=None, random_start=False), steps=3)
     assert (second - first).abs().max() == pytest.approx(RADIUS, abs=1e-6)
     assert not torch.equal(second, third)
-    trainer.train(network(), numbered(), seed=0, report=reports.append)
-    assert 0 < reports[0].loss < 1.5  # three times that if every step counted
+
+
+def test_of_free_steps_the_loss_of_the_last_one_counts() -> None:
+    still = {"learning_rate": 1e-9, "random_start": False}
+    plain, free = (loss(made(epsilon=0, steps=None, **still, **more)) for more in ({}, {"free": 4}))
+    assert free == pytest.approx(plain, rel=1e-3)
 
 
 def test_the_network_is_attacked_in_eval_mode_without_gradients_of_its_weights() -> None:
@@ -98,18 +113,20 @@ def test_of_mixed_images_the_larger_share_is_attacked() -> None:
     class Noted:
         """An attack that changes nothing, and notes the classes it is given."""
 
-        epsilon, labels = 0.1, list[Tensor]()
+        epsilon, labels, drawn = 0.1, list[Tensor](), 0
 
         def perturb(self, model: Any, images: Tensor, labels: Tensor, start: Tensor | None = None) -> Tensor:
             self.labels.append(labels)
             return images
 
         def redrawn(self, generator: Any) -> "Noted":
+            self.drawn += 1
             return self
 
     noted = Noted()
     trainer = made(mixup=1.0, random_start=False, attacks=lambda *settings: noted)
     batches = seen(trainer)
+    assert noted.drawn == len(batches)  # other random numbers for each batch
     for images, labels in zip(batches, noted.labels, strict=True):
         sides = images[:, 1, :, 2:].mean((1, 2)) - images[:, 1, :, :2].mean((1, 2))
         clear = sides.abs() > 0.05  # halves of both are as bright where two classes are mixed about equally
@@ -139,3 +156,12 @@ def test_it_travels_and_its_settings_do_not_name_the_function_that_makes_attacks
 def test_what_makes_no_sense_is_refused(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         made(**settings)
+
+
+def test_an_attack_that_needs_more_classes_is_refused_before_anything_is_trained(tmp_path: Path) -> None:
+    data = Folder(str(write_folder(tmp_path)))
+    assert len(data.classes()) == 2
+    trainer = made(attack="apgd", options={"loss": "dlr"})
+    with pytest.raises(ValueError, match="needs at least 3 classes, got 2"):
+        trainer.suited(data)
+    assert made(epsilon=None).suited(data).epsilon == data.epsilon

@@ -1,5 +1,6 @@
 """The split of a training set into training and validation."""
 
+import pickle
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from nas.settings import DataSettings
 from trainers import Dataset, Samples, TrainingData, training_data
 from trainers.datasets.digits import Digits
 from trainers.datasets.npz import Npz
+from trainers.datasets.unshuffle import Unshuffle
 from trainers.samples import Split
 from trainers.splits import resized
 
@@ -186,6 +188,15 @@ def test_a_damaged_test_split_is_never_looked_at(tmp_path: Path) -> None:
         y_test=[-1, -1],
     )
     assert len(training_data(Npz(str(tmp_path / "a.npz")), limit=None, validation=0.2, seed=0).train) == 16
+
+
+def test_what_a_trial_is_given_holds_nothing_of_the_test_split(tmp_path: Path) -> None:
+    train, test = random_images(20, 4, 4), random_images(20, 4, 4) ^ 255
+    np.savez(tmp_path / "a.npz", x_train=train, y_train=[0, 1] * 10, x_test=test, y_test=[0, 1] * 10)
+    for data in (Npz(str(tmp_path / "a.npz")), Unshuffle(str(tmp_path / "a.npz"), source="npz")):
+        sent = pickle.dumps(training_data(data, limit=None, validation=0.2, seed=0))  # as it travels to a worker
+        assert all(image.tobytes() in sent for image in train)
+        assert not any(image.tobytes() in sent for image in test)
 
 
 # Another resolution

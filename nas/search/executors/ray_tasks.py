@@ -25,7 +25,7 @@ from nas.plugins import loaded
 from nas.search.executors.executor import Listener
 from nas.search.executors.ray_cluster import connect
 from nas.settings import ExecutionSettings
-from nas.store.artifacts import weights_path
+from nas.store.artifacts import keep_traces, weights_path
 from nas.store.files import write_beside
 from nas.store.live import Report
 from nas.store.records import Failure
@@ -295,18 +295,20 @@ def stream_trial(plan: TrialPlan, shared: "ray.ObjectRef[TrainingData]") -> Iter
 
 
 def _written(item: _Item, directory: Path) -> _Item:
-    """The item, its weights written beside their place in the study directory; left to the driver if that fails.
+    """The item, its files written in the study directory, weights beside their place; left to the driver if that fails.
 
     Sending them instead took a fifth of the driver's time.
     """
     outcome = item.outcome
-    if outcome is None or outcome.weights is None or not directory.is_dir():
+    if outcome is None or not directory.is_dir():
         return item
+    number, weights = outcome.record.number, outcome.weights
     try:
-        name = write_beside(weights_path(directory, outcome.record.number), outcome.weights)
+        keep_traces(directory, number, outcome.traces)
+        name = None if weights is None else write_beside(weights_path(directory, number), weights)
     except StoppedError:
         return item
-    return replace(item, outcome=replace(outcome, weights=None, written=name))
+    return replace(item, outcome=replace(outcome, weights=None, written=name, traces={}))
 
 
 @functools.lru_cache(maxsize=1)

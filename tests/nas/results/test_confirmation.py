@@ -67,6 +67,18 @@ def test_the_interval_is_that_of_student() -> None:
     assert (low, high) == (pytest.approx(0.92 - reach), pytest.approx(0.92 + reach))
 
 
+def test_the_interval_of_a_fraction_stays_one() -> None:
+    one = trial(0, 0.9, 100)
+    assert known([one], *again(one, 1.0, 0.98)).interval(0, "accuracy") == (pytest.approx(0.9269, abs=1e-3), 1.0)
+
+
+def test_flags_of_replicates_are_kept() -> None:
+    one = trial(0, 0.9, 100)
+    replicates = again(one, 0.9, 0.92)
+    flagged = replace(replicates[1], record=replace(replicates[1].record, flags={"accuracy": ["odd"]}))
+    assert known([one], replicates[0], flagged).flags == {0: {"accuracy": ["odd"]}}
+
+
 def test_a_trial_that_is_cheapest_or_far_ahead_is_on_the_front_for_certain_and_one_that_equals_another_half() -> None:
     records = [trial(0, 0.5, 100), trial(1, 0.9, 200), trial(2, 0.9, 201), trial(3, 0.5, 300)]
     state = known(records)

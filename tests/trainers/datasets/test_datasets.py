@@ -13,6 +13,7 @@ from trainers.dataset import dataset
 from trainers.datasets.audiofolder import AudioFolder
 from trainers.datasets.cifar10 import Cifar10
 from trainers.datasets.cifar100 import Cifar100
+from trainers.datasets.denoise import Denoise
 from trainers.datasets.digits import Digits
 from trainers.datasets.fashion_mnist import FashionMnist
 from trainers.datasets.folder import Folder
@@ -25,7 +26,9 @@ from trainers.datasets.series import Series
 from trainers.datasets.spectrograms import Spectrograms
 from trainers.datasets.speech_commands import SpeechCommands
 from trainers.datasets.svhn import Svhn
+from trainers.datasets.unshuffle import Unshuffle
 from trainers.datasets.urbansound8k import UrbanSound8K
+from trainers.derived import Derived
 
 
 def small_sounds(request: pytest.FixtureRequest, name: str) -> str:
@@ -35,6 +38,8 @@ def small_sounds(request: pytest.FixtureRequest, name: str) -> str:
 EXAMPLES: dict[str, Callable[[pytest.FixtureRequest, Path], Dataset]] = {
     "digits": lambda request, folder: Digits(),
     "spectrograms": lambda request, folder: Spectrograms(),
+    "unshuffle": lambda request, folder: Unshuffle(str(write_npz(folder)), source="npz"),
+    "denoise": lambda request, folder: Denoise(str(write_folder(folder)), source="folder", given={"size": 8}),
     "cifar10": lambda request, folder: Cifar10(str(request.getfixturevalue("nas_data"))),
     "fashion_mnist": lambda request, folder: FashionMnist(str(request.getfixturevalue("nas_data"))),
     "mnist": lambda request, folder: Mnist(str(write_mnist(folder / "MNIST" / "raw"))),
@@ -64,7 +69,8 @@ class TestDatasets(DatasetContract):
 
 @pytest.mark.parametrize("kind", [kind for kind in DATASETS.values() if kind not in (Digits, Spectrograms)])
 def test_a_place_where_nothing_is_has_a_clear_answer(kind: type[Dataset], tmp_path: Path) -> None:
-    absent = kind(str(tmp_path / "nothing"))
+    source = {"source": "folder"} if issubclass(kind, Derived) else {}
+    absent = kind(str(tmp_path / "nothing"), **source)
     assert absent.found() is None
     with pytest.raises(FileNotFoundError, match=r"Expected .+"):
         absent.load("train")

@@ -52,7 +52,11 @@ class TestRay(ExecutorContract):
         executor.submit(plan(data, 8))
         found = outcome(executor)
         assert found.weights is None
-        assert [str(path) for path in place.iterdir()] == [found.written]
+        assert {str(path) for path in place.iterdir()} == {
+            found.written,
+            *(str(place / name) for name in ("curve.csv", "predictions.npz")),
+        }
+        assert not found.traces
         shutil.rmtree(place)
         place.write_text("in the way")
         executor.submit(plan(data, 8))
