@@ -257,8 +257,6 @@ def assembled(recipe: Recipe, members: Sequence[Network], directory: Path) -> En
     """
     width = sum(features(member) for member in members)
     architectures = [load_architecture(folder / ARCHITECTURE) for folder in member_folders(directory)]
-    if not all(isinstance(member.classifier, nn.Linear) for member in members):
-        raise WrongInputError(f"the members of {directory} are no classifiers. Pair others.")
     if len({(a.input, a.classes) for a in architectures}) > 1:
         raise WrongInputError(f"the members of {directory} take different images or classes. Pair others.")
     if recipe.smoothing is not None:
