@@ -109,7 +109,7 @@ def test_neural_collapse_is_logged_of_the_training_images(mixed: Path, tmp_path:
     shutil.copytree(mixed, tmp_path / "pair")
     result = evaluate(tmp_path / "pair/members/0", None, "validation", collapse=True)
     assert result["neural_collapse"].keys() == {"within", "norms", "angles", "duality"}
-    with pytest.raises(WrongInputError, match="known of one network"):
+    with pytest.raises(WrongInputError, match="known of one network of classes"):
         evaluate(tmp_path / "pair", None, "validation", collapse=True)
 
 
