@@ -22,8 +22,10 @@ from objectives import Estimate, Goal, to_minimise
 ENOUGH = 6
 """Replicates from which on a trial's own standard deviation counts, not that of all."""
 DRAWS = 1_000
-NEAR = 3.0
-"""Standard deviations by which a trial may miss the front and still be a near miss."""
+NEAR = (3.0, 2.0, 1.0, 0.5, 0.0)
+"""Standard deviations by which a trial may miss the front and still be a near miss: the first with at most `MOST`."""
+MOST = 400
+"""Trials that are drawn; a thousand draws of so many take a second."""
 LEVEL = 0.9
 """Of intervals."""
 
@@ -267,15 +269,18 @@ def confirm(
     counts = np.array([len(arrays.get(r.number, ())) for r in records], dtype=int)
     stated = np.array([_stated(r, goals) for r in records]).reshape(-1, len(goals))
     deviations = noise.deviations(arrays, records, stated)
-    near = _near(means, deviations / np.sqrt(np.maximum(counts, 1))[:, None]) | (counts > 0)
-    kept = np.flatnonzero(near).tolist()
+    errors = deviations / np.sqrt(np.maximum(counts, 1))[:, None]
+    near = (_near(means, errors, by) | (counts > 0) for by in NEAR)
+    kept = np.flatnonzero(
+        next((found for found in near if found.sum() <= MOST), non_dominated(means) | (counts > 0))
+    ).tolist()
     return Confirmation(
         protocol=protocol,
         goals=goals,
         reference=reference,
         records=[records[i] for i in kept],
         means=means[kept],
-        errors=(deviations / np.sqrt(np.maximum(counts, 1))[:, None])[kept],
+        errors=errors[kept],
         counts=counts[kept],
         freedom=noise.freedom(counts)[kept],
         correlation=noise.correlation,
@@ -335,13 +340,13 @@ def _stated(record: TrialRecord, goals: Mapping[str, Goal]) -> list[float]:
     return errors
 
 
-def _near(means: np.ndarray, errors: np.ndarray) -> np.ndarray:
-    """(n,) booleans: which trials would be on the front if they were `NEAR` better, and all others as much worse."""
+def _near(means: np.ndarray, errors: np.ndarray, by: float) -> np.ndarray:
+    """(n,) booleans: which trials would be on the front if they were ``by`` errors better, all others as much worse."""
     if not len(means):
         return np.zeros(0, dtype=bool)
-    worst, best = means + NEAR * errors, means - NEAR * errors
+    worst, best = means + by * errors, means - by * errors
     front = worst[non_dominated(worst)]
-    return np.array([not ((front <= row).all(1) & (front < row).any(1)).any() for row in best])
+    return np.array([not ((front <= row).all(1) & (front < row).any(1)).any() for row in best], dtype=bool)
 
 
 def next_trial(

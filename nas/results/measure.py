@@ -48,6 +48,8 @@ def named_objective(text: str, settings: Settings) -> Objective:
     objective = construct(kind, {**table, **given}, name.strip())
     dataset = find_dataset(settings.data)
     check_task(name.strip(), objective, dataset)
+    with user_input("--objective"):
+        objective.check_classes(len(settings.data.classes or dataset.classes()))
     return objective.suited(dataset)
 
 

@@ -117,6 +117,9 @@ class _Work:
         self.kept, self.say, self.picked = kept, say, picked
         self.directory = study.directory / FOLDER / f"{protocol.epochs}-{protocol.attack or 'same'}-{protocol.split}"
         self.objectives = attacked(problem.objectives, wish.attack)
+        with user_input("--attack"):
+            for objective in self.objectives.values():
+                objective.check_classes(len(problem.data.classes))
         if picked is not None:
             self.wanted = wish.seeds
         elif wish.split == "test":
