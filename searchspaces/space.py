@@ -192,7 +192,12 @@ class SearchSpace:
         return full
 
     def effective(self, picks: Picks) -> set[str]:
-        """Names of the choices that make a difference to the network of ``picks``, changed one at a time."""
+        """Names of the choices that make a difference to the network of ``picks``, changed one at a time.
+
+        Raises:
+            ValueError: see `check`.
+        """
+        self.check(picks)
         read = _Read(picks)
         network = self.to_architecture(read).canonical()
         return {

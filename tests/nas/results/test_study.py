@@ -129,6 +129,11 @@ def test_picks_that_are_not_of_the_space_are_damage(study: Study, study_file: St
         nas.search(study_file(trials=3), out=study.directory)
 
 
+def test_a_table_of_trials_that_lack_a_pick_says_so(study: Study) -> None:
+    with pytest.raises(ValueError, match="picks lack dim"):
+        study.space.effective({name: pick for name, pick in study.complete[0].picks.items() if name != "dim"})
+
+
 def test_a_reference_that_no_objective_can_have_is_damage(study: Study) -> None:
     path = study.directory / "study.toml"
     path.write_text(re.sub(r"(?m)^macs = .*$", "macs = -5.0", path.read_text()))
