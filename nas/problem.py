@@ -295,15 +295,15 @@ def _reference(name: str, objective: Objective, settings: Settings, probe: "Prob
     """Reference value of one objective in its own unit: worse than all possible values."""
     if name in settings.reference:
         value = settings.reference[name]
-        if objective.scale == "fraction" and not -MARGIN <= value <= 1 + MARGIN:
+        if objective.scale != "fraction":
+            with user_input(f"reference.{name}"):
+                return as_value(name, objective, value)
+        if not -MARGIN <= value <= 1 + MARGIN:
             raise WrongInputError(
                 f"reference.{name}: {name} is a fraction, its reference must be from {-MARGIN} to {1 + MARGIN}, "
                 f"got {value:g}."
             )
-        if objective.scale == "fraction":
-            return value
-        with user_input(f"reference.{name}"):
-            return as_value(name, objective, value)
+        return value
     if objective.scale == "fraction":
         return -MARGIN if objective.direction == "maximize" else 1 + MARGIN
     if name in settings.bounds:

@@ -20,10 +20,11 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from training import OurWay, PlainWay, member  # beside this file
 
 from nas.trial import TrialPlan, run_trial
 from objectives import OBJECTIVES
-from searchspaces import SEARCH_SPACES, Architecture, Shape, Value, architecture_cost, build
+from searchspaces import Architecture, Shape, Value, architecture_cost, build
 from searchspaces.known import convmixer
 from searchspaces.layers.pointwise import Conv1x1
 from trainers import Supervised, TrainingData
@@ -41,12 +42,6 @@ def images(shape: Shape, classes: int, number: int) -> TrainingData:
     few = Samples(pixels[:1000], labels[:1000], 255)
     names = tuple(str(n) for n in range(classes))
     return TrainingData(names, samples, few, (0.5,) * shape[0], (0.25,) * shape[0], True, 2)
-
-
-def member(space: str, shape: Shape = (3, 32, 32), **picks: Value) -> Architecture:
-    """A network of a search space; what is not named stays at its first option."""
-    narrowed = SEARCH_SPACES[space](shape, 10).narrow(picks)
-    return narrowed.decode(narrowed.first)
 
 
 def networks(quick: bool) -> Iterator[tuple[str, Architecture, int]]:
@@ -219,8 +214,6 @@ def _none(_: Tensor) -> None:
 
 def epochs(device: str, quick: bool) -> None:
     """Epochs of trainings: images by a DataLoader one by one, or resident and augmented in batches."""
-    from training import OurWay, PlainWay  # beside this file
-
     number, count = (600, 1) if quick else (10_000, 2)
     heading(f"An epoch of {number:,} colour images, s", "network", "batch", "plain", "ours", "plain / ours")
     for name, architecture, batch in networks(quick):
