@@ -119,8 +119,14 @@ class Adversarial(Supervised):
         worst = targets if batch.share >= 0.5 else targets[batch.partner]
         parts = min(self.micro_batches, len(images))
         split = zip(*(x.tensor_split(parts) for x in (images, worst[: len(images)], start)), strict=True)
-        with _as_measured(training.model), training.precision():
-            attacked = [adversary.perturb(cast(nn.Module, training.run), *part) for part in split]
+
+        def perturb(*part: Tensor) -> Tensor:
+            with training.precision():
+                return adversary.perturb(cast(nn.Module, training.run), *part)
+
+        graphs = training.helpers if adversary is self.adversary else None  # random numbers of its own stay as captured
+        with _as_measured(training.model):
+            attacked = [graphs.run(perturb, _nothing, *part).clone() if graphs else perturb(*part) for part in split]
         training.update(_with(batch, torch.cat(attacked)), targets)
 
     def _replay(self, training: Training, batch: Mixed, targets: Tensor, change: Tensor) -> None:
@@ -133,6 +139,10 @@ class Adversarial(Supervised):
             training.update(changed, targets)
             assert changed.images.grad is not None
             change = self.adversary.climbed(change, changed.images.grad[: len(change)], self.adversary.epsilon)
+
+
+def _nothing() -> None:
+    """There is nothing to prepare."""
 
 
 def _with(batch: Mixed, attacked: Tensor) -> Mixed:

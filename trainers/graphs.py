@@ -1,13 +1,22 @@
 """Steps on a GPU as CUDA graphs: captured once for each shape of their arguments, then replayed by a single launch."""
 
 from collections.abc import Callable
-from typing import Any
+from functools import cache
+from typing import Any, TypeVar, cast
 
 import torch
 from torch import Tensor
 
+R = TypeVar("R", None, Tensor)
+
 WARM = 3
 """Times that a step runs as it is before it is captured: libraries set themselves up, the optimiser makes its state."""
+
+
+@cache
+def _beside(device: int) -> torch.cuda.Stream:
+    """The stream of a device on which steps are captured; another for each training would keep 32 MB of workspaces."""
+    return torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
 
 
 class Graphs:
@@ -21,13 +30,13 @@ class Graphs:
 
     def __init__(self) -> None:
         self.refusal = ""
-        self._stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+        self._stream = _beside(torch.cuda.current_device())
         self._pool = torch.cuda.graph_pool_handle()
         self._runs: dict[tuple[Any, ...], int] = {}
-        self._captured: dict[tuple[Any, ...], tuple[torch.cuda.CUDAGraph, tuple[Tensor, ...]]] = {}
+        self._captured: dict[tuple[Any, ...], tuple[torch.cuda.CUDAGraph, tuple[Tensor, ...], Any]] = {}
 
-    def run(self, step: Callable[..., None], prepare: Callable[[], None], *inputs: Tensor) -> None:
-        """Makes ``step(*inputs)``.
+    def run(self, step: Callable[..., R], prepare: Callable[[], None], *inputs: Tensor) -> R:
+        """Makes ``step(*inputs)`` and returns what it returns: None, or a tensor that lasts until the next run.
 
         Args:
             prepare: sets the gradients to None; called before a step that is not replayed, and before the capture, so
@@ -35,28 +44,33 @@ class Graphs:
         """
         key = tuple((tuple(x.shape), x.dtype, x.stride()) for x in inputs)
         if key in self._captured:
-            graph, places = self._captured[key]
+            graph, places, found = self._captured[key]
             for place, x in zip(places, inputs, strict=True):
                 place.copy_(x)
             graph.replay()
-            return
+            return cast(R, found)
         self._runs[key] = self._runs.get(key, 0) + 1
         if self._runs[key] <= WARM or self.refusal:
             self._stream.wait_stream(torch.cuda.current_stream())
             with torch.cuda.stream(self._stream):
                 prepare()
-                step(*inputs)
+                found = step(*inputs)
             torch.cuda.current_stream().wait_stream(self._stream)
-            return
+            return found
         prepare()
         places = tuple(x.clone() for x in inputs)
         graph = torch.cuda.CUDAGraph()
         try:
             with torch.cuda.graph(graph, pool=self._pool, stream=self._stream):
-                step(*places)
+                found = step(*places)
         except RuntimeError as error:
             self.refusal = str(error).partition("\n")[0]
-            self.run(step, prepare, *inputs)
-            return
-        self._captured[key] = graph, places
+            return self.run(step, prepare, *inputs)
+        self._captured[key] = graph, places, found
         graph.replay()
+        return found
+
+    @property
+    def captured(self) -> int:
+        """Number of steps that are replayed."""
+        return len(self._captured)

@@ -156,6 +156,7 @@ class Training:
         self.device = self.parameters[0].device
         on_gpu = self.device.type == "cuda"
         self.graphs = Graphs() if on_gpu and settings.graphs else None
+        self.helpers = Graphs() if on_gpu and settings.graphs else None
         model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.generator = torch.Generator().manual_seed(seed)
         self.steps_per_epoch = math.ceil(len(data.train) / settings.batch_size)

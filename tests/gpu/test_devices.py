@@ -17,11 +17,13 @@ from torch import Tensor, nn
 from nas.testing.operators import build_seeded, variants
 from nas.trial import TrialPlan, run_trial
 from objectives import OBJECTIVES, Candidate
-from objectives.attacks import ATTACKS
+from objectives.attacks import ATTACKS, make_attack
+from objectives.latency import LatencyMs, Throughput
 from objectives.robust_accuracy import RobustAccuracy
 from searchspaces import SEARCH_SPACES, Architecture, build
 from searchspaces.architecture import CHANNEL_MIXERS, TOKEN_MIXERS
 from trainers import DATASETS, Epoch, Supervised, Trainer, TrainingData, training_data
+from trainers.adversarial import Adversarial
 from trainers.checkpoints import FolderCheckpoints
 from trainers.supervised import Training
 
@@ -286,3 +288,49 @@ def test_a_training_without_graphs_ends_with_the_same_weights(digits: TrainingDa
         settings.train(model, digits, seed=0, report=lambda _: None)
         found.append(torch.cat([p.detach().cpu().flatten() for p in model.parameters()]))
     assert far(found[0], found[1]) < (1e-9 if device == "cpu" else 1e-2)
+
+
+@pytest.mark.parametrize("settings", [{}, {"norm": "l2"}, {"attack": "square"}, {"free": 3}], ids=str)
+def test_an_adversarial_training_learns_what_one_on_a_cpu_learns(
+    settings: dict[str, Any], digits: TrainingData, device: str
+) -> None:
+    chosen = dict(settings)
+    options = {"norm": chosen.pop("norm")} if "norm" in chosen else {}
+    options |= {"queries": 5} if settings.get("attack") == "square" else {}
+    found = []
+    for where in ("cpu", device):
+        model = build(network_of_digits(digits), seed=0).to(where)
+        reports: list[Epoch] = []
+        trainer = Adversarial(
+            epochs=3, batch_size=32, precision="fp32", epsilon="8/255", options=options, attacks=make_attack, **chosen
+        )
+        trainer.train(model, digits, seed=0, report=reports.append)
+        found.append(reports[-1].loss)
+    assert found[1] == pytest.approx(found[0], rel=0.02)
+
+
+def test_an_attack_on_training_images_is_captured(digits: TrainingData, device: str) -> None:
+    if device == "cpu":
+        pytest.skip("a CPU captures nothing")
+    model = build(network_of_digits(digits), seed=0).to(device)
+    trainer = Adversarial(epochs=2, batch_size=32, epsilon="8/255", steps=3, attacks=make_attack)
+    training = Training(trainer, model, digits, 0)
+    for _ in range(2):
+        for _ in training.steps():
+            pass
+        training.end_epoch()
+    for graphs in (training.graphs, training.helpers):
+        assert graphs is not None
+        assert not graphs.refusal
+        assert graphs.captured
+
+
+@pytest.mark.parametrize("kind", [LatencyMs, Throughput])
+def test_a_network_is_timed(kind: Any, digits: TrainingData, device: str) -> None:
+    model = build(network_of_digits(digits), seed=0).to(device).eval()
+    pixels, labels = digits.validation.tensors("cpu")
+    candidate = Candidate(model, digits.input, pixels[:].to(device), labels.to(device))
+    objective = kind(batch=4, seconds=0.1)
+    found = objective.measure(candidate)
+    assert found > 0
+    assert objective.settings(candidate)["device"]
