@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 import nas
-from nas.errors import StoppedError, WrongInputError
+from nas.errors import StoppedError, WrongInputError, user_input
 from nas.plugins import UntrustedError
 
 T = TypeVar("T")
@@ -468,7 +468,13 @@ def _export_one(
 @click.option(
     "--seeds", type=click.IntRange(1, 1000), default=1, show_default=True, help="Trainings, each with its seed."
 )
-@click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True, help="Where to train.")
+@click.option(
+    "--device",
+    type=click.Choice(["auto", "cpu", "cuda"]),
+    default="auto",
+    show_default=True,
+    help="auto: GPU if any.",
+)
 @click.option("--test", is_flag=True, help="Measure on the test images at the end; that is written down in OUT.")
 @click.option("--set", "overrides", metavar="KEY=VALUE", multiple=True, help="As in a study: training.mixup=0.2.")
 @click.option("--plugin", "plugins", multiple=True, help="Python file with operators of your own.")
@@ -499,7 +505,12 @@ def train(
     from nas.settings import settings_of
     from nas.show.console import PlainConsole
     from nas.show.progress import Trainings
+    from nas.trial import check_device, fastest_device
 
+    if device == "auto":
+        device = fastest_device()
+    with user_input("--device"):
+        check_device(device)
     load_plugins(plugins)
     training = {"preset": preset, "epochs": epochs}
     table = {

@@ -27,7 +27,7 @@ from objectives import Goal
 from searchspaces.architecture import check_shape
 from searchspaces.registry import unknown
 from trainers import DATASETS
-from trainers.dataset import check_most
+from trainers.dataset import check_idle, check_most
 
 T = TypeVar("T")
 Table = dict[str, Any]
@@ -128,7 +128,9 @@ class ExecutionSettings:
         ray: ``local`` for a private Ray, or the address of a cluster (``auto``: the one on this machine); unset: a
             private one for several workers.
         cpus_per_trial: CPUs that Ray keeps for each trial, and, rounded down, its torch threads.
-        gpus_per_trial: whole GPUs for each trial, or a share of one, for example 0.25, of its memory too.
+        gpus_per_trial: whole GPUs for each trial, or a share of one, for example 0.25, of its memory too; ``auto``: the
+            share that the trial needs by its memory, which is known before it is trained.
+        gpu_memory_gb: memory of the smallest GPU, in GB (10^9 bytes), for ``auto``; unset: found by asking.
         memory_gb_per_trial: memory that a trial may allocate, in GB (10^9 bytes); one that needs more ends
             ``out_of_memory`` before its neighbours suffer.
         device: where trials train; ``auto`` is the GPU if a trial has a share of one, else the CPU.
@@ -143,7 +145,8 @@ class ExecutionSettings:
     kind: str | None = None
     ray: str | None = None
     cpus_per_trial: float = 1.0
-    gpus_per_trial: float = 0.0
+    gpus_per_trial: float | Literal["auto"] = 0.0
+    gpu_memory_gb: float | None = None
     memory_gb_per_trial: float | None = None
     device: Literal["auto", "cpu", "cuda"] = "auto"
     timeout_seconds: float | None = None
@@ -156,11 +159,13 @@ class ExecutionSettings:
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}.")
         for name in ("gpus_per_trial", "grace_seconds", "checkpoint_seconds"):
-            if not 0 <= getattr(self, name) < math.inf:
+            if getattr(self, name) != "auto" and not 0 <= getattr(self, name) < math.inf:
                 raise ValueError(f"{name} must not be negative, got {getattr(self, name)}.")
-        check_most(self, workers=10_000, attempts=10_000, cpus_per_trial=10_000, gpus_per_trial=10_000)
+        check_most(self, workers=10_000, attempts=10_000, cpus_per_trial=10_000)
+        if not (packed := self.gpus_per_trial == "auto"):
+            check_most(self, gpus_per_trial=10_000)
         check_most(self, grace_seconds=LONGEST, checkpoint_seconds=LONGEST, timeout_seconds=LONGEST)
-        check_most(self, memory_gb_per_trial=LONGEST)
+        check_most(self, memory_gb_per_trial=LONGEST, gpu_memory_gb=LONGEST)
         if self.ray is not None and not self.ray.strip():
             raise ValueError("ray must be local, auto or the address of a cluster; leave it out for none.")
         if self.kind == "inline" and (self.workers > 1 or self.ray is not None):
@@ -168,9 +173,14 @@ class ExecutionSettings:
                 f"kind = 'inline' runs one trial at a time in this process, got workers = {self.workers}, "
                 f"ray = {self.ray!r}. Leave kind out, or workers and ray."
             )
-        if self.gpus_per_trial > 1 and self.gpus_per_trial % 1:
+        if self.device == "cuda" and not self.gpus_per_trial and self.executor == "ray":
+            raise ValueError("device = 'cuda' on Ray needs gpus_per_trial, such as 0.25 or 1.")
+        if packed and self.executor == "inline":
+            raise ValueError("gpus_per_trial = 'auto' is for several workers. Set workers, or gpus_per_trial = 1.")
+        check_idle(self, "gpu_memory_gb", packed, "gpus_per_trial = 'auto'")
+        if self.gpus_per_trial != "auto" and self.gpus_per_trial > 1 and self.gpus_per_trial % 1:
             raise ValueError(f"gpus_per_trial must be a whole number, or a share below 1, got {self.gpus_per_trial}.")
-        for name in ("cpus_per_trial", "memory_gb_per_trial", "timeout_seconds"):
+        for name in ("cpus_per_trial", "memory_gb_per_trial", "gpu_memory_gb", "timeout_seconds"):
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise ValueError(f"{name} must be positive, got {value}.")
@@ -185,7 +195,7 @@ class ExecutionSettings:
     @property
     def where(self) -> str:
         """The torch device of a trial."""
-        on_gpu = self.device == "cuda" or (self.device == "auto" and self.gpus_per_trial > 0)
+        on_gpu = self.device == "cuda" or (self.device == "auto" and self.gpus_per_trial != 0)
         return "cuda" if on_gpu else "cpu"
 
 

@@ -31,6 +31,9 @@ from searchspaces.architecture import key_of
 from trainers import Epoch, Trainer, TrainingData
 from trainers.checkpoints import Checkpoints, SentCheckpoints
 
+GPU_CONTEXT = 1_000_000_000
+"""Bytes of a GPU that a process takes besides what it allocates: kernels, libraries, queues (0.91 GB on an H200)."""
+
 
 @dataclass(frozen=True)
 class TrialPlan:
@@ -98,7 +101,7 @@ class TrialPlan:
             device=execution.where,
             threads=max(1, int(execution.cpus_per_trial)),
             memory_gb=execution.memory_gb_per_trial,
-            gpu_share=execution.gpus_per_trial,
+            gpu_share=0.0 if execution.gpus_per_trial == "auto" else execution.gpus_per_trial,
             timeout_seconds=execution.timeout_seconds,
             checkpoint_seconds=execution.checkpoint_seconds,
             plugins=tuple(loaded_from(path) for path in settings.plugins),
@@ -223,6 +226,17 @@ Watch = Callable[[Epoch, Candidate], None]
 """Called after every epoch of a training, with the network on the validation images."""
 
 
+def fastest_device() -> str:
+    """``cuda`` where torch finds a GPU, else ``cpu``."""
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def check_device(device: str) -> None:
+    """Raises ValueError if this machine lacks the device that a trial is to run on."""
+    if device == "cuda" and not torch.cuda.is_available():
+        raise ValueError("torch finds no GPU on this machine for device 'cuda'. Use cpu.")
+
+
 def run_trial(
     plan: TrialPlan,
     data: TrainingData,
@@ -344,7 +358,8 @@ def _share(plan: TrialPlan) -> Iterator[None]:
     else:
         torch.backends.cudnn.allow_tf32 = False  # fp32 is fp32, so that a value is the same on every device
         if 0 < plan.gpu_share < 1:
-            torch.cuda.set_per_process_memory_fraction(plan.gpu_share)
+            outside = GPU_CONTEXT / torch.cuda.get_device_properties(0).total_memory
+            torch.cuda.set_per_process_memory_fraction(max(plan.gpu_share - outside, plan.gpu_share / 2))
     if plan.memory_gb is not None and (used := _data_bytes()):
         resource.setrlimit(resource.RLIMIT_DATA, (used + int(plan.memory_gb * 1e9), limits[1]))
     try:

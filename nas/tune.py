@@ -124,6 +124,8 @@ class TuneStudy:
             home=ray.get_runtime_context().get_node_id(),
         )
         execution = problem.settings.execution
+        if execution.gpus_per_trial == "auto":
+            raise ValueError("Ray Tune gives every trial the same share: set execution.gpus_per_trial to a number.")
         share = {"cpu": execution.cpus_per_trial, "gpu": execution.gpus_per_trial}
         if execution.memory_gb_per_trial is not None:
             share["memory"] = int(execution.memory_gb_per_trial * 1e9)

@@ -9,6 +9,7 @@ from searchspaces.architecture import Downsample, Shape, spec
 from searchspaces.costs import NORM_COSTS, Cost, batch_norm, convolution, elementwise
 from searchspaces.layers.initialization import fan_out_normal
 from searchspaces.layers.norms import Norm, make_norm
+from searchspaces.layers.pointwise import full_convolution
 from searchspaces.registry import check_least
 
 
@@ -40,7 +41,8 @@ class ConvDownsample(Downsample):
     def cost(self, shape: Shape) -> Cost:
         dim, height, width = self.output(shape)
         taps, positions = shape[0] * self.kernel**2, height * width
-        conv = convolution(positions * taps * dim, dim * taps + dim, shape[0] * shape[1] * shape[2])
+        held = shape[0] * (positions if self.kernel == 1 else shape[1] * shape[2])
+        conv = convolution(positions * taps * dim, dim * taps + dim, held)
         return conv + NORM_COSTS[self.norm](dim, positions)
 
     @classmethod
@@ -48,7 +50,7 @@ class ConvDownsample(Downsample):
         return {"dim": (16,), "kernel": (1, 2, 3), "norm": get_args(Norm)}
 
     def build(self, shape: Shape) -> nn.Module:
-        conv = nn.Conv2d(shape[0], self.dim, self.kernel, self.stride, self.kernel // 2)
+        conv = full_convolution(shape[0], self.dim, self.kernel, self.stride, self.kernel // 2)
         return nn.Sequential(conv, make_norm(self.norm, self.dim))
 
 

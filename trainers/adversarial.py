@@ -124,9 +124,11 @@ class Adversarial(Supervised):
             with training.precision():
                 return adversary.perturb(cast(nn.Module, training.run), *part)
 
-        graphs = training.helpers if adversary is self.adversary else None  # random numbers of its own stay as captured
+        graphs = training.graphs if adversary is self.adversary else None  # random numbers of its own stay as captured
         with _as_measured(training.model):
-            attacked = [graphs.run(perturb, _nothing, *part).clone() if graphs else perturb(*part) for part in split]
+            attacked = [
+                graphs.run("attack", perturb, None, *part).clone() if graphs else perturb(*part) for part in split
+            ]
         training.update(_with(batch, torch.cat(attacked)), targets)
 
     def _replay(self, training: Training, batch: Mixed, targets: Tensor, change: Tensor) -> None:
@@ -139,10 +141,6 @@ class Adversarial(Supervised):
             training.update(changed, targets)
             assert changed.images.grad is not None
             change = self.adversary.climbed(change, changed.images.grad[: len(change)], self.adversary.epsilon)
-
-
-def _nothing() -> None:
-    """There is nothing to prepare."""
 
 
 def _with(batch: Mixed, attacked: Tensor) -> Mixed:

@@ -7,7 +7,7 @@ from typing import Any, TypeVar, cast
 import torch
 from torch import Tensor
 
-R = TypeVar("R", None, Tensor)
+R = TypeVar("R", bound=Tensor | None)
 
 WARM = 3
 """Times that a step runs as it is before it is captured: libraries set themselves up, the optimiser makes its state."""
@@ -20,29 +20,33 @@ def _beside(device: int) -> torch.cuda.Stream:
 
 
 class Graphs:
-    """Runs a step of a training. What the step changes must be tensors that stay in place.
+    """Runs steps of a training. What a step changes must be tensors that stay in place.
 
     A step that cannot be captured, because it waits for the GPU or copies from the CPU, runs as it is from then on.
-
-    Args:
-        refusal: why the step was not captured; empty if it was, or was not yet tried.
+    All share one pool of memory, because they are replayed one after the other.
     """
 
     def __init__(self) -> None:
-        self.refusal = ""
         self._stream = _beside(torch.cuda.current_device())
         self._pool = torch.cuda.graph_pool_handle()
+        self._refused: dict[str, str] = {}
         self._runs: dict[tuple[Any, ...], int] = {}
         self._captured: dict[tuple[Any, ...], tuple[torch.cuda.CUDAGraph, tuple[Tensor, ...], Any]] = {}
 
-    def run(self, step: Callable[..., R], prepare: Callable[[], None], *inputs: Tensor) -> R:
+    @property
+    def refusal(self) -> str:
+        """Why a step was not captured; empty if each was, or was not yet tried."""
+        return "; ".join(f"{name}: {reason}" for name, reason in self._refused.items())
+
+    def run(self, name: str, step: Callable[..., R], prepare: Callable[[], None] | None, *inputs: Tensor) -> R:
         """Makes ``step(*inputs)`` and returns what it returns: None, or a tensor that lasts until the next run.
 
         Args:
+            name: of the step.
             prepare: sets the gradients to None; called before a step that is not replayed, and before the capture, so
                 that the captured step makes them anew in memory of its own.
         """
-        key = tuple((tuple(x.shape), x.dtype, x.stride()) for x in inputs)
+        key = (name, *((tuple(x.shape), x.dtype, x.stride()) for x in inputs))
         if key in self._captured:
             graph, places, found = self._captured[key]
             for place, x in zip(places, inputs, strict=True):
@@ -50,27 +54,29 @@ class Graphs:
             graph.replay()
             return cast(R, found)
         self._runs[key] = self._runs.get(key, 0) + 1
-        if self._runs[key] <= WARM or self.refusal:
+        if self._runs[key] <= WARM or name in self._refused:
             self._stream.wait_stream(torch.cuda.current_stream())
             with torch.cuda.stream(self._stream):
-                prepare()
+                if prepare:
+                    prepare()
                 found = step(*inputs)
             torch.cuda.current_stream().wait_stream(self._stream)
             return found
-        prepare()
+        if prepare:
+            prepare()
         places = tuple(x.clone() for x in inputs)
         graph = torch.cuda.CUDAGraph()
         try:
             with torch.cuda.graph(graph, pool=self._pool, stream=self._stream):
                 found = step(*places)
         except RuntimeError as error:
-            self.refusal = str(error).partition("\n")[0]
-            return self.run(step, prepare, *inputs)
+            self._refused[name] = str(error).partition("\n")[0]
+            return self.run(name, step, prepare, *inputs)
         self._captured[key] = graph, places, found
         graph.replay()
         return found
 
     @property
-    def captured(self) -> int:
-        """Number of steps that are replayed."""
-        return len(self._captured)
+    def captured(self) -> set[str]:
+        """Names of the steps that are replayed."""
+        return {key[0] for key in self._captured}

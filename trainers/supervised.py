@@ -103,6 +103,10 @@ class Supervised(Augmentation, Trainer):
         for name in ("beta2", "stability"):
             check_idle(self, name, self.optimizer == "adamw", "optimizer = 'adamw'")
 
+    @property
+    def images_at_a_time(self) -> int:
+        return math.ceil(self.batch_size / self.micro_batches)
+
     def suited(self, data: Dataset) -> Self:
         for name in ("label_smoothing", "decoupled"):
             check_idle(self, name, data.poses().labelled, "classes to learn")
@@ -156,7 +160,6 @@ class Training:
         self.device = self.parameters[0].device
         on_gpu = self.device.type == "cuda"
         self.graphs = Graphs() if on_gpu and settings.graphs else None
-        self.helpers = Graphs() if on_gpu and settings.graphs else None
         model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.generator = torch.Generator().manual_seed(seed)
         self.steps_per_epoch = math.ceil(len(data.train) / settings.batch_size)
@@ -240,7 +243,7 @@ class Training:
             self._without_gradients()
             self._update(*inputs)
         else:
-            self.graphs.run(self._update, self._without_gradients, *inputs)
+            self.graphs.run("update", self._update, self._without_gradients, *inputs)
         if self.averaged is not None:
             self.averaged.update_parameters(self.model)
 

@@ -64,6 +64,11 @@ class Trainer(ABC):
             DivergedError: if the loss is not finite.
         """
 
+    @property
+    def images_at_a_time(self) -> int | None:
+        """Images whose activations are in memory at once; None if that is not known."""
+        return None
+
     def suited(self, data: Dataset) -> Self:
         """The trainer with the settings that were left open set to what suits ``data``.
 

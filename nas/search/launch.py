@@ -19,6 +19,7 @@ from nas.search.ledger import Ledger
 from nas.search.samplers import open_sampler
 from nas.settings import (
     STUDY,
+    ExecutionSettings,
     Facts,
     Settings,
     Table,
@@ -31,6 +32,7 @@ from nas.settings import (
 from nas.store.artifacts import folders
 from nas.store.files import check_path, refuse_links
 from nas.store.history import EVENTS, LOCK, TRIALS, History, check_whole, no_collections
+from nas.trial import fastest_device
 
 
 def launch(
@@ -67,7 +69,7 @@ def launch(
     problem, history = open_study(settings, out, accept_changes=accept_changes)
     limits, execution = settings.limits, settings.execution
     with history, Interruption(execution.grace_seconds, limits.seconds, watcher.say) as interruption:
-        for note in (*problem.data.notes, *history.notes):
+        for note in (*problem.data.notes, *history.notes, *_idle_gpu(execution)):
             watcher.say(note)
         watcher.begin(problem, history.directory)
         with no_collections():
@@ -77,6 +79,16 @@ def launch(
             interruption.listen()  # Ray puts handlers of its own in place
             driver.run(executor)
     return Study(history.directory)
+
+
+def _idle_gpu(execution: ExecutionSettings) -> list[str]:
+    """What to say where this machine has a GPU that trials are not told to use, or not to use."""
+    if execution.device != "auto" or execution.gpus_per_trial or fastest_device() != "cuda":
+        return []
+    return [
+        "this machine has a GPU, which trials do not use. Set execution.gpus_per_trial to 1 or to a share such as "
+        "0.25, or execution.device to cpu."
+    ]
 
 
 @contextlib.contextmanager

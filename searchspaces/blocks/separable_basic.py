@@ -15,6 +15,7 @@ from searchspaces.architecture import Block, Shape, spec
 from searchspaces.costs import Cost, batch_norm, convolution, elementwise
 from searchspaces.freezing import FREEZE_PATTERNS, Freeze, Mixer, freeze
 from searchspaces.layers.filters import canonical_filters
+from searchspaces.layers.pointwise import Conv1x1
 from searchspaces.layers.separable import Separable, Variant
 from searchspaces.registry import check_one_of
 
@@ -84,7 +85,8 @@ class BasicBlock(Block):
         total += second.cost(inner, self.freeze) + norm + elementwise(2 * size, kept=size)
         if self.reshapes(shape):
             weights = shape[0] * dim
-            total += convolution(positions * weights, weights, 0, trained=self.freeze != "space") + norm
+            held = shape[0] * positions if self.stride > 1 else 0
+            total += convolution(positions * weights, weights, held, trained=self.freeze != "space") + norm
         if self.freeze_norm:
             between = 2 * self.multiplier * (shape[0] + dim) if self.variant == "mobilenet" else 0
             affine = 2 * dim * (3 if self.reshapes(shape) else 2) + between
@@ -133,7 +135,7 @@ class Shortcut(Mixer):
 
     def __init__(self, channels: int, dim: int, stride: int) -> None:
         super().__init__()
-        self.conv, self.norm = nn.Conv2d(channels, dim, 1, stride, bias=False), nn.BatchNorm2d(dim)
+        self.conv, self.norm = Conv1x1(channels, dim, stride=stride, bias=False), nn.BatchNorm2d(dim)
 
     def forward(self, x: Tensor) -> Tensor:
         y: Tensor = self.norm(self.conv(x))

@@ -17,7 +17,7 @@ from searchspaces.architecture import Shape
 from searchspaces.costs import Cost, batch_norm, convolution
 from searchspaces.freezing import Freeze, Mixer
 from searchspaces.layers.filters import canonical_filters, filter_bank
-from searchspaces.layers.pointwise import Conv1x1
+from searchspaces.layers.pointwise import Conv1x1, thinned
 from searchspaces.registry import check_one_of
 
 Variant = Literal["plain", "mobilenet"]
@@ -72,7 +72,8 @@ class Separable:
         dim, height, width = self.output(shape)
         positions, taps = height * width, self.kernel**2
         spatial, mixing = expanded * taps, dim * expanded
-        first = convolution(positions * spatial, spatial, shape[0] * shape[1] * shape[2], trained=freeze != "chans")
+        held = channels * (positions if self.kernel == 1 else shape[1] * shape[2])
+        first = convolution(positions * spatial, spatial, held, trained=freeze != "chans")
         second = convolution(positions * mixing, mixing, expanded * positions, trained=freeze != "space")
         if not self.fused(freeze):
             between = batch_norm(expanded, positions) if self.variant == "mobilenet" else Cost()
@@ -103,7 +104,9 @@ class SeparableConvolution(Mixer):
         super().__init__()
         expanded, k = channels * config.multiplier, config.kernel
         self.fused, self.channels = fused, channels
-        self.depthwise = nn.Conv2d(channels, expanded, k, config.stride, k // 2, groups=channels, bias=False)
+        self.stride = config.stride if k == 1 else 1  # before the convolution, see `Conv1x1`
+        stride = config.stride // self.stride
+        self.depthwise = nn.Conv2d(channels, expanded, k, stride, k // 2, groups=channels, bias=False)
         self.norm = nn.BatchNorm2d(expanded) if config.variant == "mobilenet" else None
         self.pointwise = Conv1x1(expanded, config.dim, bias=False)
         if not self.depthwise.weight.is_meta:
@@ -113,6 +116,8 @@ class SeparableConvolution(Mixer):
                 self.depthwise.weight.copy_(bank)
 
     def forward(self, x: Tensor) -> Tensor:
+        if self.stride > 1:
+            x = thinned(x, self.stride)
         if self.fused and self.norm is None:
             return F.conv2d(x, self.kernel(), stride=self.depthwise.stride, padding=self.depthwise.kernel_size[0] // 2)
         y: Tensor = self.depthwise(x)

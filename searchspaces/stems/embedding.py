@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from searchspaces.architecture import Shape, Stem, spec
 from searchspaces.costs import Cost, convolution
+from searchspaces.layers.pointwise import full_convolution
 from searchspaces.registry import check_least
 
 
@@ -48,7 +49,8 @@ class EmbeddingStem(Stem):
     def cost(self, shape: Shape) -> Cost:
         dim, height, width = self.output(shape)
         taps, positions = shape[0] * self.kernel**2, height * width
-        conv = convolution(positions * taps * dim, dim * taps + dim, shape[0] * shape[1] * shape[2])
+        held = shape[0] * (positions if self.kernel == 1 else shape[1] * shape[2])
+        conv = convolution(positions * taps * dim, dim * taps + dim, held)
         size = dim * positions if self.position else 0
         return conv + Cost(elementwise_flops=size, parameters=size, trainable_parameters=size)
 
@@ -66,7 +68,7 @@ class Embedding(nn.Module):
     def __init__(self, shape: Shape, config: EmbeddingStem) -> None:
         super().__init__()
         dim, height, width = config.output(shape)
-        self.conv = nn.Conv2d(shape[0], dim, config.kernel, config.stride, config.padding)
+        self.conv = full_convolution(shape[0], dim, config.kernel, config.stride, config.padding)
         self.position = nn.Parameter(0.02 * torch.randn(dim, height, width)) if config.position else None
 
     def forward(self, x: Tensor) -> Tensor:

@@ -4,6 +4,7 @@ Neither Ray nor Optuna is imported.
 """
 
 import copy
+import random
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from nas.packing import gpu_share
 from nas.testing.operators import build_seeded, variants
 from nas.trial import TrialPlan, run_trial
 from objectives import OBJECTIVES, Candidate
@@ -261,6 +263,34 @@ def test_a_trial_gets_its_share_of_the_memory_and_no_more(digits: TrainingData) 
         assert record.failure == expected, record.error
 
 
+@pytest.mark.parametrize("space", SEARCH_SPACES)
+def test_a_trial_gets_by_with_the_share_that_is_predicted(space: str, device: str) -> None:
+    found = SEARCH_SPACES[space](INPUTS.get(space, (3, 16, 16)), 10)
+    generator, memory = random.Random(0), 16 * 10**9
+    for number in range(1 if device == "cpu" else 6):
+        architecture = found.decode(found.first if device == "cpu" else found.draw(generator))
+        data = images(architecture, 20 if device == "cpu" else 400)
+        asked = TrialPlan(
+            number=number,
+            picks={},
+            architecture=architecture.to_json(),
+            key=architecture.key,
+            seed=number,
+            trainer=Supervised(epochs=1, batch_size=(16, 64, 256)[number % 3]),
+            objectives={
+                "accuracy": OBJECTIVES["accuracy"](),
+                "robust_accuracy": RobustAccuracy(samples=10, steps=2, sanity=False),
+            },
+            device=device,
+        )
+        share = gpu_share(asked, data, memory)
+        if device == "cuda":
+            torch.cuda.empty_cache()
+            share *= memory / torch.cuda.get_device_properties(0).total_memory
+        record = run_trial(replace(asked, gpu_share=share), data).record
+        assert record.status == "complete", record.error
+
+
 def test_an_epoch_waits_for_the_device_once(digits: TrainingData, device: str) -> None:
     if device == "cpu":
         pytest.skip("a CPU is not waited for")
@@ -290,19 +320,21 @@ def test_a_training_without_graphs_ends_with_the_same_weights(digits: TrainingDa
     assert far(found[0], found[1]) < (1e-9 if device == "cpu" else 1e-2)
 
 
-@pytest.mark.parametrize("settings", [{}, {"norm": "l2"}, {"attack": "square"}, {"free": 3}], ids=str)
+@pytest.mark.parametrize(
+    "settings", [{"steps": 2}, {"steps": 2, "norm": "l2"}, {"attack": "square"}, {"free": 3}], ids=str
+)
 def test_an_adversarial_training_learns_what_one_on_a_cpu_learns(
     settings: dict[str, Any], digits: TrainingData, device: str
 ) -> None:
     chosen = dict(settings)
     options = {"norm": chosen.pop("norm")} if "norm" in chosen else {}
-    options |= {"queries": 5} if settings.get("attack") == "square" else {}
+    options |= {"queries": 3} if settings.get("attack") == "square" else {}
     found = []
     for where in ("cpu", device):
         model = build(network_of_digits(digits), seed=0).to(where)
         reports: list[Epoch] = []
         trainer = Adversarial(
-            epochs=3, batch_size=32, precision="fp32", epsilon="8/255", options=options, attacks=make_attack, **chosen
+            epochs=1, batch_size=32, precision="fp32", epsilon="8/255", options=options, attacks=make_attack, **chosen
         )
         trainer.train(model, digits, seed=0, report=reports.append)
         found.append(reports[-1].loss)
@@ -319,10 +351,9 @@ def test_an_attack_on_training_images_is_captured(digits: TrainingData, device: 
         for _ in training.steps():
             pass
         training.end_epoch()
-    for graphs in (training.graphs, training.helpers):
-        assert graphs is not None
-        assert not graphs.refusal
-        assert graphs.captured
+    assert training.graphs is not None
+    assert not training.graphs.refusal
+    assert training.graphs.captured == {"attack", "update"}
 
 
 @pytest.mark.parametrize("kind", [LatencyMs, Throughput])

@@ -8,10 +8,11 @@ from collections.abc import Iterator
 from types import FrameType
 from typing import Self
 
+from nas.errors import user_input
 from nas.search.executors.executor import Listener, executor
 from nas.settings import ExecutionSettings
 from nas.store.live import Report
-from nas.trial import TrialOutcome, TrialPlan, run_trial
+from nas.trial import TrialOutcome, TrialPlan, check_device, run_trial
 from objectives import Candidate
 from trainers import Epoch, TrainingData
 from trainers.optimization import warm_up
@@ -25,6 +26,8 @@ class InlineExecutor:
     isolated = False
 
     def __init__(self, data: TrainingData, settings: ExecutionSettings, listener: Listener) -> None:
+        with user_input("execution.device"):
+            check_device(settings.where)
         self.data, self.listener = data, listener
         self.plans: deque[TrialPlan] = deque()
 

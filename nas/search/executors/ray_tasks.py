@@ -11,16 +11,18 @@ import os
 import queue
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
 import ray
+import torch
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from nas.errors import StoppedError, user_input
+from nas.packing import FINEST, gpu_share
 from nas.plugins import loaded
 from nas.search.executors.executor import Listener
 from nas.search.executors.ray_cluster import connect
@@ -84,12 +86,16 @@ class RayExecutor:
         self.slots, self.listener = settings.workers, listener
         self.running: dict[Any, _Task] = {}
         self.may_grow, self.fits, self.looked = settings.ray not in (None, "local"), True, 0.0
-        self.share = {"CPU": settings.cpus_per_trial, "GPU": settings.gpus_per_trial}
+        least = 1 / FINEST if settings.gpus_per_trial == "auto" else settings.gpus_per_trial
+        self.share = {"CPU": settings.cpus_per_trial, "GPU": least}
         self.share["memory"] = int((settings.memory_gb_per_trial or 0) * 1e9)
         with user_input("execution.ray"):
             self.joined = connect(settings.ray, math.ceil(settings.workers * settings.cpus_per_trial))
         try:
             self._check(_nodes())
+            self.packed: Callable[[TrialPlan], float] | None = None
+            if settings.gpus_per_trial == "auto":
+                self.packed = functools.partial(gpu_share, data=data, memory=_gpu_memory(settings))
             for module in loaded():  # no worker can import a plugin by name, so what one defines travels by value
                 ray.cloudpickle.register_pickle_by_value(module)  # type: ignore[no-untyped-call]
             shared = ray.put(data)
@@ -131,7 +137,11 @@ class RayExecutor:
             )
 
     def submit(self, plan: TrialPlan) -> None:
-        self.running[self.task.remote(plan)] = _Task(plan)
+        task = self.task
+        if self.packed:
+            plan = replace(plan, gpu_share=self.packed(plan))
+            task = task.options(num_gpus=plan.gpu_share)
+        self.running[task.remote(plan)] = _Task(plan)
 
     def wait(self) -> TrialOutcome | None:
         ready, _ = ray.wait(list(self.running), num_returns=1, timeout=POLL)
@@ -178,9 +188,7 @@ class RayExecutor:
     def _kill(self, task: _Task) -> None:
         """Kills a worker from outside: one that is stopped or stuck in foreign code cannot follow ray.cancel."""
         if task.first is not None and task.node is not None:
-            there = NodeAffinitySchedulingStrategy(task.node, soft=False)
-            here: Any = {"num_cpus": 0, "max_retries": 0, "scheduling_strategy": there}
-            ray.remote(**here)(kill).remote(task.first.pid)
+            _on(task.node)(kill).remote(task.first.pid)
 
     def _look(self) -> TrialOutcome | None:
         """The outcome of a trial about which Ray reports nothing more: its machine is silent or cannot be reached.
@@ -237,6 +245,37 @@ NODE_ERRORS = (ray.exceptions.NodeDiedError, ray.exceptions.LocalRayletDiedError
 
 def _nodes() -> list[dict[str, Any]]:
     return [node for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
+
+
+def _gpu_memory(settings: ExecutionSettings) -> int:
+    """Bytes of the smallest GPU of the cluster, unless the settings say.
+
+    Raises:
+        WrongInputError: if there is no GPU to ask.
+    """
+    if settings.gpu_memory_gb is not None:
+        return int(settings.gpu_memory_gb * 1e9)
+    found = [node["NodeID"] for node in _nodes() if node["Resources"].get("GPU", 0) > 0]
+    with user_input("execution.gpu_memory_gb"):
+        if not found:
+            raise ValueError("no machine with a GPU is there to ask for its memory. Set gpu_memory_gb.")
+        try:
+            told: list[int] = ray.get([_on(node, num_gpus=1 / FINEST)(memory_of_gpu).remote() for node in found])
+        except ray.exceptions.RayTaskError as error:
+            raise ValueError(f"a GPU does not tell its memory: {error.cause}. Set gpu_memory_gb.") from None
+    return min(told)
+
+
+def memory_of_gpu() -> int:
+    """Bytes of the GPU of this worker."""
+    return int(torch.cuda.get_device_properties(0).total_memory)
+
+
+def _on(node: str, **resources: float) -> Any:
+    """What makes a remote function that runs on a machine; it needs nothing there but ``resources``."""
+    there = NodeAffinitySchedulingStrategy(node, soft=False)
+    options: Any = {"num_cpus": 0, "max_retries": 0, "scheduling_strategy": there, **resources}
+    return ray.remote(**options)
 
 
 def _amount(name: str, amount: float) -> str:

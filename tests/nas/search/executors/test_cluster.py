@@ -274,6 +274,19 @@ def test_a_gpu_is_shared_by_as_many_trials_as_their_shares_allow(
     assert max(np.cumsum([change for _, change in changes])) == 4
 
 
+def test_a_gpu_is_packed_by_the_memory_that_trials_need(cluster: Cluster, watched: Callable[..., WatchedStudy]) -> None:
+    cluster.add_node(num_cpus=4, num_gpus=1)
+    study = watched(trials=6, seconds=0.5)
+    asked = {"gpus_per_trial": "auto", "gpu_memory_gb": 3.5, "device": "cpu", "cpus_per_trial": 0.25}  # 1.3 GB a trial
+    options = [part for key, value in asked.items() for part in ("--set", f"execution.{key}={value}")]
+    study.search("--ray", cluster.address, "--workers", 6, *options)
+    study.begun(2)
+    study.finish()
+    changes = sorted((note["time"], 1) for note in study.notes("begin"))
+    changes = sorted(changes + [(note["time"], -1) for note in study.notes("end")])
+    assert max(np.cumsum([change for _, change in changes])) == 2
+
+
 def test_the_data_lie_once_on_a_node_and_its_trials_share_the_pages(
     cluster: Cluster, watched: Callable[..., WatchedStudy], tmp_path: Path
 ) -> None:
