@@ -4,12 +4,13 @@ from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from objectives import sanity
 from objectives.accuracy import BATCH, correct
 from objectives.attacks import Attack, make_attack
-from objectives.objective import Candidate, DataTraits, Direction, Estimate, Needs, Objective, Scale, objective
+from objectives.devices import SteadyBatches
+from objectives.objective import Candidate, DataTraits, Direction, Estimate, Needs, Objective, Part, Scale, objective
 
 
 @objective("robust_accuracy")
@@ -65,7 +66,7 @@ class RobustAccuracy(Objective):
     def measure(self, candidate: Candidate) -> Estimate:
         part = candidate.part(self.samples)
         images, labels = part.images, part.labels
-        adversary, model = self.adversary(), candidate.model.eval()
+        adversary, model = self.adversary(), SteadyBatches(candidate.model).eval()
         survived = correct(model, images, labels)
         trained = [p for p in model.parameters() if p.requires_grad]
         for parameter in trained:
@@ -81,16 +82,15 @@ class RobustAccuracy(Objective):
                         model, images[held], labels[held], None if start is None else start[held]
                     )
                     survived[held] = correct(model, attacked, labels[held])
-            flags = self._flags(adversary, candidate, survived) if self.sanity else []
+            flags = self._flags(adversary, model, part, survived) if self.sanity else []
         finally:
             for parameter in trained:
                 parameter.requires_grad_(True)
         return Estimate.share(survived, flags=flags)
 
-    def _flags(self, adversary: Attack, candidate: Candidate, survived: Tensor) -> list[str]:
-        part = candidate.part(self.samples)
+    def _flags(self, adversary: Attack, model: nn.Module, part: Part, survived: Tensor) -> list[str]:
         few = sanity.checked(part.labels, part.seed)
-        return sanity.Checks(adversary, candidate.model, part.images[few], part.labels[few], survived[few]).flags()
+        return sanity.Checks(adversary, model, part.images[few], part.labels[few], survived[few]).flags()
 
     def settings(self, candidate: Candidate) -> dict[str, Any]:
         return {

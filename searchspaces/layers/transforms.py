@@ -120,7 +120,8 @@ class FrequencyMask(nn.Module):
         pairs = torch.view_as_real(spectrum).reshape(batch, blocks, channels // blocks, bins, 2)
         # (blocks, B * bins, 2 * C // blocks): in each row the real parts of a block's channels, then the imaginary ones
         rows = pairs.permute(1, 0, 3, 4, 2).reshape(blocks, batch * bins, 2 * channels // blocks)
-        mask = nn.functional.softshrink(self._layer(torch.relu(self._layer(rows, 0)), 1), SHRINK)
+        with torch.autocast(x.device.type, enabled=False):  # there are no complex numbers of 16 bits
+            mask = nn.functional.softshrink(self._layer(torch.relu(self._layer(rows, 0)), 1), SHRINK)
         # (B, blocks, C // blocks, bins, 2)
         mask = mask.view(blocks, batch, bins, 2, channels // blocks).permute(1, 0, 4, 2, 3).contiguous()
         masked = torch.view_as_complex(mask).view(spectrum.shape) * spectrum

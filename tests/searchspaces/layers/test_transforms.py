@@ -2,9 +2,16 @@
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from searchspaces.layers.transforms import cosine_analysis, cosine_synthesis
+from searchspaces.layers.transforms import (
+    Along,
+    FourierFilter,
+    FrequencyMask,
+    Gain,
+    cosine_analysis,
+    cosine_synthesis,
+)
 
 LENGTHS = (2, 3, 12, 49, 144, 600, 601)
 
@@ -72,3 +79,24 @@ def test_a_chain_without_length_has_another_one_and_hfft_with_length_drops_token
     changed = x.clone()
     changed[n // 2 + 1 :] += 1
     assert torch.equal(torch.fft.hfft(x, n=n, dim=0), torch.fft.hfft(changed, n=n, dim=0))
+
+
+MODULES = {
+    "along": lambda: Along(torch.eye(6), 2),
+    "gain": lambda: Gain((8, 1, 1)),
+    "fourier": lambda: FourierFilter((8, 4, 1), 2),
+    "mask": lambda: FrequencyMask(8, 2),
+}
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_a_module_trains_in_16_bits(name: str) -> None:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        module: nn.Module = MODULES[name]()
+        x, weight = torch.randn(3, 8, 6, 5), torch.randn(3, 8, 6, 5)
+        expected = module(x)
+        with torch.autocast("cpu", torch.bfloat16):
+            found = module(x.bfloat16().requires_grad_())
+        (found.float() * weight).sum().backward()
+    assert torch.linalg.vector_norm(found.float() - expected) < 0.02 * torch.linalg.vector_norm(expected)
