@@ -342,6 +342,17 @@ def as_value(name: str, kind: Goal | Objective | type[Objective], returned: Any)
         FloatingPointError: if it is not finite.
         ValueError: if it is no number, or beyond the range of the objective's scale.
     """
+    value = returned if type(returned) is float else _as_float(name, returned)  # most are, in large logs
+    if not math.isfinite(value):
+        raise FloatingPointError(f"{name} is {value}.")
+    if kind.scale == "fraction" and not 0 <= value <= 1:
+        raise ValueError(f"objective {name!r} is a fraction: its value must be from 0 to 1, got {value:g}.")
+    if kind.scale == "count" and value <= 0:
+        raise ValueError(f"objective {name!r} is a count: its value must be above 0, got {value:g}.")
+    return value
+
+
+def _as_float(name: str, returned: Any) -> float:
     number = returned
     if isinstance(number, Tensor | np.ndarray | np.generic):
         number = number.item() if number.ndim == 0 else None
@@ -350,14 +361,7 @@ def as_value(name: str, kind: Goal | Objective | type[Objective], returned: Any)
         raise ValueError(
             f"objective {name!r} must return a number, got {_brief(returned)} ({type(returned).__name__}{shape})."
         )
-    value = float(number)
-    if not math.isfinite(value):
-        raise FloatingPointError(f"{name} is {value}.")
-    if kind.scale == "fraction" and not 0 <= value <= 1:
-        raise ValueError(f"objective {name!r} is a fraction: its value must be from 0 to 1, got {value:g}.")
-    if kind.scale == "count" and value <= 0:
-        raise ValueError(f"objective {name!r} is a count: its value must be above 0, got {value:g}.")
-    return value
+    return float(number)
 
 
 def as_settings(name: str, returned: Any) -> dict[str, Any]:
