@@ -1,15 +1,17 @@
 """What attacks cost and find: ours beside foolbox, torchattacks and pyautoattack, and how cheap ones rank networks.
 
-    python studies/benchmarks/attacks.py [--images 1000] [--candidates 30] [--ladder-images 200]
+    python studies/benchmarks/attacks.py [--images 1000] [--candidates 30] [--ladder-images 200] [--tables NAME ...]
 
-CPU seconds of this process on one thread, libraries taking turns. torchattacks declares packages that the project keeps
-out: ``pip install --no-deps torchattacks==3.5.1``; without it its columns are empty.
+Fashion-MNIST is read from ``NAS_DATA``; without it its rows are missing. CPU seconds of this process on one thread,
+libraries taking turns. torchattacks declares packages that the project keeps out:
+``pip install --no-deps torchattacks==3.5.1``; without it its columns are empty.
 """
 
 import argparse
 import importlib
 import importlib.util
 import logging
+import os
 import random
 import statistics
 import time
@@ -114,6 +116,7 @@ def of_pyautoattack(name: str, model: nn.Module, epsilon: float, **options: obje
     return lambda x, y: judge.perturb(x, y).detach()
 
 
+RADII = (1, 2, 4, 8)
 LIBRARIES = {"ours": ours, "foolbox": of_foolbox, "torchattacks": of_torchattacks, "pyautoattack": of_pyautoattack}
 RUNGS: dict[str, tuple[str, dict[str, object]]] = {
     "FGSM": ("fgsm", {}),
@@ -126,6 +129,23 @@ RUNGS: dict[str, tuple[str, dict[str, object]]] = {
     "Square, 500 queries": ("square", {"queries": 500}),
     "noise, 8 tries": ("noise", {"tries": 8}),
 }
+
+
+def agreement(sets: dict[str, TrainingData], images: int) -> None:
+    """Robust accuracy at several radii, ours and by foolbox."""
+    print(f"\n## Robust accuracy on {images:,} images, %: ours / foolbox\n")
+    print("| data, attack | " + " | ".join(f"{radius}/255" for radius in RADII) + " |\n|---|" + "--:|" * len(RADII))
+    for name, data in sets.items():
+        model = trained(data)
+        pixels, labels = data.validation.tensors("cpu")
+        x, y = pixels[:images], labels[:images]
+        for rung in ("FGSM", "PGD-10", "PGD-20"):
+            kind, options = RUNGS[rung]
+            cells = []
+            for radius in RADII:
+                perturbs = [make(kind, model, radius / 255, **options) for make in (ours, of_foolbox)]
+                cells.append(" / ".join(f"{survivors(model, in_batches(p, x, y), y):.1f}" for p in perturbs if p))
+            print(f"| {name}, {rung} | {' | '.join(cells)} |", flush=True)
 
 
 def seconds(name: str, data: TrainingData, images: int, epsilon: float, repeats: int = 3) -> None:
@@ -190,14 +210,22 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=1000)
     parser.add_argument("--candidates", type=int, default=30)
     parser.add_argument("--ladder-images", type=int, default=200)
+    tables = ("agreement", "seconds", "ladder")
+    parser.add_argument("--tables", nargs="*", choices=tables, default=tables)
     options = parser.parse_args()
     torch.set_num_threads(1)
     warnings.filterwarnings("ignore")
     logging.disable(logging.WARNING)
     digits = training_data(DATASETS["digits"](), limit=None, validation=0.557, seed=0)
-    for radius in (4 / 255, 8 / 255):
-        seconds("digits", digits, options.images, radius)
-    if importlib.util.find_spec("pyautoattack") is not None:
+    sets = {"digits": digits}
+    if "NAS_DATA" in os.environ:
+        sets["Fashion-MNIST"] = training_data(DATASETS["fashion_mnist"](), limit=3000, validation=1 / 3, seed=0)
+    if "agreement" in options.tables:
+        agreement(sets, options.images)
+    if "seconds" in options.tables:
+        for name, data in sets.items():
+            seconds(name, data, options.images, 4 / 255)
+    if "ladder" in options.tables and importlib.util.find_spec("pyautoattack") is not None:
         ladder(digits, options.candidates, options.ladder_images, 8 / 255)
 
 
