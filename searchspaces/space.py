@@ -321,6 +321,19 @@ class SearchSpace:
         return {choice.name: generator.choice(choice.options) for choice in self.choices}
 
 
+class Numbers:
+    """Container of the numbers from ``low`` to ``high``."""
+
+    def __init__(self, low: float, high: float) -> None:
+        self.low, self.high = low, high
+
+    def __contains__(self, value: object) -> bool:
+        return isinstance(value, int | float) and self.low <= value <= self.high
+
+    def __str__(self) -> str:
+        return f"{self.low:g} to {self.high:g}"
+
+
 def describe(values: Container[Value]) -> str:
     """The allowed values in words: ``1 to 64``, or the values one by one."""
     if isinstance(values, range):
