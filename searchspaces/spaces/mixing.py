@@ -159,17 +159,14 @@ def mixing(
         """Whether a study has named a choice that is off by default."""
         return len(picks) != least
 
-    @lru_cache(maxsize=20_000)  # a sampler decodes many candidates, which share most of their stages
-    def stage_block(picks: StagePicks, shape: Shape, gamma: int | None, target: int | None) -> MetaFormerBlock:
-        values = dict(picks.named)
-        token = _token_mixer(picks, values, shape, gamma, filters_as_init=filters_as_init)
-        channel = _channel_mixer(picks, values, shape)
-        if "activation" in values:
-            token, channel = (_activated(mixer, str(values["activation"])) for mixer in (token, channel))
+    def stage_block(picks: StagePicks, shape: Shape, gamma: int, target: int | None) -> MetaFormerBlock:
+        filters = picks.filters if picks.freeze == "chans" or filters_as_init else "random"
+        token = _token_mixer(_used(picks._replace(filters=filters), gamma), shape)
+        channel = _channel_mixer(picks.channel, picks.expansion, picks.permutation, picks.named, shape)
         if target is not None:
             channel = _at_cost(channel, token, shape, target)
         block = MetaFormerBlock(token, channel, picks.freeze, norm, layer_scale)
-        return _with_block_fields(block, values).canonical()
+        return _with_block_fields(block, dict(picks.named)) if picks.named else block
 
     def isotropic(picks: Picks, groups: list[list[int]]) -> Architecture:
         split, gamma = splits[picks["split"]], int(picks["gamma"])
@@ -190,7 +187,7 @@ def mixing(
             down = ConvDownsample(dim * 2**number) if number and blocks else None
             shape = down.output(shape) if down else shape
             for group, depth in _runs(blocks):
-                rows.append(Stage(stage_block(stage_picks(picks, group), shape, None, None), depth, down))
+                rows.append(Stage(stage_block(stage_picks(picks, group), shape, 1, None), depth, down))
                 down = None
         return Architecture(input, classes, stem, tuple(rows), AverageHead(norm))
 
@@ -287,19 +284,45 @@ def _isotropic_stem(
     return EmbeddingStem(dim, grids[tokens], grids[tokens])
 
 
-def _token_mixer(
-    picks: StagePicks, values: Mapping[str, Value], shape: Shape, gamma: int | None, *, filters_as_init: bool
-) -> TokenMixer:
-    kernel, permutation = picks.kernel, picks.permutation
-    filters = picks.filters if picks.freeze == "chans" or filters_as_init else "random"
+class TokenPicks(NamedTuple):
+    """What a token mixer depends on; picks that it does not use have one value, so that equal mixers are made once."""
+
+    mixer: str
+    conv: str = ""
+    kernel: int = 1
+    dilation: int = 1
+    filters: str = "random"
+    permutation: Permutation = "commutation"
+    gamma: int = 1
+    named: tuple[tuple[str, Value], ...] = ()
+
+
+def _used(picks: StagePicks, gamma: int) -> TokenPicks:
+    """The picks that the token mixer uses."""
+    mixer, named = picks.mixer, picks.named
+    if named:  # a mixer may hold any other
+        conv = (picks.conv, picks.kernel, picks.dilation, picks.filters)
+        return TokenPicks(mixer, *conv, picks.permutation, gamma, named)
+    if mixer == "conv":
+        return TokenPicks(mixer, picks.conv, picks.kernel, picks.dilation, picks.filters)
+    if mixer == "pooling":
+        return TokenPicks(mixer, kernel=picks.kernel)
+    if mixer == "token_mlp":
+        return TokenPicks(mixer, permutation=picks.permutation, gamma=gamma)
+    return TokenPicks(mixer, permutation=picks.permutation if mixer == "raft" else "commutation")
+
+
+@lru_cache(maxsize=20_000)  # a sampler decodes many candidates, which share most of their mixers
+def _token_mixer(picks: TokenPicks, shape: Shape) -> TokenMixer:
+    kernel, dilation, permutation, values = picks.kernel, picks.dilation, picks.permutation, dict(picks.named)
     convolutions: dict[str, Callable[[], TokenMixer]] = {
-        "depthwise": lambda: Depthwise(kernel, picks.dilation, filters),
-        "grouped": lambda: Convolution(kernel, picks.dilation, _nearest_groups(shape[0])),
-        "full": lambda: Convolution(kernel, picks.dilation),
+        "depthwise": lambda: Depthwise(kernel, dilation, picks.filters),
+        "grouped": lambda: Convolution(kernel, dilation, _nearest_groups(shape[0])),
+        "full": lambda: Convolution(kernel, dilation),
     }
     ours: dict[str, Callable[[], TokenMixer]] = {
         "conv": lambda: convolutions[picks.conv](),
-        "token_mlp": lambda: TokenMLP(float(gamma or 1), permutation=permutation),
+        "token_mlp": lambda: TokenMLP(float(picks.gamma), permutation=permutation),
         "raft": lambda: Raft(permutation=permutation),
         "roll": lambda: RollMix(GROUP_WIDTH, step_w=min(1, shape[2] - 1), step_h=min(1, shape[1] - 1)),
         "pooling": lambda: Pooling(max(3, kernel)),
@@ -308,10 +331,10 @@ def _token_mixer(
     def make(name: str) -> Any:
         return fitted(ours[name](), shape) if name in ours else example(TOKEN_MIXERS[name], shape)
 
-    mixer = with_fields(make(picks.mixer), values, make)
+    mixer = _activated(with_fields(make(picks.mixer), values, make), values)
     if isinstance(mixer, Depthwise | Convolution):  # taps farther apart read nothing but padding
         mixer = replace(mixer, dilation=min(mixer.dilation, max(shape[1:])))
-    return cast(TokenMixer, mixer)
+    return cast(TokenMixer, mixer.canonical())
 
 
 def _nearest_groups(channels: int) -> int:
@@ -320,22 +343,26 @@ def _nearest_groups(channels: int) -> int:
     return min(divisors, key=lambda groups: abs(math.log(channels / groups / GROUP_WIDTH)))
 
 
-def _channel_mixer(picks: StagePicks, values: Mapping[str, Value], shape: Shape) -> ChannelMixer:
+@lru_cache(maxsize=20_000)
+def _channel_mixer(
+    name: str, expansion: int, permutation: Permutation, named: tuple[tuple[str, Value], ...], shape: Shape
+) -> ChannelMixer:
+    values = dict(named)
+
     def make(name: str) -> Any:
-        mixer = example(CHANNEL_MIXERS[name], shape)
-        expansion = getattr(mixer, "expansion", None)
-        if expansion is not None:
-            mixer = replace(cast(Any, mixer), expansion=type(expansion)(picks.expansion))
-        if isinstance(mixer, ChannelMLP):
-            mixer = replace(mixer, permutation=picks.permutation)
-        return mixer
+        mixer: Any = example(CHANNEL_MIXERS[name], shape)
+        if hasattr(mixer, "expansion"):
+            mixer = replace(mixer, expansion=type(mixer.expansion)(expansion))
+        return replace(mixer, permutation=permutation) if isinstance(mixer, ChannelMLP) else mixer
 
-    return cast(ChannelMixer, with_fields(make(picks.channel), values, make))
+    mixer = _activated(with_fields(make(name), values, make), values)
+    return cast(ChannelMixer, mixer.canonical())
 
 
-def _activated(mixer: Any, activation: str) -> Any:
-    """The mixer with this activation, if it has one."""
-    return replace(mixer, activation=activation) if hasattr(mixer, "activation") else mixer
+def _activated(mixer: Any, values: Mapping[str, Value]) -> Any:
+    """The mixer with the activation of the block, if a study names one and the mixer has any."""
+    known = "activation" in values and hasattr(mixer, "activation")
+    return replace(mixer, activation=values["activation"]) if known else mixer
 
 
 BLOCK_FIELDS = ("norm", "layer_scale", "drop_path", "freeze_norm")
@@ -349,6 +376,7 @@ def _with_block_fields(block: MetaFormerBlock, values: Mapping[str, Value]) -> M
     return replace(block, **named) if named else block
 
 
+@lru_cache(maxsize=20_000)
 def _at_cost(channel: ChannelMixer, token: TokenMixer, shape: Shape, target: int) -> ChannelMixer:
     """``channel`` with the expansion at which the block costs ``target`` MACs, within 0.5 to 8 and whole channels.
 
