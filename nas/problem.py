@@ -164,6 +164,7 @@ def find_space(settings: Settings, input: Shape, outputs: int | Shape) -> Search
     table = dict(settings.space)
     choices = check_type(dict[str, Any], table.pop("choices", {}), "space.choices")
     removed = check_type(list[str], table.pop("remove", []), "space.remove")
+    tied = check_type(list[str], table.pop("tie", []), "space.tie")
     kind = table.pop("kind", None)
     with user_input("space"):
         if kind is None:
@@ -176,6 +177,8 @@ def find_space(settings: Settings, input: Shape, outputs: int | Shape) -> Search
         space = replace(space, to_architecture=lambda picks: fitted(decoded(picks), outputs))
     with user_input("space.choices"):
         space = space.narrow(_dotted(choices))
+    with user_input("space.tie"):
+        space = space.tie(tied)
     with user_input("space.remove"):
         return space.remove(removed)
 

@@ -370,7 +370,8 @@ def encode(value: Any) -> Any:
     fields: dict[str, Any] = {"kind": value.kind} if isinstance(value, Spec) else {}
     for name, default in _defaults(value.__class__):
         if (current := getattr(value, name)) != default:
-            fields[name] = encode(current)
+            # As it is read back: equal specs have equal keys, whether 2 or 2.0 was written.
+            fields[name] = float(current) if type(default) is float else encode(current)
     return fields
 
 

@@ -24,11 +24,13 @@ def connections(tokens: int, channels: int, gamma: float = 1.0, channel_gamma: f
 
 
 def partner(tokens: int, omega: float, gamma: float = 1.0) -> int:
-    """C(S; Omega, gamma), rounded: the channels with which ``tokens`` have ``omega`` connections; 0 if none fit.
+    """C(S; Omega, gamma): the channels with which ``tokens`` come closest to ``omega`` connections; 0 if none fit.
 
     Example: ``partner(64, 2**18)`` is 64, the widest network of that budget.
     """
-    return round((-tokens + math.sqrt(tokens**2 + 8 * omega / (gamma * tokens))) / 2)
+    exact = (-tokens + math.sqrt(tokens**2 + 8 * omega / (gamma * tokens))) / 2
+    nearest = (math.floor(exact), math.ceil(exact))
+    return min(nearest, key=lambda channels: abs(connections(tokens, channels, gamma) - omega))
 
 
 def density(tokens: int, channels: int) -> float:

@@ -125,29 +125,29 @@ def batch_norm(channels: int, positions: int, *, trained: bool = True) -> Cost:
     )
 
 
-def layer_norm(channels: int, positions: int) -> Cost:
+def layer_norm(channels: int, positions: int, *, trained: bool = True) -> Cost:
     """LayerNorm over the channels at every position: 5 operations an element; keeps input and 2 figures a position."""
     return Cost(
         elementwise_flops=5 * channels * positions,
         parameters=2 * channels,
-        trainable_parameters=2 * channels,
+        trainable_parameters=2 * channels if trained else 0,
         activations=channels * positions + 2 * positions,
     )
 
 
-def group_norm(channels: int, positions: int) -> Cost:
+def group_norm(channels: int, positions: int, *, trained: bool = True) -> Cost:
     """GroupNorm with one group: 5 operations an element; keeps its input, mean and deviation."""
     return Cost(
         elementwise_flops=5 * channels * positions,
         parameters=2 * channels,
-        trainable_parameters=2 * channels,
+        trainable_parameters=2 * channels if trained else 0,
         activations=channels * positions + 2,
     )
 
 
-NORM_COSTS: dict[str, Callable[[int, int], Cost]] = {
+NORM_COSTS: dict[str, Callable[..., Cost]] = {
     "batch": batch_norm,
     "layer": layer_norm,
     "group": group_norm,
-    "none": lambda channels, positions: Cost(),
+    "none": lambda channels, positions, trained=True: Cost(),
 }

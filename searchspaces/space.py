@@ -7,8 +7,8 @@ that the architecture does not use are dropped by ``decode``, so equal networks 
 import itertools
 import math
 import random
-from collections.abc import Callable, Container, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import cached_property
 from typing import TypeVar
@@ -43,19 +43,28 @@ class Choice:
         options: values that are searched by default; all of one type, because to Optuna ``True`` and ``1`` are equal.
         allowed: every value that a study may ask for.
         help: one sentence with the unit.
+        tied: made once for all groups, so that the name has none.
     """
 
     name: str
     options: tuple[Value, ...]
     allowed: Container[Value]
     help: str
+    tied: bool = False
+
+    @property
+    def short(self) -> str:
+        """The name without its group."""
+        return self.name if self.tied else self.name.partition(".")[2] or self.name
 
     def narrow(self, values: Sequence[Value]) -> "Choice":
-        """The choice with ``values`` as its options.
+        """The choice with ``values`` as its options; whole numbers may stand for any numbers.
 
         Raises:
             ValueError: if there are none, or one is repeated or not allowed.
         """
+        if type(self.options[0]) is float:
+            values = [float(value) if type(value) is int else value for value in values]
         if not values:
             raise ValueError(f"choice {self.name!r} needs at least one option. Allowed: {describe(self.allowed)}.")
         for i, value in enumerate(values):
@@ -94,6 +103,27 @@ class _Read(Mapping[str, Value]):
         return len(self.picks)
 
 
+class _Tied(Mapping[str, Value]):
+    """Picks in which each of the tied choices has the pick that stands for all of them."""
+
+    def __init__(self, picks: Picks, standing: Mapping[str, str]) -> None:
+        self.picks, self.standing = picks, standing
+
+    def __getitem__(self, name: str) -> Value:
+        return self.picks[self.standing.get(name, name)]
+
+    def __iter__(self) -> Iterator[str]:
+        yield from self.standing
+        yield from (name for name in self.picks if name not in self.standing.values())
+
+    def __len__(self) -> int:
+        return len(self.picks) + len(self.standing) - len(set(self.standing.values()))
+
+
+def _no_facts(picks: Picks) -> dict[str, Value]:
+    return {}
+
+
 @dataclass(frozen=True)
 class SearchSpace:
     """Choices and the pure function that turns picks into an architecture.
@@ -101,12 +131,18 @@ class SearchSpace:
     Args:
         name: as registered.
         choices: in the order in which they are shown.
-        to_architecture: pure function of a value for every choice.
+        to_architecture: pure function of a value for every choice, and for those of ``more`` that a study names.
+        more: choices that are searched only if a study names them; without them the space stays small.
+        facts: what is worth recording of a candidate and not plain from its picks.
+        moved: former choice -> what a study says in its place.
     """
 
     name: str
     choices: tuple[Choice, ...]
     to_architecture: Callable[[Picks], Architecture]
+    more: tuple[Choice, ...] = ()
+    facts: Callable[[Picks], dict[str, Value]] = _no_facts
+    moved: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def size(self) -> int:
@@ -151,25 +187,32 @@ class SearchSpace:
     def narrow(self, options: Mapping[str, Value | Sequence[Value]]) -> "SearchSpace":
         """The space with other options for the named choices; one value fixes a choice.
 
-        ``kernel`` names every choice ``<group>.kernel`` at once; the full name ``s1.kernel`` overrides it.
+        ``kernel`` names every choice ``<group>.kernel`` at once; the full name ``s1.kernel`` overrides it. A choice of
+        ``more`` that is named is searched from then on.
 
         Example: ``space.narrow({"kernel": [3, 5], "depth": 4})``.
 
         Raises:
             ValueError: if a name is unknown or a value not allowed.
         """
-        names = {choice.name for choice in self.choices} | {choice.name.split(".")[-1] for choice in self.choices}
+        every = (*self.choices, *self.more)
+        names = {choice.name for choice in every} | {choice.short for choice in every}
         for name in options:
             if name not in names:
-                raise ValueError(unknown("choice", name, names))
+                raise ValueError(self._unknown(name, names))
 
         def narrowed(choice: Choice) -> Choice:
-            values = options.get(choice.name, options.get(choice.name.split(".")[-1]))
+            values = options.get(choice.name, options.get(choice.short))
             if values is None:
                 return choice
             return choice.narrow([values] if isinstance(values, str | int | float) else values)
 
-        return replace(self, choices=tuple(narrowed(choice) for choice in self.choices))
+        added = [choice for choice in self.more if choice.name in options or choice.short in options]
+        return replace(
+            self,
+            choices=tuple(narrowed(choice) for choice in (*self.choices, *added)),
+            more=tuple(choice for choice in self.more if choice not in added),
+        )
 
     def remove(self, names: Sequence[str]) -> "SearchSpace":
         """The space without the named choices: each stays at its first option.
@@ -178,18 +221,55 @@ class SearchSpace:
             ValueError: if a name is unknown.
         """
         first = self.first
-        return self.narrow({full: first[full] for name in names for full in self._named(name)})
+        return self.narrow({choice.name: first[choice.name] for name in names for choice in self._named(name)})
 
-    def _named(self, name: str) -> list[str]:
-        """Full names of the choices with this name, in full or without its group.
+    def tie(self, names: Sequence[str]) -> "SearchSpace":
+        """The space in which all groups share one pick of each named choice, whose name loses its group.
+
+        Example: ``resnet.tie(["freeze"])`` has one choice ``freeze`` in place of ``s1.freeze`` to ``s4.freeze``.
+
+        Raises:
+            ValueError: if a name is unknown or of a single choice, or the options of the groups differ.
+        """
+        standing: dict[str, str] = {}
+        choices = list(self.choices)
+        for name in names:
+            group = self._named(name)
+            if len(group) < 2 or any(choice.name in standing for choice in group):
+                raise ValueError(f"{name!r} is one choice already: there is nothing to tie.")
+            for other in group[1:]:
+                if other.options != group[0].options:
+                    raise ValueError(
+                        f"choices that are tied need equal options: {group[0].name} has {_listed(group[0].options)}, "
+                        f"{other.name} has {_listed(other.options)}. Give {name!r} the options of all."
+                    )
+            choices[choices.index(group[0])] = replace(group[0], name=name, tied=True)
+            choices = [choice for choice in choices if choice not in group]
+            standing |= {choice.name: name for choice in group}
+        decoded, known = self.to_architecture, self.facts
+        return replace(
+            self,
+            choices=tuple(choices),
+            to_architecture=lambda picks: decoded(_Tied(picks, standing)),
+            facts=lambda picks: known(_Tied(picks, standing)),
+        )
+
+    def _named(self, name: str) -> list[Choice]:
+        """The choices with this name, in full or without its group.
 
         Raises:
             ValueError: if there is none.
         """
-        full = [choice.name for choice in self.choices if name in (choice.name, choice.name.split(".")[-1])]
-        if not full:
-            raise ValueError(unknown("choice", name, {choice.name for choice in self.choices}))
-        return full
+        found = [choice for choice in self.choices if name in (choice.name, choice.short)]
+        if not found:
+            raise ValueError(self._unknown(name, {choice.name for choice in self.choices}))
+        return found
+
+    def _unknown(self, name: str, known: Iterable[str]) -> str:
+        """The message for a name that no choice has."""
+        if name in self.moved:
+            return f"there is no choice {name!r} any more. {self.moved[name]}"
+        return unknown("choice", name, known)
 
     def effective(self, picks: Picks) -> set[str]:
         """Names of the choices that make a difference to the network of ``picks``, changed one at a time.
@@ -241,9 +321,26 @@ class SearchSpace:
         return {choice.name: generator.choice(choice.options) for choice in self.choices}
 
 
+class Numbers:
+    """Container of the numbers from ``low`` to ``high``."""
+
+    def __init__(self, low: float, high: float) -> None:
+        self.low, self.high = low, high
+
+    def __contains__(self, value: object) -> bool:
+        return isinstance(value, int | float) and self.low <= value <= self.high
+
+    def __str__(self) -> str:
+        return f"{self.low:g} to {self.high:g}"
+
+
 def describe(values: Container[Value]) -> str:
     """The allowed values in words: ``1 to 64``, or the values one by one."""
     if isinstance(values, range):
         step = f" in steps of {values.step}" if values.step != 1 else ""
         return f"{values.start} to {values[-1]}{step}"
     return ", ".join(map(str, values)) if isinstance(values, Sequence | Mapping) else str(values)
+
+
+def _listed(options: Iterable[Value]) -> str:
+    return ", ".join(map(str, options))

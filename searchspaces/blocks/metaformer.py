@@ -10,6 +10,7 @@ from searchspaces.architecture import Block, ChannelMixer, Shape, TokenMixer, sp
 from searchspaces.blocks.canonical import canonical_mixing
 from searchspaces.costs import NORM_COSTS, Cost, elementwise
 from searchspaces.freezing import FREEZE_PATTERNS, Freeze, freeze
+from searchspaces.layers.drop_path import DropPath
 from searchspaces.layers.norms import LayerScale, Norm, make_norm
 from searchspaces.operators.depthwise import Depthwise
 from searchspaces.operators.pointwise import Pointwise
@@ -27,6 +28,9 @@ class MetaFormerBlock(Block):
         norm: kind of the norm before each mixer.
         layer_scale: start of the factors s1 and s2, one for each channel; 0 for no factors. Short trainings need 1 or
             1e-2: with 1e-5 they rank warm-up, not architectures.
+        drop_path: probability that an image skips a mixer in training; the others are scaled up to make up for it
+            (stochastic depth, 1603.09382).
+        freeze_norm: keep the factors and offsets of the norms as they start; their statistics follow the data.
     """
 
     token: TokenMixer
@@ -34,6 +38,12 @@ class MetaFormerBlock(Block):
     freeze: Freeze = "full"
     norm: Norm = "layer"
     layer_scale: float = 0.0
+    drop_path: float = 0.0
+    freeze_norm: bool = False
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.drop_path < 1:
+            raise ValueError(f"drop_path must be at least 0 and below 1, got {self.drop_path}.")
 
     @classmethod
     def options(cls, shape: Shape) -> dict[str, tuple[Any, ...]]:
@@ -43,23 +53,28 @@ class MetaFormerBlock(Block):
             "freeze": FREEZE_PATTERNS,
             "norm": get_args(Norm),
             "layer_scale": (0.0, 1e-2),
+            "drop_path": (0.0, 0.2),
         }
 
     def canonical(self) -> Self:
         token, channel, pattern = canonical_mixing(self.token, self.channel, self.freeze)
-        return replace(self, token=token, channel=channel, freeze=pattern)
+        freeze_norm = self.freeze_norm and self.norm != "none"
+        return replace(self, token=token, channel=channel, freeze=pattern, freeze_norm=freeze_norm)
 
     def cost(self, shape: Shape) -> Cost:
         channels, positions = shape[0], shape[1] * shape[2]
         size = channels * positions
         mixers = [mixer for mixer in (self.token, self.channel) if mixer.kind != "identity"]
-        around = NORM_COSTS[self.norm](channels, positions) + elementwise(size)
+        around = NORM_COSTS[self.norm](channels, positions, trained=not self.freeze_norm) + elementwise(size)
         if self.layer_scale:
             around += Cost(elementwise_flops=size, parameters=channels, trainable_parameters=channels, activations=size)
         return sum((mixer.cost(shape, self.freeze) for mixer in mixers), around * len(mixers))
 
     def label(self) -> str:
-        return f"{self.token.label()} + {self.channel.label()} {self.freeze}"
+        words = [f"{self.token.label()} + {self.channel.label()} {self.freeze}"]
+        words += ["norms"] if self.freeze_norm else []
+        words += [f"drop {self.drop_path:g}"] if self.drop_path else []
+        return " ".join(words)
 
     def build(self, shape: Shape) -> nn.Module:
         return MetaFormer(shape, self)
@@ -79,9 +94,13 @@ class MetaFormer(nn.Module):
         if mixer.kind == "identity":
             return None
         scale = LayerScale(shape[0], config.layer_scale) if config.layer_scale else nn.Identity()
+        norm = make_norm(config.norm, shape[0]).requires_grad_(not config.freeze_norm)
         module = mixer.build(shape)
         freeze(config.freeze, [module])
-        return nn.Sequential(OrderedDict(norm=make_norm(config.norm, shape[0]), mixer=module, scale=scale))
+        layers = OrderedDict(norm=norm, mixer=module, scale=scale)
+        if config.drop_path:
+            layers["drop"] = DropPath(config.drop_path)
+        return nn.Sequential(layers)
 
     def forward(self, x: Tensor) -> Tensor:
         for branch in (self.token, self.channel):

@@ -23,6 +23,7 @@ class RolledBlock(MetaFormerBlock):
     roll: RollMix = RollMix(16)  # noqa: RUF009 (frozen)
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if not isinstance(self.roll, RollMix) or self.roll.kernels != "none" or self.roll.combine != "select":
             raise ValueError(f"roll must be a roll_mix without kernels that selects, got {self.roll!r}.")
 

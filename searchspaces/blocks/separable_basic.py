@@ -36,6 +36,7 @@ class BasicBlock(Block):
         freeze: which mixing is trained: ``full``, ``chans``, ``space``.
         freeze_norm: keep the factors and offsets of the norms as they start; their statistics follow the data.
         variant: ``mobilenet`` puts a norm between the depthwise and the 1x1 convolutions.
+        norm_match: scale every filter to one norm; off: the filters keep their own scale.
     """
 
     dim: int
@@ -46,6 +47,7 @@ class BasicBlock(Block):
     freeze: Freeze = "full"
     freeze_norm: bool = False
     variant: Variant = "plain"
+    norm_match: bool = True
 
     def __post_init__(self) -> None:
         check_one_of("freeze", self.freeze, FREEZE_PATTERNS)
@@ -54,7 +56,12 @@ class BasicBlock(Block):
     def convolutions(self) -> tuple[Separable, Separable]:
         """The two convolutions in order."""
         second = Separable(
-            self.dim, self.kernel, multiplier=self.multiplier, filters=self.filters, variant=self.variant
+            self.dim,
+            self.kernel,
+            multiplier=self.multiplier,
+            filters=self.filters,
+            variant=self.variant,
+            norm_match=self.norm_match,
         )
         return replace(second, stride=self.stride), second
 
@@ -71,6 +78,7 @@ class BasicBlock(Block):
     def label(self) -> str:
         stride = f" /{self.stride}" if self.stride > 1 else ""
         filters = "" if self.filters == "random" else f" {self.filters}"
+        filters += "" if self.norm_match else " own scale"
         norm = " bn" if self.variant == "mobilenet" else ""
         frozen = f" {self.freeze} norms" if self.freeze_norm else f" {self.freeze}"
         return f"basic{self.kernel} dim {self.dim}{stride} d{self.multiplier}{filters}{norm}{frozen}"
@@ -104,6 +112,7 @@ class BasicBlock(Block):
             "filters": ("random", "smooth(1)", "same", "same_per_multiplier", "heads(3)"),
             "freeze": FREEZE_PATTERNS,
             "variant": get_args(Variant),
+            "norm_match": (True, False),
         }
 
     def build(self, shape: Shape) -> nn.Module:

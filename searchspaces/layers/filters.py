@@ -2,7 +2,8 @@
 
 Source: Cazenavette, Julin, Lucey, "Rethinking the Role of Spatial Mixing" (2503.16760): random, same, identity, box
 and smoothed filters; the others are controls. Every filter is scaled to the L2 norm sqrt(1/3), the expected norm of a
-random one, so that modes differ in shape and not in gain.
+random one, so that modes differ in shape and not in gain, unless it is to keep its own: that of its definition, and for
+a smoothed filter that of the filter before the blur.
 """
 
 import math
@@ -22,10 +23,10 @@ FILTER_MODES = {
     "same_per_multiplier": "one random filter for each of the d outputs of a channel, shared by all channels",
     "identity": "1 at the centre tap ((k-1)//2, (k-1)//2)",
     "impulse": "1 at an independent random tap for each channel",
-    "box": "all taps equal",
+    "box": "all taps equal, 1/k^2",
     "smooth": "smooth(sigma): random filters, each blurred by a Gaussian of sigma taps",
     "heads": "heads(r): r distinct random filters reused over the channels",
-    "taps": "taps(n): n equal taps at random places, independent for each channel",
+    "taps": "taps(n): n taps of 1/n at random places, independent for each channel",
     "gauss": "gauss(sigma): a Gaussian bump of sigma taps at a random tap, independent for each channel",
     "orthogonal": "the k^2 filters of each channel form an orthonormal basis; needs multiplier = k^2",
 }
@@ -76,8 +77,18 @@ def canonical_filters(mode: str, kernel: int, multiplier: int = 1) -> str:
     return name if number is None else f"{name}({np.format_float_positional(number, trim='-')})"
 
 
-def filter_bank(mode: str, channels: int, kernel: int, generator: torch.Generator, *, multiplier: int = 1) -> Tensor:
-    """Filters of a depthwise convolution, ``(channels * multiplier, 1, kernel, kernel)``, each of L2 norm sqrt(1/3).
+def filter_bank(
+    mode: str,
+    channels: int,
+    kernel: int,
+    generator: torch.Generator,
+    *,
+    multiplier: int = 1,
+    norm_match: bool = True,
+) -> Tensor:
+    """Filters of a depthwise convolution, ``(channels * multiplier, 1, kernel, kernel)``.
+
+    Each has the L2 norm sqrt(1/3), or its own without ``norm_match``.
 
     Filter ``i * multiplier + q`` is filter ``q`` of input channel ``i`` (PyTorch's order for ``groups=channels``).
 
@@ -102,29 +113,37 @@ def filter_bank(mode: str, channels: int, kernel: int, generator: torch.Generato
         distinct = uniform(min(int(number or 1), n))
         bank = distinct[torch.arange(n) % len(distinct)]
     elif name == "smooth":
-        bank = _blur(uniform(n), float(number or 1.0))
+        sharp = uniform(n)
+        bank = _scaled(_blur(sharp, float(number or 1.0)), sharp.flatten(1).norm(dim=1))
     elif name == "box":
-        bank = torch.ones(n, k, k)
+        bank = torch.full((n, k, k), 1 / k**2)
     elif name == "taps":
         ranks = torch.rand(n, k * k, generator=generator).argsort(1).argsort(1)  # a random permutation for each filter
-        bank = (ranks < int(number or 1)).float().view(n, k, k)
+        taps = min(int(number or 1), k * k)
+        bank = (ranks < taps).float().view(n, k, k) / taps
     elif name == "gauss":
         centres = torch.randint(k, (2, n, 1), generator=generator)
         rows, columns = torch.exp(-0.5 * ((torch.arange(k) - centres) / float(number or 1.0)) ** 2)
         bank = rows[:, :, None] * columns[:, None, :]
     elif name in ("identity", "impulse"):
         centre = (k - 1) // 2 * (k + 1)  # flat index of the tap ((k-1)//2, (k-1)//2)
-        taps = torch.randint(k * k, (n,), generator=generator) if name == "impulse" else torch.full((n,), centre)
-        bank = F.one_hot(taps, k * k).float().view(n, k, k)
+        places = torch.randint(k * k, (n,), generator=generator) if name == "impulse" else torch.full((n,), centre)
+        bank = F.one_hot(places, k * k).float().view(n, k, k)
     else:
         if multiplier != k * k:
             raise ValueError(f"orthogonal filters need multiplier = kernel^2 = {k * k}, got {multiplier}.")
         q, r = torch.linalg.qr(torch.randn(channels, k * k, k * k, generator=generator))
         # With the signs of R's diagonal, Q is uniform over the orthogonal matrices (Mezzadri 2007).
         bank = (q * torch.sign(torch.diagonal(r, dim1=-2, dim2=-1)).unsqueeze(-2)).mT.reshape(n, k, k)
-    bank = bank * (FILTER_NORM / bank.flatten(1).norm(dim=1).clamp_min(1e-12)).view(n, 1, 1)
+    bank = _scaled(bank, torch.full((n,), FILTER_NORM)) if norm_match else bank
     filters: Tensor = bank.unsqueeze(1).contiguous()
     return filters
+
+
+def _scaled(bank: Tensor, norms: Tensor) -> Tensor:
+    """Filters (n, k, k) scaled to the L2 norms (n,)."""
+    scaled: Tensor = bank * (norms / bank.flatten(1).norm(dim=1).clamp_min(1e-12)).view(-1, 1, 1)
+    return scaled
 
 
 def _blur(bank: Tensor, sigma: float) -> Tensor:

@@ -34,6 +34,7 @@ class Separable:
         stride: of the depthwise part, in pixels.
         multiplier: filters for each input channel; kernel^2 random ones span every dense convolution.
         filters: mode of the bank (`searchspaces.layers.filters.FILTER_MODES`): its filters if frozen, else its start.
+        norm_match: scale every filter to one norm; off: the filters keep their own scale.
     """
 
     dim: int
@@ -42,6 +43,7 @@ class Separable:
     multiplier: int = 1
     filters: str = "random"
     variant: Variant = "plain"
+    norm_match: bool = True
 
     def __post_init__(self) -> None:
         if min(self.dim, self.stride, self.multiplier) < 1:
@@ -112,7 +114,14 @@ class SeparableConvolution(Mixer):
         if not self.depthwise.weight.is_meta:
             generator = torch.Generator().manual_seed(int(torch.randint(2**31, ())))
             with torch.no_grad():
-                bank = filter_bank(config.filters, channels, k, generator, multiplier=config.multiplier)
+                bank = filter_bank(
+                    config.filters,
+                    channels,
+                    k,
+                    generator,
+                    multiplier=config.multiplier,
+                    norm_match=config.norm_match,
+                )
                 self.depthwise.weight.copy_(bank)
 
     def forward(self, x: Tensor) -> Tensor:

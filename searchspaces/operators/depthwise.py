@@ -27,11 +27,13 @@ class Depthwise(TokenMixer):
         kernel: side of the filters, in pixels.
         dilation: distance between taps, in pixels; no effect for kernel 1.
         filters: mode of the bank (`searchspaces.layers.filters.FILTER_MODES`): its content if frozen, else its start.
+        norm_match: scale every filter to one norm; off: the filters keep their own scale.
     """
 
     kernel: int = 3
     dilation: int = 1
     filters: str = "random"
+    norm_match: bool = True
 
     def __post_init__(self) -> None:
         if self.kernel < 1 or self.dilation < 1:
@@ -46,7 +48,8 @@ class Depthwise(TokenMixer):
 
     def label(self) -> str:
         dilation = f" dil{self.dilation}" if self.dilation > 1 else ""
-        return f"dw{self.kernel}{dilation}" + (f" {self.filters}" if self.filters != "random" else "")
+        scale = "" if self.norm_match else " own scale"
+        return f"dw{self.kernel}{dilation}" + (f" {self.filters}" if self.filters != "random" else "") + scale
 
     def cost(self, shape: Shape, freeze: Freeze = "full") -> Cost:
         channels, height, width = shape
@@ -63,7 +66,8 @@ class Depthwise(TokenMixer):
 
     @classmethod
     def options(cls, shape: Shape) -> dict[str, tuple[Any, ...]]:
-        return {"kernel": (1, 3, 5, 7, 8), "dilation": (1, 2), "filters": ("random", "smooth(1)", "identity", "box")}
+        filters = ("random", "smooth(1)", "identity", "box")
+        return {"kernel": (1, 3, 5, 7, 8), "dilation": (1, 2), "filters": filters, "norm_match": (True, False)}
 
     def build(self, shape: Shape) -> "DepthwiseConvolution":
         return DepthwiseConvolution(shape[0], self)
@@ -83,7 +87,8 @@ class DepthwiseConvolution(Mixer):
         if not self.conv.weight.is_meta:
             generator = torch.Generator().manual_seed(int(torch.randint(2**31, ())))
             with torch.no_grad():
-                self.conv.weight.copy_(filter_bank(config.filters, channels, config.kernel, generator))
+                bank = filter_bank(config.filters, channels, config.kernel, generator, norm_match=config.norm_match)
+                self.conv.weight.copy_(bank)
 
     def forward(self, x: Tensor) -> Tensor:
         y: Tensor = self.conv(self.pad(x))

@@ -17,6 +17,7 @@ from searchspaces.costs import Cost, convolution
 from searchspaces.freezing import Freeze, Mixer
 from searchspaces.layers.initialization import fan_out_normal
 from searchspaces.layers.mlps import pointwise_mlp_cost
+from searchspaces.layers.permutations import hidden_units
 from searchspaces.layers.pointwise import Conv1x1
 
 
@@ -29,26 +30,26 @@ class MlpDepthwise(ChannelMixer):
         expansion: hidden channels over channels.
     """
 
-    expansion: int = 2
+    expansion: float = 2.0
 
     def __post_init__(self) -> None:
-        if self.expansion < 1:
-            raise ValueError(f"expansion must be at least 1, got {self.expansion}.")
+        if self.expansion <= 0:
+            raise ValueError(f"expansion must be positive, got {self.expansion:g}.")
 
     def weights(self) -> frozenset[Weights]:
         return frozenset({"spatial", "channel"})
 
     def label(self) -> str:
-        return f"mlp+dw3 r{self.expansion}"
+        return f"mlp+dw3 r{self.expansion:g}"
 
     @classmethod
     def options(cls, shape: Shape) -> dict[str, tuple[Any, ...]]:
-        return {"expansion": (1, 2, 3, 4)}
+        return {"expansion": (0.5, 1.0, 2.0, 4.0)}
 
     def cost(self, shape: Shape, freeze: Freeze = "full") -> Cost:
-        hidden, positions = self.expansion * shape[0], shape[1] * shape[2]
+        hidden, positions = hidden_units(shape[0], self.expansion), shape[1] * shape[2]
         filters = convolution(9 * hidden * positions, 10 * hidden, hidden * positions, trained=freeze != "chans")
-        return pointwise_mlp_cost(shape, self.expansion, trained=freeze != "space") + filters
+        return pointwise_mlp_cost(shape, hidden, trained=freeze != "space") + filters
 
     def build(self, shape: Shape) -> "DepthwiseMlp":
         return DepthwiseMlp(shape[0], self)
@@ -59,7 +60,7 @@ class DepthwiseMlp(Mixer):
 
     def __init__(self, channels: int, config: MlpDepthwise) -> None:
         super().__init__()
-        hidden = config.expansion * channels
+        hidden = hidden_units(channels, config.expansion)
         self.expand, self.reduce = Conv1x1(channels, hidden), Conv1x1(hidden, channels)
         self.depthwise = nn.Conv2d(hidden, hidden, 3, padding=1, groups=hidden)
         fan_out_normal(self)

@@ -17,6 +17,7 @@ from searchspaces.freezing import Freeze, Mixer
 from searchspaces.layers.gates import SqueezeExcitation, squeeze_excitation_cost
 from searchspaces.layers.initialization import fan_out_normal
 from searchspaces.layers.mlps import pointwise_mlp_cost
+from searchspaces.layers.permutations import hidden_units
 from searchspaces.layers.pointwise import Conv1x1
 
 
@@ -29,28 +30,34 @@ class MlpSE(ChannelMixer):
         expansion: hidden channels over channels.
     """
 
-    expansion: int = 4
+    expansion: float = 4.0
 
     def __post_init__(self) -> None:
-        if self.expansion < 1:
-            raise ValueError(f"expansion must be at least 1, got {self.expansion}.")
+        if self.expansion <= 0:
+            raise ValueError(f"expansion must be positive, got {self.expansion:g}.")
 
     def label(self) -> str:
-        return f"mlp+se r{self.expansion}"
+        return f"mlp+se r{self.expansion:g}"
 
     @classmethod
     def options(cls, shape: Shape) -> dict[str, tuple[Any, ...]]:
-        return {"expansion": (1, 2, 3, 4)}
+        return {"expansion": (0.5, 1.0, 2.0, 4.0)}
 
     def cost(self, shape: Shape, freeze: Freeze = "full") -> Cost:
+        self._check(shape)
         channels, positions, trained = shape[0], shape[1] * shape[2], freeze != "space"
-        gate = squeeze_excitation_cost(self.expansion * channels, channels // 4, positions, trained=trained)
-        return pointwise_mlp_cost(shape, self.expansion, trained=trained) + gate
+        hidden = hidden_units(channels, self.expansion)
+        gate = squeeze_excitation_cost(hidden, channels // 4, positions, trained=trained)
+        return pointwise_mlp_cost(shape, hidden, trained=trained) + gate
 
     def build(self, shape: Shape) -> "GatedMlp":
+        self._check(shape)
+        return GatedMlp(shape[0], self)
+
+    @staticmethod
+    def _check(shape: Shape) -> None:
         if shape[0] < 4:
             raise ValueError(f"mlp_se needs at least 4 channels, for a gate of a quarter of them, got input {shape}.")
-        return GatedMlp(shape[0], self)
 
 
 class GatedMlp(Mixer):
@@ -58,7 +65,7 @@ class GatedMlp(Mixer):
 
     def __init__(self, channels: int, config: MlpSE) -> None:
         super().__init__()
-        hidden = config.expansion * channels
+        hidden = hidden_units(channels, config.expansion)
         self.expand, self.reduce = Conv1x1(channels, hidden), Conv1x1(hidden, channels)
         self.gate = SqueezeExcitation(hidden, channels // 4)
         fan_out_normal(self)

@@ -52,8 +52,8 @@ class RollMix(TokenMixer):
         step_w, step_h: longest roll of a group along the width and the height, in positions; 0 for no roll.
         directions: ``lrud`` along both axes, ``lr`` along the width only.
         fill: content of vacated cells.
-        combine: ``select``: the first groups move left, right, up and down by a whole step each, the rest stays; the
-            groups must divide the channels. ``sum``: the groups are rolled by distances spread evenly from -step to
+        combine: ``select``: the first groups move left, right, up and down by a whole step each, the rest stays.
+            ``sum``: the groups are rolled by distances spread evenly from -step to
             step, in one branch along the width and in one along the height.
         one_sided: distances of ``sum`` from 0 to 2 step instead.
         kernels: sides of the depthwise filters by group: ``none``; ``constant(k)``; ``index(k)`` and ``distance(k)``
@@ -151,12 +151,8 @@ class RollMix(TokenMixer):
             ValueError: if the groups do not fit the channels, or a roll is a full turn or more.
         """
         channels, height, width = shape
-        if self.groups > channels or (self.combine == "select" and channels % self.groups):
-            allowed = [g for g in range(1, channels + 1) if self.combine == "sum" or channels % g == 0]
-            raise ValueError(
-                f"groups must fit the channels, got groups={self.groups} for {channels} channels. "
-                f"Allowed for {self.combine}: {', '.join(map(str, allowed))}."
-            )
+        if self.groups > channels:
+            raise ValueError(f"groups must be at most the {channels} channels of {shape}, got {self.groups}.")
         small, more = divmod(channels, self.groups)
         sizes = [small + 1 if g < more else small for g in range(self.groups)]
         if self.combine == "select":

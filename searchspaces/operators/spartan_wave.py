@@ -42,7 +42,8 @@ class SpartanWave(ChannelMixer):
     The index is below C while N > C channels are gathered from: only the first C can be the greatest (released code).
 
     Args:
-        expansion: r, hidden channels over channels; the paper's code takes 4 in the early stages, 2 in the late ones.
+        expansion: r, hidden channels over channels, N rounded to even where channels come in pairs; the paper's code
+            takes 4 in the early stages, 2 in the late ones.
         phase: from the phase convolution to T: ``gelu``; ``sincos``, the paper's first form in our reading, theta =
             Conv1x1(X), T[2k] = cos theta[2k], T[2k+1] = sin theta[2k+1]; ``identity``; ``wave_mlp``, ReLU(BN(.)),
             Wave-MLP's phase estimator (2111.12294) in place of GELU.
@@ -52,7 +53,7 @@ class SpartanWave(ChannelMixer):
         conv: the 3x3 convolution's groups: N (``depthwise``), C (``grouped``) or 1 (``full``).
     """
 
-    expansion: int = 2
+    expansion: float = 2.0
     phase: Phase = "gelu"
     fmax: bool = True
     wc: Pairs = "normal"
@@ -63,7 +64,7 @@ class SpartanWave(ChannelMixer):
         check_one_of("wc", self.wc, get_args(Pairs))
         check_one_of("conv", self.conv, get_args(WaveConv))
         if self.expansion < 2:
-            raise ValueError(f"expansion must be at least 2, got {self.expansion}. Usual: 2, 3, 4.")
+            raise ValueError(f"expansion must be at least 2, got {self.expansion:g}. Usual: 2, 3, 4.")
 
     def weights(self) -> frozenset[Weights]:
         return frozenset({"spatial", "channel"})
@@ -77,25 +78,39 @@ class SpartanWave(ChannelMixer):
         phase = "" if self.phase == "gelu" else f" {self.phase}"
         fmax = "" if self.fmax else " no fmax"
         wc = {"normal": "", "off": " no wc"}.get(self.wc, f" wc {self.wc}")
-        return f"spartan_wave r{self.expansion} {self.conv}{phase}{fmax}{wc}"
+        return f"spartan_wave r{self.expansion:g} {self.conv}{phase}{fmax}{wc}"
 
     @classmethod
     def options(cls, shape: Shape) -> dict[str, tuple[Any, ...]]:
         return {
-            "expansion": tuple(r for r in (2, 3, 4) if r * shape[0] % 2 == 0),
+            "expansion": (2.0, 3.0, 4.0),
             "phase": get_args(Phase),
             "fmax": (True, False),
             "wc": get_args(Pairs),
             "conv": get_args(WaveConv),
         }
 
+    def hidden(self, channels: int) -> int:
+        """N, hidden channels of a mixer of ``channels`` input channels."""
+        return 2 * round(self.expansion * channels / 2) if self.paired else round(self.expansion * channels)
+
     def groups(self, channels: int) -> int:
-        """Groups of the 3x3 convolution of a mixer of ``channels`` input channels."""
-        return {"depthwise": self.expansion * channels, "grouped": channels, "full": 1}[self.conv]
+        """Groups of the 3x3 convolution of a mixer of ``channels`` input channels.
+
+        Raises:
+            ValueError: if there are too few channels, or their groups differ in size.
+        """
+        hidden = self.hidden(channels)
+        if channels < 4 or (self.conv == "grouped" and hidden % channels):
+            raise ValueError(
+                f"spartan_wave needs at least 4 channels, and as many hidden ones in each group of a grouped conv, "
+                f"got {channels} channels, {hidden} hidden. Other values of conv take any expansion."
+            )
+        return {"depthwise": hidden, "grouped": channels, "full": 1}[self.conv]
 
     def cost(self, shape: Shape, freeze: Freeze = "full") -> Cost:
         channels, positions = shape[0], shape[1] * shape[2]
-        hidden = self.expansion * channels
+        hidden = self.hidden(channels)
         size, weights = hidden * positions, channels * hidden
         spatial, mixing = freeze != "chans", freeze != "space"
         total = convolution(2 * weights * positions, 2 * (weights + hidden), channels * positions, trained=mixing)
@@ -116,11 +131,6 @@ class SpartanWave(ChannelMixer):
         return total + convolution(weights * positions, weights + channels, size, trained=mixing)
 
     def build(self, shape: Shape) -> "WaveMixer":
-        if shape[0] < 4 or (self.paired and self.expansion * shape[0] % 2):
-            raise ValueError(
-                f"spartan_wave needs at least 4 channels, and expansion * channels even for wc and sincos, "
-                f"got expansion={self.expansion} for input {shape}. Even expansions fit any number of channels."
-            )
         return WaveMixer(shape[0], self)
 
 
@@ -129,7 +139,7 @@ class WaveMixer(Mixer):
 
     def __init__(self, channels: int, config: SpartanWave) -> None:
         super().__init__()
-        hidden = config.expansion * channels
+        hidden = config.hidden(channels)
         self.estimator, self.fmax = config.phase, config.fmax
         self.phase, self.amplitude = Conv1x1(channels, hidden), Conv1x1(channels, hidden)
         self.phase_norm = nn.BatchNorm2d(hidden, eps=1e-6) if config.phase == "wave_mlp" else nn.Identity()

@@ -9,6 +9,7 @@ from typing import cast
 
 from searchspaces.architecture import Architecture, Shape, Stage, Value
 from searchspaces.blocks.convmixer import ConvMixerBlock
+from searchspaces.fields import SWITCH
 from searchspaces.freezing import FREEZE_PATTERNS, Freeze
 from searchspaces.heads import AverageHead
 from searchspaces.layers.filters import FILTER_MODES, NUMBERED, parse_filters
@@ -31,13 +32,20 @@ class FilterModes:
         return ", ".join(f"{name}(NUMBER)" if name in NUMBERED else name for name in names)
 
 
+def filter_choices(group: str) -> list[Choice]:
+    """Choices of a group of blocks with filter banks that a study searches if it names them."""
+    return [
+        Choice(f"{group}.freeze_norm", (SWITCH[0],), SWITCH, "factors and offsets of the norms stay as they start"),
+        Choice(f"{group}.norm_match", (SWITCH[1],), SWITCH, "filters scaled to one norm; off: they keep their own"),
+    ]
+
+
 @search_space("convmixer")
-def convmixer(input: Shape, classes: int, *, filters_as_init: bool = False, freeze_norm: bool = False) -> SearchSpace:
+def convmixer(input: Shape, classes: int, *, filters_as_init: bool = False) -> SearchSpace:
     """ConvMixers for images ``input`` = (C, H, W).
 
     Args:
         filters_as_init: search the filter mode of trained banks too, as their initialisation.
-        freeze_norm: keep the factors and offsets of all norms of the blocks as they start.
     """
     _, height, width = input
     patches = divisors(input)
@@ -49,7 +57,9 @@ def convmixer(input: Shape, classes: int, *, filters_as_init: bool = False, free
         Choice("patch", default_patches or (1,), patches, "side of a patch in pixels; divides both sides"),
         Choice("groups", (1, 2), (1, 2), "groups of consecutive blocks with picks of their own"),
     ]
+    more = []
     for group in ("s1", "s2"):
+        more += filter_choices(group)
         choices += [
             Choice(f"{group}.kernel", (3, 5, 7), range(1, 32), "side of the depthwise filters in pixels"),
             Choice(f"{group}.dilation", (1, 2), range(1, 9), "distance between filter taps in pixels"),
@@ -62,7 +72,8 @@ def convmixer(input: Shape, classes: int, *, filters_as_init: bool = False, free
         filters = str(picks[f"{group}.filters"]) if freeze == "chans" or filters_as_init else "random"
         kernel, side = int(picks[f"{group}.kernel"]), max(height, width) // int(picks["patch"])
         dilation = min(int(picks[f"{group}.dilation"]), side)  # taps farther apart read nothing but padding
-        return ConvMixerBlock(token=Depthwise(kernel, dilation, filters), freeze=freeze, freeze_norm=freeze_norm)
+        token = Depthwise(kernel, dilation, filters, norm_match=picks.get(f"{group}.norm_match") != SWITCH[0])
+        return ConvMixerBlock(token, freeze=freeze, freeze_norm=picks.get(f"{group}.freeze_norm") == SWITCH[1])
 
     def to_architecture(picks: Picks) -> Architecture:
         depth = int(picks["depth"])
@@ -73,4 +84,4 @@ def convmixer(input: Shape, classes: int, *, filters_as_init: bool = False, free
         stem = PatchStem(int(picks["dim"]), int(picks["patch"]))
         return Architecture(input, classes, stem, tuple(stages), AverageHead())
 
-    return SearchSpace("convmixer", tuple(choices), to_architecture)
+    return SearchSpace("convmixer", tuple(choices), to_architecture, tuple(more))

@@ -4,13 +4,15 @@
 raft and channel MLP; 3. kernel and dilation; 4. placement of full, grouped and depthwise convolution (2507.10999);
 5. in the isotropic layout the split of a fixed number of connections Omega into S tokens and C channels (2306.01470).
 
-A pick that the network does not use is dropped, so that equal networks have equal keys.
+A pick that the network does not use is dropped, so that equal networks have equal keys. Every field of every operator
+and block is a choice too, ``s1.raft.expansion``, of which a study searches those that it names.
 """
 
+import math
 from collections.abc import Callable, Mapping
-from dataclasses import MISSING, fields, replace
+from dataclasses import replace
 from functools import lru_cache
-from typing import Any, Literal, NamedTuple, cast
+from typing import Any, Literal, NamedTuple, cast, get_args
 
 from searchspaces.architecture import (
     CHANNEL_MIXERS,
@@ -23,11 +25,12 @@ from searchspaces.architecture import (
     Value,
 )
 from searchspaces.blocks.metaformer import MetaFormerBlock
-from searchspaces.connections import partner
 from searchspaces.costs import NoFormulaError
 from searchspaces.downsamples import ConvDownsample
+from searchspaces.fields import SWITCH, example, field_choices, fitted, with_fields
 from searchspaces.freezing import FREEZE_PATTERNS, Freeze
 from searchspaces.heads import AverageHead
+from searchspaces.layers.activations import ACTIVATIONS
 from searchspaces.layers.norms import Norm
 from searchspaces.layers.permutations import PERMUTATIONS, Permutation
 from searchspaces.operators.channel_mlp import ChannelMLP
@@ -37,30 +40,37 @@ from searchspaces.operators.pooling import Pooling
 from searchspaces.operators.raft import Raft
 from searchspaces.operators.roll_mix import RollMix
 from searchspaces.operators.token_mlp import TokenMLP
-from searchspaces.space import Choice, Picks, SearchSpace, search_space
+from searchspaces.patterns import Patterns, takes_first
+from searchspaces.space import Choice, Numbers, Picks, SearchSpace, search_space
 from searchspaces.spaces.convmixer import FilterModes
+from searchspaces.splits import SQUARES, Budgets, Splits
 from searchspaces.stems.embedding import EmbeddingStem
 from searchspaces.stems.patch import divisors
 from searchspaces.stems.projected import ProjectedStem
 from searchspaces.stems.resized import ResizedStem
 
-SQUARES = tuple(side * side for side in range(1, 33))
 GROUP_WIDTH = 8
-"""Channels in a group of the grouped convolution, and groups of the roll; every width here is a multiple of it."""
+"""Channels in a group of the grouped convolution, as nearly as the channels allow; and groups of the roll."""
 MAX_POSITIONS = 256
 """Largest grid of the default patches: matrices over all positions grow with its square."""
+ISO_TOLERANCE = 0.03
+"""Share by which a block may miss the multiply-accumulates of ``iso_macs``."""
+EXPANSIONS = (0.5, 8.0)
+"""Least and largest channel expansion of ``iso_macs``."""
+
+OURS = ("conv", "roll")
+"""Names of token mixers that stand for several kinds or for a kind with fields of our choice."""
 
 
 class Mixers:
-    """Container of the names that a mixer choice can take: all whose fields have defaults, users' own included."""
+    """Container of the names that a mixer choice can take: all that can be made by name, users' own included."""
 
     def __init__(self, table: Mapping[str, Any], ours: tuple[str, ...] = ()) -> None:
         self.table, self.ours = table, ours
 
     def names(self) -> set[str]:
         """The names, as of now: a plugin may have registered more."""
-        ready = {n for n, cls in self.table.items() if all(f.default is not MISSING for f in fields(cls))}
-        return ready | set(self.ours)
+        return {name for name, cls in self.table.items() if example(cls) is not None} | set(self.ours)
 
     def __contains__(self, value: object) -> bool:
         return value in self.names()
@@ -70,7 +80,11 @@ class Mixers:
 
 
 class StagePicks(NamedTuple):
-    """The picks of one stage, in the order of `_stage_choices`."""
+    """The picks of one stage, in the order of `_stage_choices`.
+
+    Args:
+        named: picks of the choices that are off by default, ``raft.expansion`` and the like.
+    """
 
     mixer: str
     conv: str
@@ -81,11 +95,7 @@ class StagePicks(NamedTuple):
     filters: str
     channel: str
     expansion: int
-
-    @classmethod
-    def of(cls, picks: Picks, stage: int) -> "StagePicks":
-        """The picks of stage ``stage``, counted from 1."""
-        return cls(*(cast(Any, picks[f"s{stage}.{choice}"]) for choice in cls._fields))
+    named: tuple[tuple[str, Value], ...] = ()
 
 
 @search_space("mixing")
@@ -94,6 +104,7 @@ def mixing(
     classes: int,
     *,
     stages: int = 2,
+    omega: Budgets = (2**12, 2**14),
     iso_macs: bool = False,
     tokens_by: Literal["resize", "patch", "project"] = "resize",
     filters_as_init: bool = False,
@@ -104,80 +115,127 @@ def mixing(
 
     Args:
         stages: stages with picks of their own; the isotropic layout keeps the grid, the pyramid halves it between them.
-        iso_macs: in the isotropic layout, a block costs 4 Omega multiply-accumulates whatever its token mixer: the
-            channel expansion is adjusted, between 0.5 and 8.
+        omega: budgets Omega / gamma of the isotropic layout; the choice ``split`` has the pairs S x C that keep them.
+        iso_macs: in the isotropic layout, a block costs 4 Omega multiply-accumulates within 3 %, whatever its token
+            mixer: the channel expansion is adjusted, between 0.5 and 8. What cannot keep it is refused.
         tokens_by: how the isotropic layout makes S tokens: the image resized, cut into patches, or projected.
         filters_as_init: search the filter bank of trained depthwise convolutions too, as their initialisation.
-        norm, layer_scale: of every block (`MetaFormerBlock`).
+        norm, layer_scale: of every block (`MetaFormerBlock`), unless a study searches them.
 
     Raises:
-        ValueError: if there is no stage.
+        ValueError: if there is no stage, or nothing keeps a budget.
     """
     if not 1 <= stages <= 6:
         raise ValueError(f"stages must be 1 to 6, got {stages}.")
     _, height, width = input
     fitting = [p for p in divisors(input) if height * width <= MAX_POSITIONS * p * p and 2**stages * p <= height]
+    grids = {height * width // p**2: p for p in divisors(input)}
+    splits = Splits(omega, {"resize": SQUARES, "patch": grids, "project": range(2, 1025)}[tokens_by])
     choices = [
         Choice("layout", ("isotropic", "pyramid"), ("isotropic", "pyramid"), "one grid, or one halved between stages"),
         Choice("depth", (2, 4), range(1, 65), "blocks, shared out evenly among the stages"),
-        Choice("tokens", (16, 64), SQUARES, "S, tokens of the isotropic layout; a square"),
-        Choice("omega", (2**12, 2**14), range(2**6, 2**28), "Omega / gamma of the isotropic layout; fixes C"),
-        Choice("gamma", (1, 2), range(1, 9), "expansion of both mixers of the isotropic layout"),
+        Choice("split", splits.usual(), splits, "S tokens x C channels of the isotropic layout, by Omega / gamma"),
+        Choice("gamma", (1, 2), range(1, 9), "expansion of isotropic token MLPs, and factor of the budget of iso_macs"),
         Choice("dim", (16, 32), range(8, 2049, 8), "channels of the first stage of the pyramid"),
         Choice("patch", tuple(fitting[:2]) or (1,), divisors(input), "side of a patch of the pyramid, in pixels"),
     ]
+    more = [] if stages == 1 else _pattern_choices()
+    of_operators = _operator_choices()
     for stage in range(1, stages + 1):
         choices += _stage_choices(f"s{stage}")
+        more += _block_choices(f"s{stage}", norm, layer_scale)
+        more += [replace(choice, name=f"s{stage}.{choice.name}") for choice in of_operators]
+    named = {f"s{n}": [(c.name, c.short) for c in more if c.name.startswith(f"s{n}.")] for n in range(1, stages + 1)}
 
-    @lru_cache(maxsize=20_000)  # a sampler decodes many candidates, which share most of their stages
-    def stage_block(picks: StagePicks, shape: Shape, gamma: int | None, target: int | None) -> MetaFormerBlock:
-        token = _token_mixer(picks, shape, gamma, filters_as_init=filters_as_init)
-        channel = _channel_mixer(picks, gamma if target is not None and isinstance(token, TokenMLP) else None)
-        if target is not None and not isinstance(token, TokenMLP):
+    def stage_picks(picks: Picks, stage: int) -> StagePicks:
+        s = f"s{stage}"
+        own = (picks[f"{s}.{choice}"] for choice in StagePicks._fields[:-1])
+        known = tuple((short, picks[name]) for name, short in named[s] if name in picks) if searched(picks) else ()
+        return StagePicks(*(cast(Any, pick) for pick in (*own, known)))
+
+    least = len(choices)
+
+    def searched(picks: Picks) -> bool:
+        """Whether a study has named a choice that is off by default."""
+        return len(picks) != least
+
+    def stage_block(picks: StagePicks, shape: Shape, gamma: int, target: int | None) -> MetaFormerBlock:
+        filters = picks.filters if picks.freeze == "chans" or filters_as_init else "random"
+        token = _token_mixer(_used(picks._replace(filters=filters), gamma), shape)
+        channel = _channel_mixer(picks.channel, picks.expansion, picks.permutation, picks.named, shape)
+        if target is not None:
             channel = _at_cost(channel, token, shape, target)
-        return MetaFormerBlock(token, channel, picks.freeze, norm, layer_scale).canonical()
+        block = MetaFormerBlock(token, channel, picks.freeze, norm, layer_scale)
+        return _with_block_fields(block, dict(picks.named)) if picks.named else block
 
-    def isotropic(picks: Picks, depths: list[int]) -> Architecture:
-        tokens, omega, gamma = int(picks["tokens"]), int(picks["omega"]), int(picks["gamma"])
-        dim = max(8, 8 * round(partner(tokens, omega) / 8))
-        stem = _isotropic_stem(tokens_by, input, dim, tokens)
-        target = 4 * omega * gamma if iso_macs else None
-        blocks = [stage_block(StagePicks.of(picks, n), stem.output(input), gamma, target) for n in _numbers(depths)]
-        rows = tuple(Stage(block, depth) for block, depth in zip(blocks, filter(None, depths), strict=True))
-        return Architecture(input, classes, stem, rows, AverageHead(norm))
+    def isotropic(picks: Picks, groups: list[list[int]]) -> Architecture:
+        split, gamma = splits[picks["split"]], int(picks["gamma"])
+        stem = _isotropic_stem(tokens_by, input, split.channels, split.tokens, grids)
+        shape, target = stem.output(input), 4 * split.budget * gamma if iso_macs else None
+        rows = [
+            Stage(stage_block(stage_picks(picks, group), shape, gamma, target), depth)
+            for group, depth in _runs([group for blocks in groups for group in blocks])
+        ]
+        return Architecture(input, classes, stem, tuple(rows), AverageHead(norm))
 
-    def pyramid(picks: Picks, depths: list[int]) -> Architecture:
+    def pyramid(picks: Picks, groups: list[list[int]]) -> Architecture:
         dim, patch = int(picks["dim"]), int(picks["patch"])
         stem = EmbeddingStem(dim, patch, patch)
         shape = stem.output(input)
         rows: list[Stage] = []
-        for number in _numbers(depths):
-            down = ConvDownsample(dim * 2 ** (number - 1)) if rows else None
+        for number, blocks in enumerate(groups):
+            down = ConvDownsample(dim * 2**number) if number and blocks else None
             shape = down.output(shape) if down else shape
-            block = stage_block(StagePicks.of(picks, number), shape, None, None)
-            rows.append(Stage(block, depths[number - 1], down))
+            for group, depth in _runs(blocks):
+                rows.append(Stage(stage_block(stage_picks(picks, group), shape, 1, None), depth, down))
+                down = None
         return Architecture(input, classes, stem, tuple(rows), AverageHead(norm))
 
     def to_architecture(picks: Picks) -> Architecture:
-        depth = int(picks["depth"])
-        each, more = divmod(depth, stages)
-        depths = [each + 1 if n < more else each for n in range(stages)]
-        return isotropic(picks, depths) if picks["layout"] == "isotropic" else pyramid(picks, depths)
+        each, rest = divmod(int(picks["depth"]), stages)
+        depths = [each + 1 if n < rest else each for n in range(stages)]
+        pattern = str(picks["pattern"]) if searched(picks) and "pattern" in picks else "own"
+        unit = str(picks["unit"]) if pattern != "own" and "unit" in picks else "blocks"
+        groups = _groups(pattern, unit, depths)
+        return isotropic(picks, groups) if picks["layout"] == "isotropic" else pyramid(picks, groups)
 
-    return SearchSpace("mixing", tuple(choices), to_architecture)
+    def facts(picks: Picks) -> dict[str, Value]:
+        return splits[picks["split"]].facts() if picks["layout"] == "isotropic" else {}
+
+    gone = "S and C are one choice, split: give the budgets as omega = [4096, 16384] in [space], the pairs as split."
+    moved = {"tokens": gone, "omega": gone}
+    return SearchSpace("mixing", tuple(choices), to_architecture, tuple(more), facts, moved)
 
 
-def _numbers(depths: list[int]) -> list[int]:
-    """Numbers from 1 of the stages that have blocks."""
-    return [number for number, depth in enumerate(depths, start=1) if depth]
+def _groups(pattern: str, unit: str, depths: list[int]) -> list[list[int]]:
+    """For each stage, which stage's picks each of its blocks has: A are those of the first, B of the second."""
+    if pattern == "own":
+        return [[number] * depth for number, depth in enumerate(depths, start=1)]
+
+    def pick(place: int) -> int:
+        return 1 if takes_first(pattern, place) else 2
+
+    if unit == "stages":
+        return [[pick(number)] * depth for number, depth in enumerate(depths, start=1)]
+    before = [sum(depths[:number]) for number in range(len(depths))]
+    return [[pick(start + n + 1) for n in range(depth)] for start, depth in zip(before, depths, strict=True)]
+
+
+def _runs(groups: list[int]) -> list[tuple[int, int]]:
+    """Equal neighbours and how many there are of each."""
+    runs: list[tuple[int, int]] = []
+    for group in groups:
+        repeated = bool(runs) and runs[-1][0] == group
+        count = runs.pop()[1] + 1 if repeated else 1
+        runs.append((group, count))
+    return runs
 
 
 def _stage_choices(stage: str) -> list[Choice]:
     tokens: tuple[Value, ...] = ("conv", "token_mlp", "raft", "roll", "pooling", "spatial_fc", "random_mix", "identity")
     modes = ("random", "smooth(1)", "impulse", "same", "box", "identity")
-    own = ("conv", "roll")
     return [
-        Choice(f"{stage}.mixer", tokens, Mixers(TOKEN_MIXERS, own), "token mixer"),
+        Choice(f"{stage}.mixer", tokens, Mixers(TOKEN_MIXERS, OURS), "token mixer"),
         Choice(f"{stage}.conv", ("depthwise", "grouped", "full"), ("depthwise", "grouped", "full"), "kind of conv"),
         Choice(f"{stage}.kernel", (3, 5), range(1, 32, 2), "side of the window of conv and pooling, in positions"),
         Choice(f"{stage}.dilation", (1, 2), range(1, 9), "distance between taps of conv, in positions"),
@@ -189,65 +247,161 @@ def _stage_choices(stage: str) -> list[Choice]:
     ]
 
 
-def _isotropic_stem(tokens_by: str, input: Shape, dim: int, tokens: int) -> EmbeddingStem | ResizedStem | ProjectedStem:
+def _pattern_choices() -> list[Choice]:
+    units = ("blocks", "stages")
+    return [
+        Choice("pattern", ("own",), Patterns(), "where the picks of s1 (A) and of s2 (B) stand; own: in their stages"),
+        Choice("unit", ("blocks",), units, "what the pattern counts"),
+    ]
+
+
+def _block_choices(stage: str, norm: Norm, layer_scale: float) -> list[Choice]:
+    """Choices that are off by default: what a block can do whatever its mixers."""
+    return [
+        Choice(f"{stage}.norm", (norm,), get_args(Norm), "kind of the norm before each mixer"),
+        Choice(f"{stage}.layer_scale", (float(layer_scale),), Numbers(0, 10), "start of the residual factors, 0: none"),
+        Choice(f"{stage}.drop_path", (0.0,), Numbers(0, 0.9), "chance that an image skips a mixer in training"),
+        Choice(f"{stage}.freeze_norm", (SWITCH[0],), SWITCH, "factors and offsets of the norms stay as they start"),
+        Choice(f"{stage}.activation", ("gelu",), tuple(ACTIVATIONS), "of both mixers, where they have one"),
+    ]
+
+
+def _operator_choices() -> list[Choice]:
+    """Choices that are off by default: the fields of every operator, without the stage."""
+    kinds = [cls for table in (TOKEN_MIXERS, CHANNEL_MIXERS) for cls in table.values() if example(cls) is not None]
+    return list({choice.name: choice for cls in kinds for choice in field_choices(cls)}.values())
+
+
+def _isotropic_stem(
+    tokens_by: str, input: Shape, dim: int, tokens: int, grids: Mapping[int, int]
+) -> EmbeddingStem | ResizedStem | ProjectedStem:
     # One patch side for all S, so that a sweep of S does not change the embedding (2306.01470, reading of "resize").
     patch = 2 if min(input[1:]) < 16 else 4
     if tokens_by == "resize":
         return ResizedStem(dim, tokens, patch)
     if tokens_by == "project":
-        return ProjectedStem(dim, tokens, patch)
-    side = round(tokens**0.5)
-    if input[1] % side or input[2] % side or input[1] != input[2]:
-        allowed = [(input[1] // p) ** 2 for p in divisors(input) if input[1] == input[2]]
-        raise ValueError(
-            f"tokens cut into patches must be (side / patch)^2, got {tokens} for input {input}. "
-            f"Allowed: {', '.join(map(str, sorted(allowed))) or 'none, the image is not square'}."
-        )
-    return EmbeddingStem(dim, input[1] // side, input[1] // side)
+        return ProjectedStem(dim, tokens, min(patch, *input[1:]))
+    return EmbeddingStem(dim, grids[tokens], grids[tokens])
 
 
-def _token_mixer(picks: StagePicks, shape: Shape, gamma: int | None, *, filters_as_init: bool) -> TokenMixer:
-    kernel, permutation = picks.kernel, picks.permutation
-    dilation = min(picks.dilation, max(shape[1:]))  # taps farther apart read nothing but padding
-    filters = picks.filters if picks.freeze == "chans" or filters_as_init else "random"
+class TokenPicks(NamedTuple):
+    """What a token mixer depends on; picks that it does not use have one value, so that equal mixers are made once."""
+
+    mixer: str
+    conv: str = ""
+    kernel: int = 1
+    dilation: int = 1
+    filters: str = "random"
+    permutation: Permutation = "commutation"
+    gamma: int = 1
+    named: tuple[tuple[str, Value], ...] = ()
+
+
+def _used(picks: StagePicks, gamma: int) -> TokenPicks:
+    """The picks that the token mixer uses."""
+    mixer, named = picks.mixer, picks.named
+    if named:  # a mixer may hold any other
+        conv = (picks.conv, picks.kernel, picks.dilation, picks.filters)
+        return TokenPicks(mixer, *conv, picks.permutation, gamma, named)
+    if mixer == "conv":
+        return TokenPicks(mixer, picks.conv, picks.kernel, picks.dilation, picks.filters)
+    if mixer == "pooling":
+        return TokenPicks(mixer, kernel=picks.kernel)
+    if mixer == "token_mlp":
+        return TokenPicks(mixer, permutation=picks.permutation, gamma=gamma)
+    return TokenPicks(mixer, permutation=picks.permutation if mixer == "raft" else "commutation")
+
+
+@lru_cache(maxsize=20_000)  # a sampler decodes many candidates, which share most of their mixers
+def _token_mixer(picks: TokenPicks, shape: Shape) -> TokenMixer:
+    kernel, dilation, permutation, values = picks.kernel, picks.dilation, picks.permutation, dict(picks.named)
     convolutions: dict[str, Callable[[], TokenMixer]] = {
-        "depthwise": lambda: Depthwise(kernel, dilation, filters),
-        "grouped": lambda: Convolution(kernel, dilation, shape[0] // GROUP_WIDTH),
+        "depthwise": lambda: Depthwise(kernel, dilation, picks.filters),
+        "grouped": lambda: Convolution(kernel, dilation, _nearest_groups(shape[0])),
         "full": lambda: Convolution(kernel, dilation),
     }
     ours: dict[str, Callable[[], TokenMixer]] = {
         "conv": lambda: convolutions[picks.conv](),
-        "token_mlp": lambda: TokenMLP(float(gamma or 1), permutation=permutation),
+        "token_mlp": lambda: TokenMLP(float(picks.gamma), permutation=permutation),
         "raft": lambda: Raft(permutation=permutation),
         "roll": lambda: RollMix(GROUP_WIDTH, step_w=min(1, shape[2] - 1), step_h=min(1, shape[1] - 1)),
         "pooling": lambda: Pooling(max(3, kernel)),
     }
-    name = picks.mixer
-    return ours[name]() if name in ours else cast(TokenMixer, TOKEN_MIXERS[name]())
+
+    def make(name: str) -> Any:
+        return fitted(ours[name](), shape) if name in ours else example(TOKEN_MIXERS[name], shape)
+
+    mixer = _activated(with_fields(make(picks.mixer), values, make), values)
+    if isinstance(mixer, Depthwise | Convolution):  # taps farther apart read nothing but padding
+        mixer = replace(mixer, dilation=min(mixer.dilation, max(shape[1:])))
+    return cast(TokenMixer, mixer.canonical())
 
 
-def _channel_mixer(picks: StagePicks, gamma: int | None) -> ChannelMixer:
-    name, expansion = picks.channel, gamma or picks.expansion
-    if name == "channel_mlp":
-        return ChannelMLP(float(expansion), permutation=picks.permutation)
-    kind = cast(Any, CHANNEL_MIXERS[name])
-    if "expansion" in {field.name for field in fields(kind)}:
-        return cast(ChannelMixer, kind(expansion=expansion))
-    return cast(ChannelMixer, kind())
+def _nearest_groups(channels: int) -> int:
+    """The number of groups, a divisor below ``channels``, whose width is nearest to `GROUP_WIDTH` in ratio."""
+    divisors = [groups for groups in range(1, channels) if channels % groups == 0]
+    return min(divisors, key=lambda groups: abs(math.log(channels / groups / GROUP_WIDTH)))
 
 
+@lru_cache(maxsize=20_000)
+def _channel_mixer(
+    name: str, expansion: int, permutation: Permutation, named: tuple[tuple[str, Value], ...], shape: Shape
+) -> ChannelMixer:
+    values = dict(named)
+
+    def make(name: str) -> Any:
+        mixer: Any = example(CHANNEL_MIXERS[name], shape)
+        if hasattr(mixer, "expansion"):
+            mixer = replace(mixer, expansion=type(mixer.expansion)(expansion))
+        return replace(mixer, permutation=permutation) if isinstance(mixer, ChannelMLP) else mixer
+
+    mixer = _activated(with_fields(make(name), values, make), values)
+    return cast(ChannelMixer, mixer.canonical())
+
+
+def _activated(mixer: Any, values: Mapping[str, Value]) -> Any:
+    """The mixer with the activation of the block, if a study names one and the mixer has any."""
+    known = "activation" in values and hasattr(mixer, "activation")
+    return replace(mixer, activation=values["activation"]) if known else mixer
+
+
+BLOCK_FIELDS = ("norm", "layer_scale", "drop_path", "freeze_norm")
+"""Fields of the block that are choices as they are."""
+
+
+def _with_block_fields(block: MetaFormerBlock, values: Mapping[str, Value]) -> MetaFormerBlock:
+    named: dict[str, Any] = {name: values[name] for name in BLOCK_FIELDS if name in values}
+    if "freeze_norm" in named:
+        named["freeze_norm"] = named["freeze_norm"] == SWITCH[1]
+    return replace(block, **named) if named else block
+
+
+@lru_cache(maxsize=20_000)
 def _at_cost(channel: ChannelMixer, token: TokenMixer, shape: Shape, target: int) -> ChannelMixer:
     """``channel`` with the expansion at which the block costs ``target`` MACs, within 0.5 to 8 and whole channels.
 
-    The cost is linear in the expansion, so two closed forms determine it. Mixers without expansion or formula stay.
+    The cost is linear in the expansion, so two closed forms determine it.
+
+    Raises:
+        ValueError: if no expansion brings the block within `ISO_TOLERANCE` of the target.
     """
     mixer = cast(Any, channel)
-    whole = isinstance(getattr(mixer, "expansion", None), int)
     try:
         spent = token.cost(shape).macs
-        one, two = (replace(mixer, expansion=type(mixer.expansion)(r)).cost(shape).macs for r in (1, 2))
-    except (NoFormulaError, AttributeError, TypeError):
-        return channel
-    expansion = 1 + (target - spent - one) / (two - one)
-    clipped = min(8.0, max(0.5, round(expansion * shape[0]) / shape[0]))
-    return cast(ChannelMixer, replace(mixer, expansion=max(1, round(clipped)) if whole else clipped))
+        found = mixer
+        if isinstance(getattr(mixer, "expansion", None), float):
+            two, three = (replace(mixer, expansion=expansion).cost(shape).macs for expansion in (2.0, 3.0))
+            if two != three:
+                exact = 2 + (target - spent - two) / (three - two)
+                whole = round(exact * shape[0]) / shape[0]
+                found = replace(mixer, expansion=min(EXPANSIONS[1], max(EXPANSIONS[0], whole)))
+        reached = spent + found.cost(shape).macs
+    except NoFormulaError as error:
+        raise ValueError(f"iso_macs needs closed forms of the cost, {error} has none.") from None
+    if abs(reached / target - 1) > ISO_TOLERANCE:
+        raise ValueError(
+            f"iso_macs: a block of S x C = {shape[1] * shape[2]}x{shape[0]} must cost {target:,} MACs within "
+            f"{ISO_TOLERANCE:.0%}; with {token.label()} ({spent:,} MACs) the nearest that {channel.kind} allows is "
+            f"{reached:,}. Take a larger omega or gamma, or other mixers."
+        )
+    return cast(ChannelMixer, found)

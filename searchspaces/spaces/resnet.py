@@ -13,12 +13,13 @@ from typing import cast
 
 from searchspaces.architecture import Architecture, Shape, Stage
 from searchspaces.blocks.separable_basic import BasicBlock
+from searchspaces.fields import SWITCH
 from searchspaces.freezing import FREEZE_PATTERNS, Freeze
 from searchspaces.heads import AverageHead
 from searchspaces.layers.filters import parse_filters
 from searchspaces.layers.separable import Variant
 from searchspaces.space import Choice, Picks, SearchSpace, search_space
-from searchspaces.spaces.convmixer import FilterModes
+from searchspaces.spaces.convmixer import FilterModes, filter_choices
 from searchspaces.stems.conv import ConvStem
 
 LAYOUTS: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = {
@@ -74,9 +75,10 @@ def separable_resnet(input: Shape, classes: int, *, filters_as_init: bool = Fals
         Choice("multiplier", (1, 2, 4, 9), range(1, 65), "depthwise filters for each channel"),
         Choice("width", (0.25, 0.5, 1.0), Factors(), "factor of the channels of the layout"),
         Choice("variant", ("plain", "mobilenet"), ("plain", "mobilenet"), "norm between depthwise and 1x1 or none"),
-        Choice("norms", ("trained",), ("trained", "frozen"), "whether factors and offsets of the norms are trained"),
     ]
+    more = []
     for stage in ("s1", "s2", "s3", "s4"):
+        more += filter_choices(stage)
         choices += [
             Choice(f"{stage}.freeze", FREEZE_PATTERNS, FREEZE_PATTERNS, "which mixing is trained"),
             Choice(f"{stage}.filters", modes, BankModes(), "what a frozen bank of filters holds"),
@@ -93,7 +95,8 @@ def separable_resnet(input: Shape, classes: int, *, filters_as_init: bool = Fals
             kernel=KERNEL,
             filters=filters,
             freeze=freeze,
-            freeze_norm=picks["norms"] == "frozen",
+            freeze_norm=picks.get(f"{stage}.freeze_norm") == SWITCH[1],
+            norm_match=picks.get(f"{stage}.norm_match") != SWITCH[0],
             variant=cast(Variant, picks["variant"]),
         )
 
@@ -102,4 +105,5 @@ def separable_resnet(input: Shape, classes: int, *, filters_as_init: bool = Fals
         scaled = [max(1, round(dim * float(picks["width"]))) for dim in dims]
         return resnet(input, classes, [block(picks, f"s{n}", dim) for n, dim in enumerate(scaled, 1)], depths)
 
-    return SearchSpace("resnet", tuple(choices), to_architecture)
+    moved = {"norms": "Say freeze_norm = on in its place."}
+    return SearchSpace("resnet", tuple(choices), to_architecture, tuple(more), moved=moved)

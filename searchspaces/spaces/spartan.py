@@ -108,9 +108,9 @@ def _stage(picks: Picks, number: int, *, side: int) -> Stage:
 
 
 def _channel_mixer(picks: Picks, s: str) -> ChannelMixer:
-    expansion = int(picks[s + "expansion"])
+    expansion = float(picks[s + "expansion"])
     if picks[s + "channel"] == "mlp":
-        return ChannelMLP(float(expansion))
+        return ChannelMLP(expansion)
     if picks[s + "channel"] == "mlp_se":
         return MlpSE(expansion)
     if picks[s + "channel"] == "mlp_depthwise":

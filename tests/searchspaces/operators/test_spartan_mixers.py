@@ -277,8 +277,9 @@ def test_filters_and_gain_are_spatial_and_the_rest_but_norms_mixes_channels() ->
         ),
         (lambda: SpartanWave(1), r"expansion must be at least 2, got 1\. Usual: 2, 3, 4\."),
         (lambda: SpartanWave(phase="cos"), r"phase must be one of gelu, identity, sincos, wave_mlp, got"),  # type: ignore[arg-type]
-        (lambda: SpartanWave(3).build((7, 4, 4)), r"even for wc and sincos, got expansion=3 for input \(7, 4, 4\)\."),
-        (lambda: MlpSE(0), r"expansion must be at least 1, got 0\."),
+        (lambda: SpartanWave(2.5, conv="grouped").build((6, 4, 4)), r"of a grouped conv, got 6 channels, 14 hidden"),
+        (lambda: SpartanWave().cost((3, 4, 4)), r"at least 4 channels, .* got 3 channels"),
+        (lambda: MlpSE(0), r"expansion must be positive, got 0\."),
         (lambda: MlpSE().build((3, 4, 4)), r"mlp_se needs at least 4 channels.* got input \(3, 4, 4\)\."),
         (lambda: SpartanStem(16, 3), r"stride one of 1, 2, 4, got dim=16, stride=3\."),
         (lambda: SpartanDownsample(8).build((4, 1, 9)), r"at least 2 positions a side, got \(4, 1, 9\)\. Take fewer"),
