@@ -32,14 +32,14 @@ FREE = _names(
     index_select gather roll flip constant_pad_nd clone copy_ _to_copy contiguous empty zeros ones full detach
     alias unsqueeze squeeze arange argmax lift_fresh as_strided as_strided_ unbind view_as_real view_as_complex real
     imag _conj _reshape_alias repeat new_empty new_zeros empty_like zeros_like resolve_conj narrow unfold diagonal
-    chunk
+    chunk scatter
     """
 )
 ELEMENTWISE = _names(
     """
     add sub rsub mul div neg gelu relu silu mish sigmoid tanh sin cos exp log sqrt rsqrt reciprocal pow abs
     clamp clamp_min hardtanh hardswish hardsigmoid leaky_relu elu softplus where maximum minimum add_ mul_ relu_
-    silu_ lerp softshrink dropout native_dropout upsample_nearest2d complex
+    silu_ exp_ addcmul addcmul_ lerp softshrink dropout native_dropout upsample_nearest2d complex
     """
 )
 PER_ELEMENT_READ = _names(

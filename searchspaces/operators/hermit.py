@@ -6,7 +6,6 @@ Cost: the cosine transforms are run as products with fixed matrices. They are in
 which leaves transforms out; there are no ``transform_flops`` because no FFT is run.
 """
 
-import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
@@ -18,6 +17,7 @@ from searchspaces.costs import Cost, convolution, elementwise
 from searchspaces.freezing import Freeze, Mixer
 from searchspaces.layers import transforms
 from searchspaces.layers.activations import ACTIVATIONS
+from searchspaces.layers.groups import most_groups
 from searchspaces.layers.pointwise import Conv1x1
 from searchspaces.operators.roll_token_mlp import ROLL_ACTIVATIONS, RollActivation
 from searchspaces.registry import check_one_of
@@ -113,12 +113,12 @@ class Hermit(ChannelMixer):
         if self.reading == "literal":
             return total + transforms.product_cost(size, length, length)
         if self.reading == "aff":
-            return total + transforms.frequency_mask_cost(*shape, math.gcd(shape[0], 8), trained=freeze != "chans")
+            return total + transforms.frequency_mask_cost(shape, most_groups(shape[0], 8), trained=freeze != "chans")
         trained = freeze != ("space" if self.axis == "embed" else "chans")
         channels = 1 if self.axis == "embed" else shape[0]
         if self.reading == "rfft_filter":
             factors = channels * (length // 2 + 1)
-            return total + transforms.fourier_filter_cost(size, length, factors, trained=trained)
+            return total + transforms.fourier_filter_cost(size, (length,), factors, trained=trained)
         if self.reading == "dct_filter":
             total += transforms.gain_cost(size, channels * length, trained=trained)
         if self.reading == "none" or (self.reading == "dct" and self.position != "around"):
@@ -168,7 +168,7 @@ class Hermit(ChannelMixer):
         elif self.reading == "rfft_filter":
             mixing = transforms.FourierFilter((bins, 1, 1) if embed else (shape[0], 1, bins), dim)
         elif self.reading == "aff":
-            mixing = transforms.FrequencyMask(shape[0], math.gcd(shape[0], 8))
+            mixing = transforms.FrequencyMask(shape[0], most_groups(shape[0], 8))
         else:
             return nn.Identity(), nn.Identity()
         return (nn.Identity(), mixing) if self.position == "after" else (mixing, nn.Identity())
