@@ -170,14 +170,14 @@ def _resnet(layout: str, multiplier: int, freeze: Freeze) -> Architecture:
 
 
 def _tokens(dim: int, input: Shape) -> EmbeddingStem:
-    """Patches without overlap, eight along the shorter side or a few more."""
-    patch = max(1, min(input[1:]) // 8)
+    """Patches without overlap, eight along the shorter side or a few more; fewer in images of less than 16 pixels."""
+    patch = max(min(2, *input[1:]), min(input[1:]) // 8)
     return EmbeddingStem(dim, kernel=patch, stride=patch)
 
 
 def small_convmixer(input: Shape, classes: int) -> Architecture:
-    """ConvMixer-48/4."""
-    return Architecture(input, classes, _tokens(48, input), (Stage(ConvMixerBlock(Depthwise(5)), 4),), AverageHead())
+    """ConvMixer-32/3."""
+    return Architecture(input, classes, _tokens(32, input), (Stage(ConvMixerBlock(Depthwise(5)), 3),), AverageHead())
 
 
 def small_resnet(input: Shape, classes: int) -> Architecture:
@@ -188,15 +188,15 @@ def small_resnet(input: Shape, classes: int) -> Architecture:
 
 
 def small_mixer(input: Shape, classes: int) -> Architecture:
-    """MLP-Mixer with 48 channels and four blocks."""
+    """MLP-Mixer with 32 channels and three blocks."""
     block = MetaFormerBlock(TokenMLP(hidden=64), ChannelMLP(2.0), norm="layer")
-    return Architecture(input, classes, _tokens(48, input), (Stage(block, 4),), AverageHead("layer"))
+    return Architecture(input, classes, _tokens(32, input), (Stage(block, 3),), AverageHead("layer"))
 
 
 def small_raft(input: Shape, classes: int) -> Architecture:
-    """RaftMLP with 48 channels and four blocks."""
+    """RaftMLP with 32 channels and three blocks."""
     block = MetaFormerBlock(Raft(2), ChannelMLP(2.0), norm="layer")
-    return Architecture(input, classes, _tokens(48, input), (Stage(block, 4),), AverageHead("layer"))
+    return Architecture(input, classes, _tokens(32, input), (Stage(block, 3),), AverageHead("layer"))
 
 
 SURROGATES: dict[str, Callable[[Shape, int], Architecture]] = {

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import pickle
 import shutil
 import tomllib
 from pathlib import Path
@@ -9,13 +10,14 @@ from typing import Any
 
 import pytest
 import tomli_w
+import torch
 from terminal import run
 
 import nas
 from nas.errors import WrongInputError
 from nas.export.bundle import load_architecture
 from nas.export.evaluate import evaluate
-from nas.export.surrogates import keep
+from nas.export.surrogates import keep, read_surrogate
 from nas.results.measure import measure_study
 from nas.store.records import trial_seed
 from nas.store.surrogates import Surrogate
@@ -200,3 +202,11 @@ def test_the_resolved_study_names_every_surrogate(searched: Path) -> None:
     names = table["objective"]["transfer"]["surrogates"]
     assert names[0].startswith("surrogates/")
     assert names[1:] == ["resnet"]
+
+
+def test_a_surrogate_travels_with_a_plan(searched: Path) -> None:
+    [path] = (path.parent for path in (searched / "run" / "surrogates").glob("*/trained.json"))
+    travelled = pickle.loads(pickle.dumps(read_surrogate(path)))
+    assert travelled.digest == path.name
+    images = torch.rand(2, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(travelled.network()(images), nas.load(path)(images))
