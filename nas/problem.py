@@ -3,7 +3,7 @@
 import dataclasses
 import hashlib
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -14,8 +14,10 @@ from nas.errors import WrongInputError, user_input
 from nas.pricing import Probe
 from nas.settings import DATA_KEYS, DataSettings, Settings, check_type, construct
 from nas.store.records import TrialRecord
+from nas.store.surrogates import Surrogate
 from objectives import OBJECTIVES, Goal, Objective, as_value, to_minimise
-from objectives.attacks import make_attack
+from objectives.attacks import Attack, make_attack
+from objectives.attacks.transfer import Transfer
 from searchspaces import SEARCH_SPACES, Architecture, SearchSpace, Shape
 from searchspaces.heads import fitted
 from searchspaces.registry import lookup, unknown
@@ -147,10 +149,25 @@ def find_trainer(settings: Settings, dataset: Dataset | None = None) -> Trainer:
         if "preset" in table:
             table = {**lookup(PRESETS, "preset", table.pop("preset")), **table}
         kind = lookup(TRAINERS, "trainer", table.pop("kind"))
-    handed = {"attacks": make_attack} if issubclass(kind, Adversarial) else {}
+    handed = {"attacks": training_attack} if issubclass(kind, Adversarial) else {}
     found = construct(kind, table, "training", **handed)
     with user_input("training"):
         return found if dataset is None else found.suited(dataset)
+
+
+def training_attack(name: str, epsilon: float | str | None, steps: int | None, options: Mapping[str, Any]) -> Attack:
+    """An attack on the network that is trained; see `make_attack`.
+
+    Raises:
+        ValueError: as `make_attack`, and for one that attacks other networks.
+    """
+    found = make_attack(name, epsilon, steps, options)
+    if isinstance(found, Transfer):
+        raise ValueError(
+            f"attack {name!r} makes its images on surrogates; a training attacks the network that it trains. Take "
+            "attack = 'pgd'."
+        )
+    return found
 
 
 def find_space(settings: Settings, input: Shape, outputs: int | Shape) -> SearchSpace:
@@ -201,6 +218,7 @@ class Problem:
         objectives: those of the front first, then those that only bound it.
         bounds: largest value of a cost, by name.
         reference: reference point of the hypervolume in costs, one for each objective of the front.
+        surrogates: of the objectives, by the names that they have for them.
     """
 
     settings: Settings
@@ -210,6 +228,7 @@ class Problem:
     objectives: dict[str, Objective]
     bounds: dict[str, float]
     reference: np.ndarray
+    surrogates: Mapping[str, Surrogate] = field(default_factory=dict)
 
     @classmethod
     def of(cls, settings: Settings) -> "Problem":

@@ -460,7 +460,7 @@ def _resolved(table: Table, path: Path) -> tuple[Table, Facts]:
 
 
 def _with_absolute_paths(table: Table, folder: Path) -> Table:
-    """The tables with absolute paths of plugins and data and without shorthand; loads the plugins."""
+    """The tables with absolute paths of plugins, data and surrogates and without shorthand; loads the plugins."""
     check_plain(table)
     plugins, data = table.get("plugins", []), table.get("data")
     if isinstance(plugins, list) and all(isinstance(plugin, str) for plugin in plugins):
@@ -478,8 +478,20 @@ def _with_absolute_paths(table: Table, folder: Path) -> Table:
             data = {**data, **options, "name": kind}
         if isinstance(location := data.get("location"), str) and location:
             data = {**data, "location": str(_absolute(location, folder))}
-    found = {"plugins": plugins, "data": data}
+    objectives = table.get("objective")
+    if isinstance(objectives, dict):
+        objectives = {name: _with_absolute_surrogates(own, folder) for name, own in objectives.items()}
+    found = {"plugins": plugins, "data": data, "objective": objectives}
     return table | {key: value for key, value in found.items() if key in table}
+
+
+def _with_absolute_surrogates(table: Any, folder: Path) -> Any:
+    """A table ``[objective.NAME]`` with absolute paths of surrogates; one without a slash is a name."""
+    given = table.get("surrogates") if isinstance(table, dict) else None
+    if not isinstance(given, list):
+        return table
+    paths = [str(_absolute(x, folder)) if isinstance(x, str) and "/" in x else x for x in given]
+    return {**table, "surrogates": paths}
 
 
 def _absolute(path: str, folder: Path) -> Path:

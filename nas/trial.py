@@ -23,6 +23,7 @@ from nas.plugins import Plugin, loaded_from, run_all
 from nas.settings import Settings
 from nas.store.artifacts import CURVE, PREDICTIONS
 from nas.store.records import Failure, Status, TrialRecord
+from nas.store.surrogates import Surrogate
 from nas.store.traces import Predictions, curve_csv
 from objectives import OBJECTIVES, Candidate, Estimate, Objective, Timing, as_settings, as_value
 from objectives.accuracy import logits
@@ -54,6 +55,7 @@ class TrialPlan:
         checkpoint_seconds: between two savings of the training; 0 for none.
         plugins: that the worker runs first; their content travels, so that all trials run the same.
         part_seed: of the part of the images that expensive objectives measure on.
+        surrogates: of the objectives, by the names that they have for them; their content travels.
     """
 
     number: int
@@ -75,6 +77,7 @@ class TrialPlan:
     checkpoint_seconds: float = 0.0
     plugins: tuple[Plugin, ...] = ()
     part_seed: int = 0
+    surrogates: Mapping[str, Surrogate] = field(default_factory=dict)
 
     @classmethod
     def of(
@@ -87,6 +90,7 @@ class TrialPlan:
         seed: int,
         number: int = 0,
         picks: Mapping[str, Value] | None = None,
+        surrogates: Mapping[str, Surrogate] | None = None,
     ) -> Self:
         """The plan of one training of ``architecture`` as the settings say."""
         document, execution = architecture.to_json(), settings.execution
@@ -106,6 +110,7 @@ class TrialPlan:
             checkpoint_seconds=execution.checkpoint_seconds,
             plugins=tuple(loaded_from(path) for path in settings.plugins),
             part_seed=settings.data.part_seed,
+            surrogates=surrogates or {},
         )
 
     def checkpoints(self, send: Callable[[bytes], None]) -> Checkpoints | None:
@@ -272,7 +277,10 @@ def run_trial(
             model.to(plan.device)
             images, labels = data.validation.tensors(plan.device)
             inputs, targets = data.task.measured(images)
-            candidate = Candidate(model, data.input, inputs, labels, seed=plan.part_seed, targets=targets)
+            others = plan.surrogates
+            candidate = Candidate(
+                model, data.input, inputs, labels, seed=plan.part_seed, targets=targets, surrogates=others
+            )
             values = Values(dict(plan.measured), dict(plan.settings))
 
             def measure(state: str) -> None:

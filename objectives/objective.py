@@ -8,8 +8,8 @@ import json
 import math
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Hashable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, ClassVar, Literal, Protocol, Self, SupportsFloat, TypeVar, cast, get_args
 
@@ -49,6 +49,19 @@ class Timing:
     epochs: int
 
 
+class Surrogate(Protocol):
+    """A trained network beside the candidate, on which an attack makes its images."""
+
+    @property
+    def digest(self) -> str:
+        """By which its architecture and weights are recognised."""
+        ...
+
+    def network(self) -> nn.Module:
+        """The network in eval mode, on the CPU; maps images to logits (B, K)."""
+        ...
+
+
 @dataclass(frozen=True)
 class Candidate:
     """What an objective measures.
@@ -63,6 +76,7 @@ class Candidate:
             for all trials of a study.
         timing: of the training, where it was watched.
         targets: (N, C, H, W) what the model is to return, where that is not a class.
+        surrogates: other networks for the same images, by the names that objectives have for them.
     """
 
     model: nn.Module
@@ -74,6 +88,7 @@ class Candidate:
     timing: Timing | None = None
     targets: Images | None = None
     known_kept: Kept | None = None
+    surrogates: Mapping[str, Surrogate] = field(default_factory=dict)
 
     @cached_property
     def counts(self) -> Counts:

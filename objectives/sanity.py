@@ -15,6 +15,8 @@ from objectives.attacks.fgsm import Fgsm
 from objectives.attacks.noise import Noise
 from objectives.attacks.pgd import Pgd
 from objectives.attacks.square import Square
+from objectives.attacks.transfer import Transfer, transferred
+from objectives.objective import Surrogate
 from objectives.part import stratified
 
 IMAGES = 50
@@ -37,6 +39,7 @@ class Checks:
         images: (n, C, H, W).
         labels: (n,).
         survived: (n,) booleans: which images the attack did not change into errors.
+        surrogates: networks on which a transfer attack makes its images, where there are any.
     """
 
     adversary: Attack
@@ -44,14 +47,16 @@ class Checks:
     images: Tensor
     labels: Tensor
     survived: Tensor
+    surrogates: tuple[Surrogate, ...] = ()
 
     def flags(self) -> list[str]:
         """The words for what is wrong; none for an attack of radius 0, and none of gradients for one without them.
 
         ``zero_gradients``: the loss does not depend on the pixels. ``weaker_than_noise``, ``weaker_than_square`` (no
-        gradients), ``weaker_than_fgsm``: one of the same radius that should be weaker fools images that survived;
-        ``stronger_than_pgd``: images that a single step fooled survive several. ``not_falling``: at the largest radius,
-        which makes any image grey, more than half of what survived survives.
+        gradients), ``weaker_than_transfer`` (made on other networks), ``weaker_than_fgsm``: one of the same radius that
+        should be weaker fools images that survived; ``stronger_than_pgd``: images that a single step fooled survive
+        several. ``not_falling``: at the largest radius, which makes any image grey, more than half of what survived
+        survives.
         """
         attack = self.adversary
         epsilon, norm = attack.epsilon, attack.norm
@@ -63,6 +68,10 @@ class Checks:
             found["not_falling"] = self._stays()
             if attack.norm in Square.norms:
                 found["weaker_than_square"] = self._is_beaten_by(Square(epsilon, norm, queries=QUERIES))
+            if self.surrogates and attack.norm in Transfer.norms:
+                made = transferred(Transfer(epsilon, norm), self.surrogates, self.images, self.labels)
+                fooled = self.survived & ~correct(self.model, made, self.labels)
+                found["weaker_than_transfer"] = _many(int(fooled.sum()), int(self.survived.sum()))
             if attack.norm in Fgsm.norms:
                 if isinstance(attack, Fgsm) or getattr(attack, "steps", 2) == 1:
                     found["stronger_than_pgd"] = self._beats(Pgd(epsilon, norm, steps=STEPS))

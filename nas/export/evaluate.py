@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import time
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,10 @@ from torch import nn
 from nas.errors import StoppedError, WrongInputError, user_input
 from nas.export.bundle import ARCHITECTURE, EVALUATIONS, load, load_architecture, read_origin
 from nas.export.ensemble import member_folders
+from nas.export.surrogates import gathered
 from nas.problem import data_checksum, find_dataset, find_objectives, load_data
 from nas.settings import DataSettings, Settings, settings_of
+from nas.store.surrogates import Surrogate
 from objectives import Candidate
 from objectives.accuracy import in_batches
 from objectives.neural_collapse import neural_collapse
@@ -70,7 +73,7 @@ def evaluate(
         "samples": len(samples),
         "things": dataset.things,
         "notes": list(notes),
-        "measured": measure(candidate_of(network, samples, settings, task=task), settings),
+        "measured": measure(candidate_of(network, samples, settings, task=task), settings, home),
         "time": time.strftime("%Y-%m-%d %H:%M:%S"),
     }
     if collapse:
@@ -156,18 +159,36 @@ def _on_its_scale(chosen: DataSettings, study: DataSettings) -> DataSettings:
     return replace(chosen, options={**same, **chosen.options})
 
 
-def candidate_of(network: nn.Module, samples: Samples, settings: Settings, *, task: Task) -> Candidate:
+def candidate_of(
+    network: nn.Module,
+    samples: Samples,
+    settings: Settings,
+    *,
+    task: Task,
+    surrogates: Mapping[str, Surrogate] | None = None,
+) -> Candidate:
     """The network with what a study measures it on."""
     with user_input("data"):  # images that stay in their files are read now
         images, labels = samples.tensors()
     inputs, targets = task.measured(images)
     shape = samples.images.shape
     return Candidate(
-        network, (shape[1], shape[2], shape[3]), inputs, labels, seed=settings.data.part_seed, targets=targets
+        network,
+        (shape[1], shape[2], shape[3]),
+        inputs,
+        labels,
+        seed=settings.data.part_seed,
+        targets=targets,
+        surrogates=surrogates or {},
     )
 
 
-def measure(candidate: Candidate, settings: Settings) -> dict[str, float]:
-    """Values of the study's objectives that need a trained network, by name."""
+def measure(candidate: Candidate, settings: Settings, home: Path) -> dict[str, float]:
+    """Values of the study's objectives that need a trained network, by name.
+
+    Args:
+        home: the export, which holds their surrogates.
+    """
     objectives = find_objectives(settings)
+    candidate = replace(candidate, surrogates=gathered(objectives, home))
     return {name: o.measure(candidate) for name, o in objectives.items() if o.needs == "training"}

@@ -22,15 +22,19 @@ from nas.export.bundle import (
 )
 from nas.export.ensemble import ENSEMBLE, MEMBERS, PROBE
 from nas.export.evaluate import candidate_of, measure, same_data
+from nas.export.surrogates import gathered, keep
 from nas.plugins import FOLDER, Plugin
+from nas.problem import find_objectives
 from nas.settings import Settings
 from nas.store.artifacts import PREDICTIONS, WEIGHTS, weights_path
 from nas.store.files import check_replaceable, new_folder
 from nas.store.records import TrialRecord
+from nas.store.surrogates import FOLDER as SURROGATES
+from nas.store.surrogates import Surrogate
 from nas.store.traces import Predictions
 from nas.trial import predicted
 
-OURS = {ARCHITECTURE, CARD, ORIGIN, EVALUATIONS, SUMS, FOLDER, WEIGHTS, ENSEMBLE, MEMBERS, PROBE}
+OURS = {ARCHITECTURE, CARD, ORIGIN, EVALUATIONS, SUMS, FOLDER, WEIGHTS, SURROGATES, ENSEMBLE, MEMBERS, PROBE}
 """What an export consists of; a folder that holds anything else is never replaced."""
 
 
@@ -104,7 +108,16 @@ def export(
     traced = path.with_name(PREDICTIONS)
     digest = Predictions.read(traced).digest if traced.exists() else None
     return write_export(
-        record, settings, weights, out, plugins=plugins, verify=verify, digest=digest, notes=notes, place=place
+        record,
+        settings,
+        weights,
+        out,
+        plugins=plugins,
+        surrogates=list(gathered(find_objectives(settings), directory).values()),
+        verify=verify,
+        digest=digest,
+        notes=notes,
+        place=place,
     )
 
 
@@ -141,6 +154,7 @@ def write_export(
     out: Path,
     *,
     plugins: Sequence[Plugin] = (),
+    surrogates: Sequence[Surrogate] = (),
     verify: Verification = Verification(),
     kept: Sequence[str] = (),
     digest: str | None = None,
@@ -150,6 +164,7 @@ def write_export(
     """Writes the files of a trained network, measures them again and puts them in place of ``out``; see `export`.
 
     Args:
+        surrogates: of the study's objectives.
         kept: files of ``out`` that stay.
         digest: of the logits of the trial, as in its predictions.
         notes: what else its README says, a line each.
@@ -157,6 +172,8 @@ def write_export(
     """
     with new_folder(out) as folder:
         write_bundle(record, settings, plugins, weights, folder)
+        for surrogate in surrogates:
+            keep(surrogate, folder)
         again = _measure_again(folder, record, settings, verify.data) if verify.wanted else None
         measured = again.measured if again else {}
         write_card(folder, record, settings, measured, place=place or out, notes=notes)
@@ -188,7 +205,7 @@ def _measure_again(folder: Path, record: TrialRecord, settings: Settings, data: 
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     candidate = candidate_of(network, found.validation, settings, task=found.task)
-    measured = measure(candidate, settings)
+    measured = measure(candidate, settings, folder)
     digest = predicted(candidate).digest
     torch.set_num_threads(threads)
     for name, value in measured.items():

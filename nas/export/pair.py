@@ -23,12 +23,14 @@ from nas.export.bundle import CARD, EVALUATIONS, assembled, load, load_network, 
 from nas.export.ensemble import ENSEMBLE, MEMBERS, PROBE, Recipe, SmoothedPair, Smoothing
 from nas.export.evaluate import same_data
 from nas.export.export import Verification, check_place, export
+from nas.export.surrogates import gathered
 from nas.plugins import Plugin
 from nas.pricing import price
 from nas.problem import find_dataset, find_objectives, network_of
 from nas.settings import Settings
 from nas.store.files import new_folder, write_atomically
 from nas.store.records import TrialRecord
+from nas.store.surrogates import Surrogate
 from objectives import Candidate, Objective
 from objectives.accuracy import in_batches
 from objectives.part import stratified
@@ -123,6 +125,7 @@ def pair(
     if not isinstance(loaded.task, Classification):
         raise WrongInputError(f"nas pair puts classifiers together, and {settings.data.label} has no classes.")
     objectives = attacked(settings)
+    others = gathered(objectives, directory)
     with new_folder(out) as folder, _one_thread():
         places = [Path(MEMBERS, str(i)) for i in range(len(records))]
         for inner, record in zip(places, records, strict=True):
@@ -130,15 +133,17 @@ def pair(
             export(directory, settings, record, folder / inner, plugins=plugins, verify=unverified, place=out / inner)
         networks = [load_network(folder / inner) for inner in places]
         if tries:
-            recipe = replace(recipe, smoothing=best_mixture(networks, tries, loaded, settings, objectives))
+            recipe = replace(recipe, smoothing=best_mixture(networks, tries, loaded, settings, objectives, others))
         else:
             weights = fitted_probe(networks, loaded)
             write_atomically(folder / PROBE, safetensors.torch.save(weights))
         write_atomically(folder / ENSEMBLE, (json.dumps(recipe.to_json(), indent=2) + "\n").encode())
         whole = assembled(recipe, networks, folder)
-        alone = {n: _measure(net, loaded, settings, objectives) for n, net in zip(numbers, networks, strict=True)}
+        alone = {
+            n: _measure(net, loaded, settings, objectives, others) for n, net in zip(numbers, networks, strict=True)
+        }
         costs = _costs(records)
-        paired = Paired(out, recipe.to_json(), alone, _measure(whole, loaded, settings, objectives), costs)
+        paired = Paired(out, recipe.to_json(), alone, _measure(whole, loaded, settings, objectives, others), costs)
         write_atomically(folder / CARD, _card(paired, settings, loaded).encode())
         write_sums(folder)
         _check_written(folder, whole, loaded)
@@ -161,6 +166,7 @@ def best_mixture(
     data: TrainingData,
     settings: Settings,
     objectives: Mapping[str, Objective],
+    surrogates: Mapping[str, Surrogate],
 ) -> Smoothing:
     """The mixture with the largest sum of accuracy and robust accuracy, attacked end to end on a part of the images."""
     if len(tries) == 1:
@@ -169,7 +175,14 @@ def best_mixture(
     logits = [in_batches(network, images) for network in networks]
     attack = replace(next(o for o in objectives.values() if isinstance(o, RobustAccuracy)), samples=SWEEP_SAMPLES)
     candidates = [
-        Candidate(SmoothedPair(networks, smoothing), data.input, images, labels, seed=settings.data.part_seed)
+        Candidate(
+            SmoothedPair(networks, smoothing),
+            data.input,
+            images,
+            labels,
+            seed=settings.data.part_seed,
+            surrogates=surrogates,
+        )
         for smoothing in tries
     ]
 
@@ -212,10 +225,15 @@ def _features(networks: Sequence[Network], samples: Samples) -> tuple[np.ndarray
 
 
 def _measure(
-    network: nn.Module, data: TrainingData, settings: Settings, objectives: Mapping[str, Objective]
+    network: nn.Module,
+    data: TrainingData,
+    settings: Settings,
+    objectives: Mapping[str, Objective],
+    surrogates: Mapping[str, Surrogate],
 ) -> dict[str, float]:
     images, labels = data.validation.tensors()
-    candidate = Candidate(network, data.input, images, labels, seed=settings.data.part_seed)
+    part_seed = settings.data.part_seed
+    candidate = Candidate(network, data.input, images, labels, seed=part_seed, surrogates=surrogates)
     return {name: float(objective.measure(candidate)) for name, objective in objectives.items()}
 
 

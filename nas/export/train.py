@@ -17,6 +17,7 @@ from nas.errors import StoppedError, WrongInputError, user_input
 from nas.export.bundle import ORIGIN, read_origin
 from nas.export.evaluate import evaluate
 from nas.export.export import write_export
+from nas.export.surrogates import resolved, supplied
 from nas.plugins import Plugin, loaded_from, named, remember
 from nas.pricing import price
 from nas.problem import (
@@ -31,6 +32,7 @@ from nas.problem import (
 from nas.settings import Settings
 from nas.store.files import check_replaceable, write_atomically
 from nas.store.records import TrialRecord
+from nas.store.surrogates import FOLDER, Surrogate
 from nas.trial import TrialPlan, run_trial
 from objectives import OBJECTIVES, Candidate
 from searchspaces import Architecture
@@ -92,8 +94,9 @@ def train(
     if not settings.data.validation:
         fifth = f"a fifth of the {data.things} it was trained on"
         say(f"nothing is held out: the {data.task.objectives[0]} after an epoch is that on {fifth}.")
-    objectives = objective_tables(settings, find_objectives(settings, dataset))
-    settings = replace(settings, objective=objectives, data=described(settings.data, data))
+    objectives, copies = resolved(find_objectives(settings, dataset), data)
+    tables = objective_tables(settings, objectives)
+    settings = replace(settings, objective=tables, data=described(settings.data, data))
     if (architecture.input, architecture.outputs) != (data.input, data.outputs):
         say(
             f"the architecture takes {architecture.input} and has {answer(architecture.outputs)}; it is built for "
@@ -106,8 +109,12 @@ def train(
     trainer, chosen = find_trainer(settings, dataset), list(seeds)
     settings = replace(settings, training=training_table(settings, trainer))
     folders = [out] if len(chosen) == 1 else [out / f"seed-{seed}" for seed in chosen]
+    for folder in folders:
+        _check_place(folder)
+    ready: dict[str, Any] = {"settings": settings, "data": data, "trainer": trainer, "say": say}
+    surrogates = supplied(objectives, copies, out, **ready)
     trainings = [
-        _Training(architecture, settings, data, trainer, seed, folder, say, watch(seed))
+        _Training(architecture, settings, data, trainer, seed, folder, say, watch(seed), surrogates)
         for seed, folder in zip(chosen, folders, strict=True)
     ]
     return [training.trained(test=test) for training in trainings]
@@ -129,6 +136,7 @@ class _Training:
     out: Path
     say: Callable[[str], None]
     watch: Watch
+    surrogates: dict[str, Surrogate]
 
     @property
     def belongs_to(self) -> dict[str, Any]:
@@ -150,13 +158,10 @@ class _Training:
     def trained(self, *, test: bool) -> Trained:
         """The result; trains first, unless the folder holds this training already."""
         out, settings = self.out, self.settings
-        check_replaceable(out)
         if (out / ORIGIN).exists():
             finished = self._finished()
             self.say(f"{out} holds this training, which has ended.")
         else:
-            if out.exists() and (not out.is_dir() or any(_is_foreign(file) for file in out.iterdir())):
-                raise WrongInputError(f"{out} exists and holds no training. Give another folder with -o, or remove it.")
             finished = self._run()
         split = "validation" if settings.data.validation else "training"
         names = [name for name, objective in find_objectives(settings).items() if objective.needs == "training"]
@@ -201,6 +206,7 @@ class _Training:
             trainer=self.trainer,
             objectives=find_objectives(self.settings),
             seed=self.seed,
+            surrogates=self.surrogates,
         )
 
         def stop(number: int, frame: FrameType | None) -> None:
@@ -217,7 +223,13 @@ class _Training:
         if outcome.weights is None:
             raise StoppedError(f"the training failed ({outcome.record.failure}): {outcome.record.error}")
         exported = write_export(
-            outcome.record, self.settings, outcome.weights, self.out, plugins=self.plugins, kept=[LOG]
+            outcome.record,
+            self.settings,
+            outcome.weights,
+            self.out,
+            plugins=self.plugins,
+            surrogates=list(self.surrogates.values()),
+            kept=[LOG],
         )
         return exported.record
 
@@ -239,6 +251,18 @@ class _Training:
         write_atomically(log, text.getvalue().encode())
 
 
+def _check_place(out: Path) -> None:
+    """Makes sure that a training can be in a folder.
+
+    Raises:
+        WrongInputError: if something else is there.
+    """
+    check_replaceable(out)
+    held = out.exists() and not (out / ORIGIN).exists()
+    if held and (not out.is_dir() or any(_is_foreign(file) for file in out.iterdir())):
+        raise WrongInputError(f"{out} exists and holds no training. Give another folder with -o, or remove it.")
+
+
 def _is_foreign(file: Path) -> bool:
     """Whether a file is not of a training that continues, nor what a kill while writing leaves."""
-    return file.name not in (LOG, CHECKPOINTS) and not file.name.startswith(f".{LOG}.")
+    return file.name not in (LOG, CHECKPOINTS, FOLDER) and not file.name.startswith(f".{LOG}.")

@@ -1,5 +1,6 @@
 """`nas measure`: an objective that was thought of after the search, measured on the weights that trials have left."""
 
+import re
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -9,8 +10,9 @@ import torch
 from nas.errors import WrongInputError, user_input
 from nas.export.bundle import load_weights
 from nas.export.evaluate import candidate_of, same_data
+from nas.export.surrogates import resolved, supplied
 from nas.pricing import Probe
-from nas.problem import check_task, find_dataset, network_of
+from nas.problem import check_task, find_dataset, find_trainer, network_of
 from nas.results.study import Study
 from nas.settings import Settings, construct, parse
 from nas.store.artifacts import weights_path
@@ -28,7 +30,7 @@ def named_objective(text: str, settings: Settings) -> Objective:
     Raises:
         WrongInputError: if it cannot be read, is unknown, or a setting is wrong.
     """
-    name, *pairs = text.split(",")
+    name, *pairs = re.split(r",(?![^\[]*\])", text)  # commas in a list divide nothing
     given: dict[str, Any] = {}
     for pair in pairs:
         key, equals, value = pair.partition("=")
@@ -44,7 +46,7 @@ def named_objective(text: str, settings: Settings) -> Objective:
     with user_input("--objective"):
         kind = lookup(OBJECTIVES, "objective", table.pop("kind"))
     if "attack" in given and given["attack"] != table.get("attack"):  # what belongs to the other attack
-        table = {key: value for key, value in table.items() if key not in ("steps", "options")}
+        table = {key: value for key, value in table.items() if key not in ("steps", "options", "surrogates")}
     objective = construct(kind, {**table, **given}, name.strip())
     dataset = find_dataset(settings.data)
     check_task(name.strip(), objective, dataset)
@@ -80,7 +82,7 @@ def measure_study(
         done = {one.trial for one in kept.entries if one.name == text}
         left = [record for record in records if record.number not in done]
         _check_weights(study, left, objective)
-        measure = _measured_by(study, objective, text, data) if left else None
+        measure = _measured_by(study, objective, text, data, say) if left else None
         for record in left:
             assert measure is not None
             found = measure(record)
@@ -99,7 +101,7 @@ def _check_weights(study: Study, records: Sequence[TrialRecord], objective: Obje
 
 
 def _measured_by(
-    study: Study, objective: Objective, name: str, data: str | None
+    study: Study, objective: Objective, name: str, data: str | None, say: Callable[[str], None]
 ) -> Callable[[TrialRecord], Measurement]:
     """What measures a trial: on the validation images of the study, on one thread."""
     settings = study.settings
@@ -121,11 +123,14 @@ def _measured_by(
 
         return price
     loaded = same_data(settings, data)
+    objectives, copies = resolved({name: objective}, loaded, study.directory)
+    objective, trainer = objectives[name], find_trainer(settings, find_dataset(settings.data))
+    surrogates = supplied(objectives, copies, study.directory, settings=settings, data=loaded, trainer=trainer, say=say)
 
     def measure(record: TrialRecord) -> Measurement:
         architecture = network_of(record)
         network = load_weights(architecture, weights_path(study.directory, record.number))
-        candidate = candidate_of(network, loaded.validation, settings, task=loaded.task)
+        candidate = candidate_of(network, loaded.validation, settings, task=loaded.task, surrogates=surrogates)
         threads = torch.get_num_threads()
         torch.set_num_threads(1)
         try:

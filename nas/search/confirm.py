@@ -16,6 +16,7 @@ import numpy as np
 
 from nas.errors import StoppedError, WrongInputError, user_input
 from nas.export.evaluate import samples_of_test
+from nas.export.surrogates import resolved, supplied
 from nas.problem import Problem, network_of
 from nas.results.confirmation import Confirmation, confirm, next_trial
 from nas.results.study import Study
@@ -82,11 +83,12 @@ def confirm_study(directory: Path, wish: Wish, *, say: Say) -> Study:
         raise WrongInputError(f"{directory} has no complete trial to confirm. Run nas search first.")
     if picked is not None and picked.status != "complete":
         raise WrongInputError(f"trial {picked.number} ended {picked.status}; only complete trials can be confirmed.")
-    problem, history = open_study(read_settings(directory / STUDY), directory)
+    problem, history = open_study(read_settings(directory / STUDY), directory, say=say)
     with history, open_confirmations(directory, study.records) as kept:
         trainer = problem.trainer if wish.epochs is None else replace(problem.trainer, epochs=wish.epochs)
         with user_input("--epochs"):
             protocol = Protocol(trainer.epochs, wish.attack, wish.split)
+        problem = _attacking(problem, wish.attack, directory, say)
         work = _Work(study, replace(problem, trainer=trainer), wish, protocol, kept, say, picked)
         work.check_once()
         for note in (*history.notes, *kept.notes):
@@ -98,6 +100,31 @@ def confirm_study(directory: Path, wish: Wish, *, say: Say) -> Study:
         with Interruption(settings.execution.grace_seconds, settings.limits.seconds, say) as interruption:
             work.run(data, interruption)
     return Study(directory)
+
+
+def _attacking(problem: Problem, attack: str | None, directory: Path, say: Say) -> Problem:
+    """The problem with another attack in every robust accuracy; surrogates that it needs are trained once.
+
+    Raises:
+        WrongInputError: if the attack cannot be used.
+        StoppedError: if a training failed.
+    """
+    if attack is None:
+        return problem
+    objectives, copies = resolved(attacked(problem.objectives, attack), problem.data, directory)
+    with user_input("--attack"):
+        for objective in objectives.values():
+            objective.check_classes(len(problem.data.classes))
+    surrogates = supplied(
+        objectives,
+        copies,
+        directory,
+        settings=problem.settings,
+        data=problem.data,
+        trainer=problem.trainer,
+        say=say,
+    )
+    return replace(problem, objectives=objectives, surrogates=surrogates)
 
 
 class _Work:
@@ -116,10 +143,6 @@ class _Work:
         self.study, self.problem, self.wish, self.protocol = study, problem, wish, protocol
         self.kept, self.say, self.picked = kept, say, picked
         self.directory = study.directory / FOLDER / f"{protocol.epochs}-{protocol.attack or 'same'}-{protocol.split}"
-        self.objectives = attacked(problem.objectives, wish.attack)
-        with user_input("--attack"):
-            for objective in self.objectives.values():
-                objective.check_classes(len(problem.data.classes))
         if picked is not None:
             self.wanted = wish.seeds
         elif wish.split == "test":
@@ -228,12 +251,13 @@ class _Work:
             settings,
             network_of(record),
             trainer=self.problem.trainer,
-            objectives=self.objectives,
+            objectives=self.problem.objectives,
             seed=trial_seed(settings.seed, record.number, f"confirm {number % MOST}"),
             number=number,
             picks=record.picks,
+            surrogates=self.problem.surrogates,
         )
-        known = [name for name, objective in self.objectives.items() if objective.needs == "shapes"]
+        known = [name for name, objective in self.problem.objectives.items() if objective.needs == "shapes"]
         measured = {name: record.measured[name] for name in known if name in record.measured}
         how = {name: record.settings[name] for name in known if name in record.settings}
         return replace(plan, measured=measured, settings=how, checkpoint=read_checkpoint(self.directory, number))
@@ -273,7 +297,16 @@ def attacked(objectives: dict[str, Objective], attack: str | None) -> dict[str, 
         raise WrongInputError("--attack: no objective of the study is a robust accuracy. Leave it out.")
     with user_input("--attack"):
         norm = {name: {k: v for k, v in o.options.items() if k == "norm"} for name, o in robust.items()}
-        return objectives | {n: replace(o, attack=attack, steps=None, options=norm[n]) for n, o in robust.items()}
+        return objectives | {
+            n: replace(
+                o,
+                attack=attack,
+                steps=None,
+                options=norm[n],
+                surrogates=o.surrogates if attack == o.attack else None,
+            )
+            for n, o in robust.items()
+        }
 
 
 def _line(record: TrialRecord, replicate: int, names: list[str]) -> str:

@@ -7,9 +7,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from nas.errors import StoppedError, WrongInputError, user_input
+from nas.errors import WrongInputError, user_input
+from nas.export.surrogates import Say, resolved, supplied
 from nas.plugins import FOLDER, Plugin, loaded_from, named, remember
-from nas.problem import Problem
+from nas.problem import Problem, objective_tables
 from nas.results.picks import check_rule
 from nas.results.study import Study
 from nas.search.driver import Driver, Watcher, write_environment
@@ -66,7 +67,7 @@ def launch(
     settings = read_settings(path, [*overrides, *shortcuts])
     if out is None and path.name == STUDY and (path.parent / TRIALS).exists():
         out = path.parent
-    problem, history = open_study(settings, out, accept_changes=accept_changes)
+    problem, history = open_study(settings, out, accept_changes=accept_changes, say=watcher.say)
     limits, execution = settings.limits, settings.execution
     with history, Interruption(execution.grace_seconds, limits.seconds, watcher.say) as interruption:
         for note in (*problem.data.notes, *history.notes, *_idle_gpu(execution)):
@@ -107,6 +108,8 @@ def _no_needless_collections() -> Iterator[None]:
 def find_problem(settings: Settings) -> Problem:
     """The problem of a study that could be started: its sampler, its executor and what it exports exist too.
 
+    Of its surrogates it has those that are exports.
+
     Raises:
         WrongInputError: naming the key of the study that cannot be used, and why.
     """
@@ -115,12 +118,24 @@ def find_problem(settings: Settings) -> Problem:
         with user_input("export.pick"):
             check_rule(settings.export.pick, settings.objectives)
     problem = Problem.of(settings)
+    objectives, copies = resolved(problem.objectives, problem.data)
+    tables = problem.settings.objective | objective_tables(problem.settings, objectives)
+    problem = replace(
+        problem, objectives=objectives, settings=replace(problem.settings, objective=tables), surrogates=copies
+    )
     open_sampler(problem)
     return problem
 
 
-def open_study(settings: Settings, out: str | Path | None, *, accept_changes: bool = False) -> tuple[Problem, History]:
+def open_study(
+    settings: Settings, out: str | Path | None, *, accept_changes: bool = False, say: Say | None = None
+) -> tuple[Problem, History]:
     """The problem and the open log of a study, new or continued; its directory states what it is and ran on.
+
+    Surrogates that the directory lacks are trained first.
+
+    Args:
+        say: called with what a person should know meanwhile; the notes of the history hold it otherwise.
 
     Raises:
         WrongInputError: if the settings cannot be used, or the directory is not this study's.
@@ -154,11 +169,20 @@ def open_study(settings: Settings, out: str | Path | None, *, accept_changes: bo
     try:
         write_resolved(directory, problem.settings, problem.goals, plugins)
         write_environment(directory)
-    except StoppedError:
+        surrogates = supplied(
+            problem.objectives,
+            problem.surrogates,
+            directory,
+            settings=problem.settings,
+            data=problem.data,
+            trainer=problem.trainer,
+            say=say or history.notes.append,
+        )
+    except BaseException:
         history.close()
         raise
     remember(plugins.values())
-    return problem, history
+    return replace(problem, surrogates=surrogates), history
 
 
 def _edited(directory: Path, plugins: Mapping[str, Plugin], facts: Facts | None, *, accept_changes: bool) -> list[str]:

@@ -149,6 +149,7 @@ class Ledger:
             seed=trial_seed(problem.settings.seed, number),
             number=number,
             picks=proposal.picks,
+            surrogates=problem.surrogates,
         )
         known = self._by_key.get(plan.key)
         measured, how = (known.measured, known.settings) if known else problem.probe.measure(architecture)

@@ -6,6 +6,7 @@ import time
 from dataclasses import replace
 from typing import Any
 
+from nas.export.surrogates import untrained
 from nas.problem import Problem
 from nas.search.launch import find_problem
 from nas.settings import Settings
@@ -29,6 +30,8 @@ def rehearse(settings: Settings) -> dict[str, Any]:
         WrongInputError: if the study could not be started.
     """
     problem = find_problem(settings)
+    others = {**problem.surrogates, **untrained(problem.objectives, problem.data)}
+    problem = replace(problem, surrogates=others)
     probe, generator = problem.probe, random.Random(settings.seed)
     drawn = [problem.space.draw(generator) for _ in range(SAMPLE)]
     priced = [(picks, *probe.measure(problem.space.decode(picks))) for picks in drawn]
@@ -69,6 +72,7 @@ def _timed(problem: Problem, picks: Any, measured: dict[str, float], how: dict[s
         objectives=problem.objectives,
         seed=trial_seed(settings.seed, 0),
         picks=picks,
+        surrogates=problem.surrogates,
     )
     plan = replace(plan, measured=measured, settings=how)
     run_trial(plan, problem.data)  # warms up: what is imported or compiled late

@@ -35,7 +35,7 @@ class Attack(ABC):
     norms: ClassVar[tuple[Norm, ...]] = ("linf",)
     """Norms that the attack can take."""
     uses_gradients: ClassVar[bool] = True
-    """Whether it asks for gradients; a black box does not."""
+    """Whether it asks for gradients of the network that is measured; a black box does not."""
 
     def __post_init__(self) -> None:
         if self.norm not in self.norms:

@@ -114,6 +114,37 @@ def test_a_study_and_an_export_in_python_run_nothing_unasked(foreign: Path, mark
     assert not mark.exists()
 
 
+@pytest.fixture(scope="module")
+def paired(own: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two trials as one network, by its author."""
+    out = tmp_path_factory.mktemp("paired") / "pair"
+    mixture = ["--alpha", "0.5", "--temperatures", "1,1"]
+    done = run("pair", own / "run", "0", "1", *mixture, "-o", out)
+    assert done.returncode == 0, done.stderr
+    return out
+
+
+@pytest.mark.parametrize("strange", [(0,), (1,), (0, 1)])
+def test_a_pair_whose_members_bring_different_plugins_runs_none_that_is_not_trusted(
+    paired: Path, mark: Path, tmp_path: Path, strange: tuple[int, ...]
+) -> None:
+    pair = Path(shutil.copytree(paired, tmp_path / "pair"))
+    (pair / "SHA256SUMS").unlink()
+    for number in strange:
+        member = pair / "members" / str(number)
+        copy = member / "plugins" / "mine.py"
+        before = hashlib.sha256(copy.read_bytes()).hexdigest()
+        copy.write_text(f"from pathlib import Path\nPath({str(mark)!r}).touch()\nNUMBER = {number}\n")
+        text = (member / "origin.json").read_text()
+        (member / "origin.json").write_text(text.replace(before, hashlib.sha256(copy.read_bytes()).hexdigest()))
+        (member / "SHA256SUMS").unlink()
+    with pytest.raises(UntrustedError, match=rf"members/{strange[0]} needs code that came with it"):
+        nas.load(pair)
+    result = run("evaluate", pair, "--split", "validation")
+    assert (result.returncode, "was never trusted on this machine" in result.stderr) == (2, True)
+    assert not mark.exists()
+
+
 def test_what_was_trusted_once_is_not_asked_for_again(foreign: Path, mark: Path) -> None:
     result = run("cost", "out", "--trust", cwd=foreign)
     assert mark.exists()

@@ -1,6 +1,7 @@
 """Signs that an attack failed: networks that hide their gradients have them, the same without the mask has none."""
 
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import pytest
 import torch
@@ -89,6 +90,25 @@ def test_an_attack_that_noise_beats_is_flagged(plain: Candidate) -> None:
     images, labels = plain.examples()
     few = sanity.Checks(Pgd(0.4), plain.model, images[:50], labels[:50], torch.ones(50, dtype=torch.bool))
     assert "weaker_than_noise" in few.flags()
+
+
+@dataclass
+class Stored:
+    """A surrogate: the plain network itself."""
+
+    model: nn.Module
+    digest: str = "plain"
+
+    def network(self) -> nn.Module:
+        return self.model
+
+
+def test_a_mask_that_images_made_on_another_network_see_through_is_flagged(plain: Candidate) -> None:
+    others = {"one": Stored(plain.model)}
+    shattered = replace(behind(plain, lambda x: x + 0.01 * torch.sin(3000 * x)), surrogates=others)
+    assert "weaker_than_transfer" in flags(shattered, "pgd", "32/255")
+    assert flags(replace(plain, surrogates=others), "pgd", "32/255") == set()
+    assert flags(replace(plain, surrogates=others), "transfer", "32/255") == set()
 
 
 def test_what_is_checked_is_said_and_can_be_left_out(plain: Candidate) -> None:
