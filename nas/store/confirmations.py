@@ -3,12 +3,10 @@
 As durable as the log beside it: a line is on the disk before the next replicate is chosen.
 """
 
-from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any, Literal, Self, get_args
 
-from nas.store.log import Journal, parsed, read_lines
+from nas.store.of_trials import LinesOfTrials
 from nas.store.records import SCHEMA, TrialRecord, brief, is_count, refusal
 
 CONFIRMATIONS = "confirmations.jsonl"
@@ -54,6 +52,16 @@ class Replicate:
         """Number of the trial that is repeated."""
         return self.record.number
 
+    @property
+    def key(self) -> str:
+        """That of its architecture."""
+        return self.record.key
+
+    @property
+    def title(self) -> str:
+        """Which one it is."""
+        return f"replicate {self.number} of trial {self.trial} ({self.protocol})"
+
     def to_json(self) -> dict[str, Any]:
         """The line."""
         known = {"replicate": self.number, "wanted": self.wanted, **asdict(self.protocol)}
@@ -81,40 +89,5 @@ class Replicate:
         return cls(data["replicate"], protocol, data["wanted"], TrialRecord.from_json(data["record"]))
 
 
-def read_confirmations(directory: Path, trials: Sequence[TrialRecord]) -> list[Replicate]:
-    """The replicates of a study, in the order in which they ended; none if none was made.
-
-    Args:
-        trials: of the study.
-
-    Raises:
-        WrongInputError: if a line is damaged, or of no trial of the study, with its number and what must hold.
-    """
-    path = directory / CONFIRMATIONS
-    return parsed(path, read_lines(path).objects, _reader(trials))
-
-
-def open_confirmations(directory: Path, trials: Sequence[TrialRecord]) -> Journal[Replicate]:
-    """The open file, to add replicates to.
-
-    Raises:
-        WrongInputError: as `Journal`.
-    """
-    return Journal(directory / CONFIRMATIONS, _reader(trials))
-
-
-def _reader(trials: Sequence[TrialRecord]) -> Callable[[Any], Replicate]:
-    """Reads lines, each replicate once and of a trial of the study."""
-    keys = {record.number: record.key for record in trials}
-    seen = set[tuple[int, int, Protocol]]()
-
-    def read(line: Any) -> Replicate:
-        one = Replicate.from_json(line)
-        if keys.get(one.trial) != one.record.key:
-            raise ValueError(f"trial {one.trial} of the study is another network")
-        if (again := (one.trial, one.number, one.protocol)) in seen:
-            raise ValueError(f"replicate {one.number} of trial {one.trial} is recorded twice")
-        seen.add(again)
-        return one
-
-    return read
+LINES = LinesOfTrials(CONFIRMATIONS, Replicate.from_json)
+read_confirmations, open_confirmations = LINES.read, LINES.open

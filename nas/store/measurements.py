@@ -1,12 +1,11 @@
 """``measurements.jsonl``: objectives that were measured on stored weights after the search, a line for each trial."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Self
 
-from nas.store.log import Journal, parsed, read_lines
-from nas.store.records import SCHEMA, TrialRecord, are_words, brief, is_count, is_number, is_spread, is_time, refusal
+from nas.store.of_trials import LinesOfTrials
+from nas.store.records import SCHEMA, are_words, brief, is_count, is_number, is_spread, is_time, refusal
 
 MEASUREMENTS = "measurements.jsonl"
 WORDS = {"direction": ("maximize", "minimize"), "scale": ("fraction", "count")}
@@ -37,6 +36,11 @@ class Measurement:
     spread: dict[str, Any] = field(default_factory=dict)
     flags: list[str] = field(default_factory=list)
     time: float = 0.0
+
+    @property
+    def title(self) -> str:
+        """Which one it is."""
+        return f"{self.name} of trial {self.trial}"
 
     def to_json(self) -> dict[str, Any]:
         """The line."""
@@ -79,35 +83,5 @@ FIELDS: dict[str, tuple[Callable[[Any], bool], str]] = {
 """Field of a line -> whether a value can stand in it, and the rule in words."""
 
 
-def read_measurements(directory: Path, trials: Sequence[TrialRecord]) -> list[Measurement]:
-    """The measurements of a study, in the order in which they were made; none if there are none.
-
-    Args:
-        trials: of the study.
-
-    Raises:
-        WrongInputError: if a line is damaged, or of no trial of the study, with its number and what must hold.
-    """
-    path = directory / MEASUREMENTS
-    return parsed(path, read_lines(path).objects, _reader(trials))
-
-
-def open_measurements(directory: Path, trials: Sequence[TrialRecord]) -> Journal[Measurement]:
-    """The open file, to add measurements to.
-
-    Raises:
-        WrongInputError: as `Journal`.
-    """
-    return Journal(directory / MEASUREMENTS, _reader(trials))
-
-
-def _reader(trials: Sequence[TrialRecord]) -> Callable[[Any], Measurement]:
-    keys = {record.number: record.key for record in trials}
-
-    def read(line: Any) -> Measurement:
-        one = Measurement.from_json(line)
-        if keys.get(one.trial) != one.key:
-            raise ValueError(f"trial {one.trial} of the study is another network")
-        return one
-
-    return read
+LINES = LinesOfTrials(MEASUREMENTS, Measurement.from_json)
+read_measurements, open_measurements = LINES.read, LINES.open

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import tomli_w
 from terminal import run
 
 import nas
@@ -20,13 +19,6 @@ from nas.store.artifacts import weights_path
 
 def quiet(message: str) -> None:
     pass
-
-
-@pytest.fixture(scope="module")
-def searched(tmp_path_factory: pytest.TempPathFactory, small: dict[str, Any]) -> Path:
-    folder = tmp_path_factory.mktemp("searched")
-    (folder / "small.toml").write_text(tomli_w.dumps({**small, "trials": 3}))
-    return nas.search(folder / "small.toml", out=folder / "run").directory
 
 
 @pytest.fixture
@@ -51,6 +43,14 @@ def test_a_measurement_says_how_and_how_sure_it_is_and_is_made_once(directory: P
     log = (directory / "measurements.jsonl").read_bytes()
     measure_study(study, text, pick="trial:1", say=quiet)
     assert (directory / "measurements.jsonl").read_bytes() == log
+
+
+def test_a_measurement_that_is_there_twice_is_refused(directory: Path) -> None:
+    study = measure_study(nas.open(directory), "auc", pick="trial:1", say=quiet)
+    log = directory / "measurements.jsonl"
+    log.write_text(2 * log.read_text())
+    with pytest.raises(WrongInputError, match=r"line 2 is damaged \(auc of trial 1 is recorded twice\)"):
+        _ = nas.open(study.directory).measurements
 
 
 def test_a_measurement_is_one_more_axis_of_the_front(directory: Path) -> None:

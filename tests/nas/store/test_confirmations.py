@@ -51,7 +51,7 @@ def test_a_last_line_cut_short_is_kept_aside_with_a_note(tmp_path: Path) -> None
         ({"record": {}}, "it is not a trial record"),
         ({"schema": 9}, "its format is 9, this version reads 3"),
         ({"record": {**TRIALS[0].to_json(), "key": "other"}}, "trial 0 of the study is another network"),
-        ({}, "replicate 0 of trial 0 is recorded twice"),
+        ({}, r"replicate 0 of trial 0 \(8 epochs, validation images\) is recorded twice"),
     ],
 )
 def test_damage_is_named_and_left_alone(tmp_path: Path, change: dict[str, Any], reason: str) -> None:
