@@ -67,7 +67,7 @@ def launch(
     problem, history = open_study(settings, out, accept_changes=accept_changes)
     limits, execution = settings.limits, settings.execution
     with history, Interruption(execution.grace_seconds, limits.seconds, watcher.say) as interruption:
-        for note in (*problem.data.notes, *history.notes):
+        for note in (*problem.notes, *history.notes):
             watcher.say(note)
         watcher.begin(problem, history.directory)
         with no_collections():
