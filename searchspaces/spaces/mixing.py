@@ -384,7 +384,7 @@ def _channel_mixer(
 
     def make(name: str) -> Any:
         mixer: Any = example(CHANNEL_MIXERS[name], shape)
-        if expansion is not None and hasattr(mixer, "expansion"):
+        if expansion is not None and f"{name}.expansion" not in values and hasattr(mixer, "expansion"):
             mixer = replace(mixer, expansion=type(mixer.expansion)(expansion))
         return replace(mixer, permutation=permutation) if isinstance(mixer, ChannelMLP) else mixer
 
@@ -418,7 +418,7 @@ def _at_cost(channel: ChannelMixer, token: TokenMixer, shape: Shape, target: int
     Raises:
         ValueError: if no expansion brings the block within `ISO_TOLERANCE` of the target.
     """
-    mixer = cast(Any, channel)
+    mixer, split = cast(Any, channel), f"{shape[1] * shape[2]}x{shape[0]}"
     try:
         spent = token.cost(shape).macs
         found = mixer
@@ -431,9 +431,11 @@ def _at_cost(channel: ChannelMixer, token: TokenMixer, shape: Shape, target: int
         reached = spent + found.cost(shape).macs
     except NoFormulaError as error:
         raise ValueError(f"iso_macs needs closed forms of the cost, {error} has none.") from None
+    except ValueError as error:
+        raise ValueError(f"iso_macs: a block of S x C = {split} with {token.label()}: {error}") from None
     if abs(reached / target - 1) > ISO_TOLERANCE:
         raise ValueError(
-            f"iso_macs: a block of S x C = {shape[1] * shape[2]}x{shape[0]} must cost {target:,} MACs within "
+            f"iso_macs: a block of S x C = {split} must cost {target:,} MACs within "
             f"{ISO_TOLERANCE:.0%}; with {token.label()} ({spent:,} MACs) the nearest that {channel.kind} allows is "
             f"{reached:,}. Take a larger omega or gamma, or other mixers."
         )
