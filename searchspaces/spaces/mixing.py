@@ -129,7 +129,7 @@ def mixing(
         raise ValueError(f"stages must be 1 to 6, got {stages}.")
     _, height, width = input
     fitting = [p for p in divisors(input) if height * width <= MAX_POSITIONS * p * p and 2**stages * p <= height]
-    grids = {height * width // p**2: p for p in divisors(input)}
+    grids = {tokens: p for p in divisors(input) if (tokens := height * width // p**2) > 1}
     splits = Splits(omega, {"resize": SQUARES, "patch": grids, "project": range(2, 1025)}[tokens_by])
     choices = [
         Choice("layout", ("isotropic", "pyramid"), ("isotropic", "pyramid"), "one grid, or one halved between stages"),

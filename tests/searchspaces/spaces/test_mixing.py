@@ -233,10 +233,13 @@ def test_a_study_can_search_every_field_of_every_operator(table: Any, kind: str,
         if len(values := table[kind].options((16, 4, 4)).get(field.name, ())) > 1 and inner[0].count(kind):
             for value in values[:2]:
                 pick = ("off", "on")[value] if isinstance(value, bool) else value
-                made = block(decode(of, **{f"s1__{role}": kind, f"s1__{kind}__{field.name}": pick, "split": "16x16"}))
+                made = block(decode(of, **{f"s1__{role}": kind, f"s1__{kind}__{field.name}": pick, **SMALL}))
                 found = made.token if role == "mixer" else made.channel
                 plain = table[kind](**{**vars(found), field.name: value}).canonical()
                 assert found == plain, (field.name, value)
+
+
+SMALL = {"split": "16x16", "expansion": 2}
 
 
 def nested(cls: Any, field: Any) -> str:
