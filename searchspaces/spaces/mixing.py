@@ -9,9 +9,9 @@ and block is a choice too, ``s1.raft.expansion``, of which a study searches thos
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any, Literal, NamedTuple, cast, get_args
 
 from searchspaces.architecture import (
@@ -27,7 +27,7 @@ from searchspaces.architecture import (
 from searchspaces.blocks.metaformer import MetaFormerBlock
 from searchspaces.costs import NoFormulaError
 from searchspaces.downsamples import ConvDownsample
-from searchspaces.fields import SWITCH, example, field_choices, fitted, with_fields
+from searchspaces.fields import SWITCH, example, field_choices, fitted, kinds, with_fields
 from searchspaces.freezing import FREEZE_PATTERNS, Freeze
 from searchspaces.heads import AverageHead
 from searchspaces.layers.activations import ACTIVATIONS
@@ -58,14 +58,14 @@ ISO_TOLERANCE = 0.03
 EXPANSIONS = (0.5, 8.0)
 """Least and largest channel expansion of ``iso_macs``."""
 
-OURS = ("conv", "roll")
-"""Names of token mixers that stand for several kinds or for a kind with fields of our choice."""
+OURS = {"conv": ("depthwise", "convolution"), "roll": ("roll_mix",)}
+"""Names of token mixers that stand for several kinds or for a kind with fields of our choice, and those kinds."""
 
 
 class Mixers:
     """Container of the names that a mixer choice can take: all that can be made by name, users' own included."""
 
-    def __init__(self, table: Mapping[str, Any], ours: tuple[str, ...] = ()) -> None:
+    def __init__(self, table: Mapping[str, Any], ours: Iterable[str] = ()) -> None:
         self.table, self.ours = table, ours
 
     def names(self) -> set[str]:
@@ -129,7 +129,7 @@ def mixing(
         raise ValueError(f"stages must be 1 to 6, got {stages}.")
     _, height, width = input
     fitting = [p for p in divisors(input) if height * width <= MAX_POSITIONS * p * p and 2**stages * p <= height]
-    grids = {height * width // p**2: p for p in divisors(input)}
+    grids = {tokens: p for p in divisors(input) if (tokens := height * width // p**2) > 1}
     splits = Splits(omega, {"resize": SQUARES, "patch": grids, "project": range(2, 1025)}[tokens_by])
     choices = [
         Choice("layout", ("isotropic", "pyramid"), ("isotropic", "pyramid"), "one grid, or one halved between stages"),
@@ -150,8 +150,11 @@ def mixing(
     def stage_picks(picks: Picks, stage: int) -> StagePicks:
         s = f"s{stage}"
         own = (picks[f"{s}.{choice}"] for choice in StagePicks._fields[:-1])
-        known = tuple((short, picks[name]) for name, short in named[s] if name in picks) if searched(picks) else ()
-        return StagePicks(*(cast(Any, pick) for pick in (*own, known)))
+        found = StagePicks(*(cast(Any, pick) for pick in own))
+        if not searched(picks):
+            return found
+        active = {short: name for name, short in named[s] if name in picks}
+        return found._replace(named=_named_picks(picks, active, (found.mixer, found.channel)))
 
     least = len(choices)
 
@@ -162,7 +165,8 @@ def mixing(
     def stage_block(picks: StagePicks, shape: Shape, gamma: int, target: int | None) -> MetaFormerBlock:
         filters = picks.filters if picks.freeze == "chans" or filters_as_init else "random"
         token = _token_mixer(_used(picks._replace(filters=filters), gamma), shape)
-        channel = _channel_mixer(picks.channel, picks.expansion, picks.permutation, picks.named, shape)
+        expansion = picks.expansion if target is None else None
+        channel = _channel_mixer(picks.channel, expansion, picks.permutation, picks.named, shape)
         if target is not None:
             channel = _at_cost(channel, token, shape, target)
         block = MetaFormerBlock(token, channel, picks.freeze, norm, layer_scale)
@@ -205,6 +209,35 @@ def mixing(
     gone = "S and C are one choice, split: give the budgets as omega = [4096, 16384] in [space], the pairs as split."
     moved = {"tokens": gone, "omega": gone}
     return SearchSpace("mixing", tuple(choices), to_architecture, tuple(more), facts, moved)
+
+
+def _named_picks(picks: Picks, active: Mapping[str, str], mixers: tuple[str, ...]) -> tuple[tuple[str, Value], ...]:
+    """The picks of a stage that are off by default and that its block and mixers use.
+
+    Args:
+        active: ``raft.expansion`` -> name of the choice, of those that a study has named.
+        mixers: names of the two mixers.
+    """
+    found = {short: picks[name] for short, name in active.items() if "." not in short}
+    waiting, seen = list(mixers), set[str]()
+    while waiting:
+        for kind in _kinds(waiting.pop()) - seen:
+            seen.add(kind)
+            for short, name in active.items():
+                if short.partition(".")[0] == kind and "." in short:
+                    found[short] = picks[name]
+                    if picks[name] in TOKEN_MIXERS or picks[name] in OURS:  # a field that is a mixer
+                        waiting.append(str(picks[name]))
+    return tuple(found.items())
+
+
+@cache
+def _kinds(name: str) -> frozenset[str]:
+    """Kinds of operators that a mixer of this name is made of."""
+    if name in OURS:
+        return frozenset(OURS[name])
+    made = (example(table[name]) for table in (TOKEN_MIXERS, CHANNEL_MIXERS) if name in table)
+    return frozenset().union(*(kinds(spec) for spec in made if spec is not None))
 
 
 def _groups(pattern: str, unit: str, depths: list[int]) -> list[list[int]]:
@@ -345,13 +378,13 @@ def _nearest_groups(channels: int) -> int:
 
 @lru_cache(maxsize=20_000)
 def _channel_mixer(
-    name: str, expansion: int, permutation: Permutation, named: tuple[tuple[str, Value], ...], shape: Shape
+    name: str, expansion: int | None, permutation: Permutation, named: tuple[tuple[str, Value], ...], shape: Shape
 ) -> ChannelMixer:
     values = dict(named)
 
     def make(name: str) -> Any:
         mixer: Any = example(CHANNEL_MIXERS[name], shape)
-        if hasattr(mixer, "expansion"):
+        if expansion is not None and f"{name}.expansion" not in values and hasattr(mixer, "expansion"):
             mixer = replace(mixer, expansion=type(mixer.expansion)(expansion))
         return replace(mixer, permutation=permutation) if isinstance(mixer, ChannelMLP) else mixer
 
@@ -385,7 +418,7 @@ def _at_cost(channel: ChannelMixer, token: TokenMixer, shape: Shape, target: int
     Raises:
         ValueError: if no expansion brings the block within `ISO_TOLERANCE` of the target.
     """
-    mixer = cast(Any, channel)
+    mixer, split = cast(Any, channel), f"{shape[1] * shape[2]}x{shape[0]}"
     try:
         spent = token.cost(shape).macs
         found = mixer
@@ -398,9 +431,11 @@ def _at_cost(channel: ChannelMixer, token: TokenMixer, shape: Shape, target: int
         reached = spent + found.cost(shape).macs
     except NoFormulaError as error:
         raise ValueError(f"iso_macs needs closed forms of the cost, {error} has none.") from None
+    except ValueError as error:
+        raise ValueError(f"iso_macs: a block of S x C = {split} with {token.label()}: {error}") from None
     if abs(reached / target - 1) > ISO_TOLERANCE:
         raise ValueError(
-            f"iso_macs: a block of S x C = {shape[1] * shape[2]}x{shape[0]} must cost {target:,} MACs within "
+            f"iso_macs: a block of S x C = {split} must cost {target:,} MACs within "
             f"{ISO_TOLERANCE:.0%}; with {token.label()} ({spent:,} MACs) the nearest that {channel.kind} allows is "
             f"{reached:,}. Take a larger omega or gamma, or other mixers."
         )
