@@ -292,7 +292,8 @@ class Problem:
             reference=reference,
         )
         point = np.array([to_minimise(objectives[name], value) for name, value in reference.items()])
-        return cls(resolved, data, space, trainer, objectives, dict(settings.bounds), point, (*data.notes, *refusals))
+        notes = (*data.notes, *refusals)
+        return cls(resolved, data, space, trainer, objectives, dict(settings.bounds), point, notes=notes)
 
     @property
     def goals(self) -> dict[str, Goal]:
