@@ -33,6 +33,8 @@ from searchspaces.layers.permutations import PERMUTATIONS, Permutation
 from searchspaces.operators.channel_mlp import ChannelMLP
 from searchspaces.operators.convolution import Convolution
 from searchspaces.operators.depthwise import Depthwise
+from searchspaces.operators.gated import Gated
+from searchspaces.operators.hermit import Hermit, Reading
 from searchspaces.operators.pooling import Pooling
 from searchspaces.operators.raft import Raft
 from searchspaces.operators.roll_mix import RollMix
@@ -45,6 +47,10 @@ from searchspaces.stems.projected import ProjectedStem
 from searchspaces.stems.resized import ResizedStem
 
 SQUARES = tuple(side * side for side in range(1, 33))
+MIXSHIFT = {"mixshift": "1,1,3,5,7", "mixshift2": "1,3,3,5,7", "mixshift3": "1,5,5,5,7", "mixshift4": "1,7,7,7,7"}
+"""Kernels by group of the token mixers of these names, those of the stages of MS-MLP (2202.06510)."""
+FILTERS = ("dct_filter", "rfft_filter")
+"""Names of channel mixers: an MLP behind a filter of all positions, a reading of `Hermit`."""
 GROUP_WIDTH = 8
 """Channels in a group of the grouped convolution, and groups of the roll; every width here is a multiple of it."""
 MAX_POSITIONS = 256
@@ -175,7 +181,8 @@ def _numbers(depths: list[int]) -> list[int]:
 def _stage_choices(stage: str) -> list[Choice]:
     tokens: tuple[Value, ...] = ("conv", "token_mlp", "raft", "roll", "pooling", "spatial_fc", "random_mix", "identity")
     modes = ("random", "smooth(1)", "impulse", "same", "box", "identity")
-    own = ("conv", "roll")
+    static = ("pooling", "maxpool", "token_mlp", "raft", "depthwise", "spatial_fc", "random_mix", "mixshift", "gfilter")
+    own = ("conv", "roll", "maxpool", *MIXSHIFT, *(f"gated({name})" for name in static))
     return [
         Choice(f"{stage}.mixer", tokens, Mixers(TOKEN_MIXERS, own), "token mixer"),
         Choice(f"{stage}.conv", ("depthwise", "grouped", "full"), ("depthwise", "grouped", "full"), "kind of conv"),
@@ -184,7 +191,7 @@ def _stage_choices(stage: str) -> list[Choice]:
         Choice(f"{stage}.permutation", PERMUTATIONS, PERMUTATIONS, "around token MLP, raft and channel MLP"),
         Choice(f"{stage}.freeze", FREEZE_PATTERNS, FREEZE_PATTERNS, "which mixing is trained"),
         Choice(f"{stage}.filters", modes, FilterModes(), "what a frozen depthwise bank holds"),
-        Choice(f"{stage}.channel", ("channel_mlp", "mlp_depthwise"), Mixers(CHANNEL_MIXERS), "channel mixer"),
+        Choice(f"{stage}.channel", ("channel_mlp", "mlp_depthwise"), Mixers(CHANNEL_MIXERS, FILTERS), "channel mixer"),
         Choice(f"{stage}.expansion", (1, 2), range(1, 9), "hidden channels of the channel mixer for each channel"),
     ]
 
@@ -221,8 +228,14 @@ def _token_mixer(picks: StagePicks, shape: Shape, gamma: int | None, *, filters_
         "raft": lambda: Raft(permutation=permutation),
         "roll": lambda: RollMix(GROUP_WIDTH, step_w=min(1, shape[2] - 1), step_h=min(1, shape[1] - 1)),
         "pooling": lambda: Pooling(max(3, kernel)),
+        "maxpool": lambda: Pooling(max(3, kernel), "max"),
     }
     name = picks.mixer
+    if name.startswith("gated("):
+        inner = picks._replace(mixer=name.removeprefix("gated(").removesuffix(")"))
+        return Gated(_token_mixer(inner, shape, gamma, filters_as_init=filters_as_init))
+    if name in MIXSHIFT:  # shifts from -2 to 2, as long as the grid has room for them
+        return RollMix(5, min(2, shape[2] - 1), min(2, shape[1] - 1), combine="sum", kernels=MIXSHIFT[name])
     return ours[name]() if name in ours else cast(TokenMixer, TOKEN_MIXERS[name]())
 
 
@@ -230,6 +243,8 @@ def _channel_mixer(picks: StagePicks, gamma: int | None) -> ChannelMixer:
     name, expansion = picks.channel, gamma or picks.expansion
     if name == "channel_mlp":
         return ChannelMLP(float(expansion), permutation=picks.permutation)
+    if name in FILTERS:
+        return Hermit(cast(Reading, name), expansion=float(expansion))
     kind = cast(Any, CHANNEL_MIXERS[name])
     if "expansion" in {field.name for field in fields(kind)}:
         return cast(ChannelMixer, kind(expansion=expansion))

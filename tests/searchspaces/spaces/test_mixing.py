@@ -11,6 +11,8 @@ from searchspaces.operators.channel_mlp import ChannelMLP
 from searchspaces.operators.convolution import Convolution
 from searchspaces.operators.depthwise import Depthwise
 from searchspaces.operators.token_mlp import TokenMLP
+from searchspaces.parts import architecture_cost
+from searchspaces.spaces.mixing import Mixers
 
 IMAGE = (3, 16, 16)
 
@@ -146,3 +148,30 @@ def test_a_value_that_cannot_be_is_refused_with_those_that_can(choice: str, valu
 
 def test_token_mlp_takes_gamma_in_the_isotropic_layout() -> None:
     assert block(decode(space(), s1__mixer="token_mlp", gamma=2)).token == TokenMLP(2.0)
+
+
+@pytest.mark.parametrize("layout", ["isotropic", "pyramid"])
+def test_every_mixer_can_be_picked_by_its_name_and_builds_a_network_of_its_own(layout: str) -> None:
+    first = {choice.name: choice for choice in space().choices}
+    for role, expected in (("mixer", {"attention", "s6", "strip", "gated(raft)"}), ("channel", {"rfft_filter"})):
+        mixers = first[f"s1.{role}"].allowed
+        assert isinstance(mixers, Mixers)
+        assert expected <= mixers.names()
+        names = mixers.names() - {"conv"}  # whose first kind is the depthwise convolution
+        found = [decode(space(), layout=layout, s1__expansion=2, **{f"s1__{role}": name}) for name in names]
+        assert len({architecture.key for architecture in found}) == len(names)
+        assert all(architecture_cost(architecture).macs > 0 for architecture in found)
+
+
+@pytest.mark.parametrize(
+    ("name", "label"),
+    [
+        ("maxpool", "maxpool3"),
+        ("mixshift", "mixshift 2 g5 k1,1,3,5,7"),
+        ("mixshift4", "mixshift 2 g5 k1,7,7,7,7"),
+        ("gated(maxpool)", "gated(maxpool3)"),
+        ("gated(raft)", "gated(raft2 x2)"),
+    ],
+)
+def test_names_of_the_space_stand_for_operators_with_settings(name: str, label: str) -> None:
+    assert block(decode(space(), layout="pyramid", s1__mixer=name)).token.label() == label
