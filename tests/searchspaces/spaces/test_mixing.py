@@ -15,6 +15,7 @@ from searchspaces.operators.depthwise import Depthwise
 from searchspaces.operators.pooling import Pooling
 from searchspaces.operators.raft import Raft
 from searchspaces.operators.token_mlp import TokenMLP
+from searchspaces.parts import architecture_cost
 from searchspaces.spaces.mixing import OURS, Mixers
 
 IMAGE = (3, 16, 16)
@@ -315,3 +316,30 @@ def test_a_pattern_over_stages_is_ppaa() -> None:
     assert [isinstance(stage.block.token, Pooling) for stage in found.stages] == [True, True, False, False]  # type: ignore[attr-defined]
     with pytest.raises(ValueError, match=r"cannot be 'first' .* Allowed: own, uniform, alternate, first\(K\), every"):
         space().narrow({"pattern": "first"})
+
+
+@pytest.mark.parametrize("layout", ["isotropic", "pyramid"])
+def test_every_mixer_can_be_picked_by_its_name_and_builds_a_network_of_its_own(layout: str) -> None:
+    first = {choice.name: choice for choice in space().choices}
+    for role, expected in (("mixer", {"attention", "s6", "strip", "gated(raft)"}), ("channel", {"rfft_filter"})):
+        mixers = first[f"s1.{role}"].allowed
+        assert isinstance(mixers, Mixers)
+        assert expected <= mixers.names()
+        names = mixers.names() - {"conv"}  # whose first kind is the depthwise convolution
+        found = [decode(space(), layout=layout, s1__expansion=2, **{f"s1__{role}": name}) for name in names]
+        assert len({architecture.key for architecture in found}) == len(names)
+        assert all(architecture_cost(architecture).macs > 0 for architecture in found)
+
+
+@pytest.mark.parametrize(
+    ("name", "label"),
+    [
+        ("maxpool", "maxpool3"),
+        ("mixshift", "mixshift 2 g5 k1,1,3,5,7"),
+        ("mixshift4", "mixshift 2 g5 k1,7,7,7,7"),
+        ("gated(maxpool)", "gated(maxpool3)"),
+        ("gated(raft)", "gated(raft2 x2)"),
+    ],
+)
+def test_names_of_the_space_stand_for_operators_with_settings(name: str, label: str) -> None:
+    assert block(decode(space(), layout="pyramid", s1__mixer=name)).token.label() == label
