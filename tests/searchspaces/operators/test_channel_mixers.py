@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from matrices import close, lively, random
 from torch import Tensor, nn
 
+from searchspaces import SEARCH_SPACES, build
 from searchspaces.architecture import ChannelMixer, Shape
 from searchspaces.freezing import Mixer
 from searchspaces.operators.channel_aggregation import AggregatingMlp, ChannelAggregation
@@ -186,3 +187,17 @@ def test_counts_are_the_published_ones(config: ChannelMixer, parameters: list[in
 def test_wrong_values_are_refused_with_what_can_be(make: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         make()
+
+
+@pytest.mark.parametrize("layout", ["isotropic", "pyramid"])
+@pytest.mark.parametrize("tokens_by", ["resize", "patch", "project"])
+def test_an_hourglass_over_a_frozen_lift_trains_all_but_the_lift(tokens_by: str, layout: str) -> None:
+    space = SEARCH_SPACES["mixing"]((3, 8, 8), 10, stages=1, tokens_by=tokens_by)
+    space = space.narrow({"s1.channel": ["hourglass"], "stem_frozen": ["on"], "layout": [layout]})
+    network = build(space.decode(space.first))
+    before = {name: p.detach().clone() for name, p in network.named_parameters()}
+    optimizer = torch.optim.SGD([p for p in network.parameters() if p.requires_grad], lr=1.0)
+    F.cross_entropy(network(torch.rand(4, 3, 8, 8)), torch.arange(4)).backward()
+    optimizer.step()
+    kept = {name for name, p in network.named_parameters() if torch.equal(p, before[name])}
+    assert kept == {"stem.conv.weight", "stem.conv.bias"}
