@@ -155,7 +155,8 @@ def mixing(
         Choice("dim", (16, 32), range(8, 2049, 8), "channels of the first stage of the pyramid"),
         Choice("patch", tuple(fitting[:2]) or (1,), divisors(input), "side of a patch of the pyramid, in pixels"),
     ]
-    more = [] if stages == 1 else _pattern_choices()
+    more = [Choice("stem_frozen", (SWITCH[0],), SWITCH, "the map from pixels to channels stays as it starts")]
+    more += [] if stages == 1 else _pattern_choices()
     of_operators = _operator_choices()
     for stage in range(1, stages + 1):
         choices += _stage_choices(f"s{stage}")
@@ -178,6 +179,10 @@ def mixing(
         """Whether a study has named a choice that is off by default."""
         return len(picks) != least
 
+    def lifts(picks: Picks) -> bool:
+        """Whether the stem is a random lift, not trained."""
+        return searched(picks) and "stem_frozen" in picks and picks["stem_frozen"] == SWITCH[1]
+
     def stage_block(picks: StagePicks, shape: Shape, gamma: int, target: int | None) -> MetaFormerBlock:
         filters = picks.filters if picks.freeze == "chans" or filters_as_init else "random"
         token = _token_mixer(_used(picks._replace(filters=filters), gamma), shape)
@@ -190,7 +195,7 @@ def mixing(
 
     def isotropic(picks: Picks, groups: list[list[int]]) -> Architecture:
         split, gamma = splits[picks["split"]], int(picks["gamma"])
-        stem = _isotropic_stem(tokens_by, input, split.channels, split.tokens, grids)
+        stem = replace(_isotropic_stem(tokens_by, input, split.channels, split.tokens, grids), frozen=lifts(picks))
         shape, target = stem.output(input), 4 * split.budget * gamma if iso_macs else None
         rows = [
             Stage(stage_block(stage_picks(picks, group), shape, gamma, target), depth)
@@ -200,7 +205,7 @@ def mixing(
 
     def pyramid(picks: Picks, groups: list[list[int]]) -> Architecture:
         dim, patch = int(picks["dim"]), int(picks["patch"])
-        stem = EmbeddingStem(dim, patch, patch)
+        stem = EmbeddingStem(dim, patch, patch, frozen=lifts(picks))
         shape = stem.output(input)
         rows: list[Stage] = []
         for number, blocks in enumerate(groups):

@@ -24,6 +24,7 @@ class EmbeddingStem(Stem):
         dim: output channels.
         kernel, stride, padding: of the patches in pixels; padding on every side.
         position: add a learned embedding of each position.
+        frozen: the convolution stays as it starts, a random lift of the pixels (2510.01796).
     """
 
     dim: int
@@ -31,13 +32,14 @@ class EmbeddingStem(Stem):
     stride: int
     padding: int = 0
     position: bool = False
+    frozen: bool = False
 
     def __post_init__(self) -> None:
         check_least(self, dim=1, kernel=1, stride=1, padding=0)
 
     def label(self) -> str:
         position = " position" if self.position else ""
-        return f"dim {self.dim} patch {self.kernel}/{self.stride}{position}"
+        return f"dim {self.dim} patch {self.kernel}/{self.stride}{position}" + (" frozen" if self.frozen else "")
 
     def output(self, shape: Shape) -> Shape:
         sides = [(side + 2 * self.padding - self.kernel) // self.stride + 1 for side in shape[1:]]
@@ -50,13 +52,14 @@ class EmbeddingStem(Stem):
         dim, height, width = self.output(shape)
         taps, positions = shape[0] * self.kernel**2, height * width
         held = shape[0] * (positions if self.kernel == 1 else shape[1] * shape[2])
-        conv = convolution(positions * taps * dim, dim * taps + dim, held)
+        conv = convolution(positions * taps * dim, dim * taps + dim, held, trained=not self.frozen)
         size = dim * positions if self.position else 0
         return conv + Cost(elementwise_flops=size, parameters=size, trainable_parameters=size)
 
     @classmethod
     def options(cls, shape: Shape) -> dict[str, tuple[Any, ...]]:
-        return {"dim": (16,), "kernel": (1, 2, 3), "stride": (1, 2), "padding": (0, 1), "position": (False, True)}
+        switches = {"position": (False, True), "frozen": (False, True)}
+        return {"dim": (16,), "kernel": (1, 2, 3), "stride": (1, 2), "padding": (0, 1), **switches}
 
     def build(self, shape: Shape) -> nn.Module:
         return Embedding(shape, self)
@@ -69,6 +72,7 @@ class Embedding(nn.Module):
         super().__init__()
         dim, height, width = config.output(shape)
         self.conv = full_convolution(shape[0], dim, config.kernel, config.stride, config.padding)
+        self.conv.requires_grad_(not config.frozen)
         self.position = nn.Parameter(0.02 * torch.randn(dim, height, width)) if config.position else None
 
     def forward(self, x: Tensor) -> Tensor:
