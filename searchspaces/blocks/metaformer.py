@@ -68,6 +68,8 @@ class MetaFormerBlock(Block):
         around = NORM_COSTS[self.norm](channels, positions, trained=not self.freeze_norm) + elementwise(size)
         if self.layer_scale:
             around += Cost(elementwise_flops=size, parameters=channels, trainable_parameters=channels, activations=size)
+        if self.drop_path:
+            around += Cost(activations=1)
         return sum((mixer.cost(shape, self.freeze) for mixer in mixers), around * len(mixers))
 
     def label(self) -> str:
