@@ -698,8 +698,9 @@ def cost(arch: str, shape: str | None, batch: int, plugins: tuple[str, ...]) -> 
 @click.option("--input", "shape", metavar="C,H,W", default="3,32,32", show_default=True, help="Shape of one image.")
 @click.option("--classes", type=click.IntRange(1), default=10, show_default=True, help="Number of classes.")
 @click.option("--plugin", "plugins", multiple=True, help="Python file with spaces of your own.")
+@click.option("--all", "every", is_flag=True, help="List the choices too that are searched only if a study names them.")
 @answers
-def spaces(name: str | None, shape: str, classes: int, plugins: tuple[str, ...]) -> Answer:
+def spaces(name: str | None, shape: str, classes: int, plugins: tuple[str, ...], every: bool) -> Answer:
     """Search spaces, or one of them with its choices, their options, its size and an example.
 
     \b
@@ -709,7 +710,7 @@ def spaces(name: str | None, shape: str, classes: int, plugins: tuple[str, ...])
     from nas.show.catalogue import space_figures, space_table, spaces_table
 
     load_plugins(plugins)
-    found = space_figures(name, shape, classes)
+    found = space_figures(name, shape, classes, every=every)
     return Answer(found, lambda console: console.print(space_table(name, found[name]) if name else spaces_table(found)))
 
 

@@ -4,10 +4,11 @@ Closed forms where every node has one, counting on the meta device where one has
 """
 
 import contextlib
+import math
 import random
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 import torch
@@ -18,11 +19,13 @@ from objectives import Candidate, Objective, as_settings, as_value
 from objectives.costs import Count
 from objectives.counting import Counts, Kept, count, kept
 from objectives.memory import OfBatch
-from searchspaces import Architecture, Cost, Part, SearchSpace, Shape, Value, build, parts
+from searchspaces import Architecture, Choice, Cost, Part, SearchSpace, Shape, Value, build, parts
 from searchspaces.architecture import Spec
 
 DRAWS = 1000
 """Random architectures among which the dearest is looked for; a tenth if each must be built on the meta device."""
+TRIES = 64
+"""Random candidates among which those are looked for that can be built, and that use a choice."""
 LARGEST = 10**15
 """Largest figure of a network that is priced: beyond it nothing can be built, and floats are no longer exact."""
 
@@ -79,28 +82,36 @@ def price(architecture: Architecture) -> Price:
     uncounted: set[str] = set()
 
     def by_counting(node: Spec, shape: Shape) -> Cost:
-        with torch.device("meta"):
-            module = node.build(shape)
-        found, held = count(module, shape), kept(module, shape)
-        counted.update(_unpriced(node, shape))
-        uncounted.update(found.uncounted)
-        return Cost(
-            macs=found.macs,
-            macs_executed=found.macs,
-            transform_flops=found.transform_flops,
-            elementwise_flops=found.elementwise_flops,
-            parameters=found.parameters,
-            trainable_parameters=found.trainable_parameters,
-            buffer_bytes=found.checkpoint_bytes - 4 * found.parameters,
-            activations=held.per_image // 4,
-            kept_once=held.once // 4,
-        )
+        cost, kinds, unknown = _counted(node, shape)
+        counted.update(kinds)
+        uncounted.update(unknown)
+        return cost
 
     found = tuple(parts(architecture.canonical(), by_counting))
     for name, figure in asdict(sum((part.cost for part in found), Cost())).items():
         if figure > LARGEST:
             raise ValueError(f"the network has {name} = {float(figure):.2g}, more than 10^15: it cannot be built.")
     return Price(found, tuple(sorted(counted)), tuple(sorted(uncounted)))
+
+
+@lru_cache(maxsize=10_000)  # it takes a thousand times as long as a closed form
+def _counted(node: Spec, shape: Shape) -> tuple[Cost, tuple[str, ...], tuple[str, ...]]:
+    """Cost of a node by counting, the kinds in it without closed form, and the operations that no rule covers."""
+    with torch.device("meta"):
+        module = node.build(shape)
+    found, held = count(module, shape), kept(module, shape)
+    cost = Cost(
+        macs=found.macs,
+        macs_executed=found.macs,
+        transform_flops=found.transform_flops,
+        elementwise_flops=found.elementwise_flops,
+        parameters=found.parameters,
+        trainable_parameters=found.trainable_parameters,
+        buffer_bytes=found.checkpoint_bytes - 4 * found.parameters,
+        activations=held.per_image // 4,
+        kept_once=held.once // 4,
+    )
+    return cost, tuple(_unpriced(node, shape)), tuple(found.uncounted)
 
 
 def _unpriced(node: Spec, shape: Shape) -> Iterator[str]:
@@ -115,6 +126,14 @@ def _unpriced(node: Spec, shape: Shape) -> Iterator[str]:
         cost(shape)
     except NotImplementedError:
         yield node.kind
+
+
+def _until_none(reasons: Iterable[str | None]) -> Iterator[str | None]:
+    """The reasons up to the first that is None, with it."""
+    for reason in reasons:
+        yield reason
+        if reason is None:
+            return
 
 
 def excess(value: float, bound: float) -> float:
@@ -175,13 +194,20 @@ class Probe:
         Exact where the choices act monotonically, as those of a cost do; a bound on it otherwise.
         """
         sign = -1 if largest else 1
-        picks = self.space.first
+        picks = self.buildable()
         seen: dict[str, float] = {}
 
         def value(picks: Mapping[str, Value]) -> float:
-            architecture = self.space.decode(picks)
+            architecture = self.space.network(picks)
+            if architecture is None:
+                return math.inf
             if architecture.key not in seen:
-                seen[architecture.key] = sign * self.measure(architecture)[0][name]
+                try:
+                    seen[architecture.key] = sign * self.measure(architecture)[0][name]
+                except WrongInputError:
+                    raise
+                except ValueError:
+                    seen[architecture.key] = math.inf
             return seen[architecture.key]
 
         best, before = value(picks), None
@@ -203,16 +229,80 @@ class Probe:
                 most = max(most, only.measure(self.space.decode(self.space.draw(generator)))[0][name])
         return most
 
-    def check_options(self) -> None:
-        """Prices an architecture with each option of each choice, so that an impossible one is found before training.
+    def refusal(self, picks: Mapping[str, Value]) -> str | None:
+        """Why a candidate cannot be built, None if it can: it is decoded and priced."""
+        try:
+            price(self.space.decode(picks))
+        except ValueError as error:
+            return str(error)
+        return None
+
+    def buildable(self) -> dict[str, Value]:
+        """Picks of a candidate that can be built: the first options, or random ones.
 
         Raises:
-            ValueError: of the node that cannot be built, with the values that can.
+            ValueError: if none is found, with the reason that the first options cannot be built.
         """
-        first = self.space.first
-        for choice in self.space.choices:
+        if (reason := self.refusal(self.space.first)) is None:
+            return self.space.first
+        generator = random.Random(0)
+        for _ in range(TRIES):
+            if self.refusal(picks := self.space.draw(generator)) is None:
+                return picks
+        raise ValueError(reason)
+
+    def check_options(self) -> tuple[dict[str, dict[Value, str]], dict[tuple[str, str], str]]:
+        """Prices every option of every choice, alone and with each option of the choices that are used beside it.
+
+        Returns:
+            The options with which nothing can be built, by choice, with the reason; and by pair of choices the reason
+            that two of their options cannot be built together. Candidates of such a pair are refused in the search.
+
+        Raises:
+            ValueError: if no candidate at all can be built.
+        """
+        base, generator = self.buildable(), random.Random(0)
+        drawn = [self.space.draw(generator) for _ in range(TRIES)]
+        places = [base, *(picks for picks in drawn if self.refusal(picks) is None)]
+        used_in = [(picks, self.space.used(picks)) for picks in places]
+        dead: dict[str, dict[Value, str]] = {}
+        pairs: dict[tuple[str, str], str] = {}
+        for number, choice in enumerate(self.space.choices):
+            using = [picks for picks, used in used_in if choice.name in used]
             for option in choice.options:
-                price(self.space.decode({**first, choice.name: option}))
+                reasons = (self.refusal({**picks, choice.name: option}) for picks in using)
+                tried = [(picks, reason) for picks, reason in zip(using, _until_none(reasons), strict=False)]
+                if tried and tried[-1][1] is not None:
+                    dead.setdefault(choice.name, {})[option] = str(tried[0][1])
+                elif tried and option != tried[-1][0][choice.name]:
+                    place = {**tried[-1][0], choice.name: option}
+                    pairs |= self._refused_beside(tried[-1][0], place, choice, self.space.choices[number + 1 :], pairs)
+        return dead, pairs
+
+    def _refused_beside(
+        self,
+        before: Mapping[str, Value],
+        picks: Mapping[str, Value],
+        choice: Choice,
+        others: Iterable[Choice],
+        known: Container[tuple[str, str]],
+    ) -> dict[tuple[str, str], str]:
+        """The other choices with an option that cannot be built beside this option, and the reason of each.
+
+        Args:
+            before: ``picks`` with another option of the choice; what cannot be built there either is not its fault.
+        """
+        found, used = {}, self.space.used(picks)
+        for other in others:
+            if other.name not in used or (choice.name, other.name) in known:
+                continue
+            for option in other.options:
+                reason = None if option == picks[other.name] else self.refusal({**picks, other.name: option})
+                if reason is not None and self.refusal({**before, other.name: option}) is None:
+                    pair = f"{choice.name} = {picks[choice.name]} with {other.name} = {option}"
+                    found[choice.name, other.name] = f"{pair}: {reason}"
+                    break
+        return found
 
     def check_bounds(self) -> None:
         """Makes sure that some architecture of the space keeps the bounds.
@@ -223,7 +313,10 @@ class Probe:
         generator = random.Random(0)
         hits = dict.fromkeys(self.bounds, 0)
         for _ in range(64 if self.bounds else 0):
-            violated = self.violations(self.measure(self.space.decode(self.space.draw(generator)))[0])
+            picks = self.space.draw(generator)
+            if self.refusal(picks) is not None:
+                continue
+            violated = self.violations(self.measure(self.space.decode(picks))[0])
             if not violated:
                 return
             for name in violated:

@@ -23,6 +23,9 @@ from searchspaces.heads import fitted
 from searchspaces.registry import lookup, unknown
 from trainers import DATASETS, PRESETS, TRAINERS, Adversarial, Dataset, Trainer, TrainingData, training_data
 
+NOTED = 3
+"""Pairs of choices of which it is said that some of their options cannot be built together."""
+
 
 def find_dataset(settings: DataSettings) -> Dataset:
     """The data set of ``[data]`` with its options.
@@ -209,6 +212,28 @@ def _dotted(choices: Mapping[str, Any]) -> dict[str, Any]:
     return names
 
 
+def check_space(settings: Settings, probe: Probe) -> tuple[SearchSpace, list[str]]:
+    """The space without the options with which nothing can be built, and what is to be said of that.
+
+    Raises:
+        ValueError: if the study itself asks for such an option, or no candidate can be built.
+    """
+    dead, pairs = probe.check_options()
+    asked, notes, space = _dotted(settings.space.get("choices", {})), [], probe.space
+    for choice in space.choices:
+        reasons = dead.get(choice.name, {})
+        left = [option for option in choice.options if option not in reasons]
+        if reasons and (not left or choice.name in asked or choice.short in asked):
+            option, reason = next(iter(reasons.items()))
+            raise ValueError(f"{choice.name} = {option} cannot be built: {reason}")
+        if reasons:
+            space = space.narrow({choice.name: left})
+            gone = ", ".join(map(str, reasons))
+            notes.append(f"{choice.name} is searched without {gone}: {next(iter(reasons.values()))}")
+    told = [f"candidates that cannot be built are refused: {reason}" for reason in list(pairs.values())[:NOTED]]
+    return space, notes + told
+
+
 @dataclass(frozen=True)
 class Problem:
     """Everything that a search needs besides its log.
@@ -219,6 +244,7 @@ class Problem:
         bounds: largest value of a cost, by name.
         reference: reference point of the hypervolume in costs, one for each objective of the front.
         surrogates: of the objectives, by the names that they have for them.
+        notes: what is to be said before the search, of the data and of what cannot be built.
     """
 
     settings: Settings
@@ -229,6 +255,7 @@ class Problem:
     bounds: dict[str, float]
     reference: np.ndarray
     surrogates: Mapping[str, Surrogate] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, settings: Settings) -> "Problem":
@@ -252,7 +279,8 @@ class Problem:
         space = find_space(settings, data.input, data.outputs)
         probe = Probe(space, objectives, settings.bounds)
         with user_input("space"):
-            probe.check_options()
+            space, refusals = check_space(settings, probe)
+        probe = Probe(space, objectives, settings.bounds)
         probe.check_bounds()
         reference = {n: _reference(n, objectives[n], settings, probe) for n in settings.objectives}
         resolved = replace(
@@ -264,7 +292,8 @@ class Problem:
             reference=reference,
         )
         point = np.array([to_minimise(objectives[name], value) for name, value in reference.items()])
-        return cls(resolved, data, space, trainer, objectives, dict(settings.bounds), point)
+        notes = (*data.notes, *refusals)
+        return cls(resolved, data, space, trainer, objectives, dict(settings.bounds), point, notes=notes)
 
     @property
     def goals(self) -> dict[str, Goal]:

@@ -44,6 +44,8 @@ class TrialPlan:
         number: of the trial.
         objectives: of the study, by name; costs are in ``measured`` already.
         measured, settings: values known before the trial, and how they were measured.
+        facts: what the space says of the candidate beyond its picks.
+        refusal: why it cannot be built; it is then never run.
         device: ``cpu`` or ``cuda``.
         threads: torch threads on a CPU. One, unless more are asked for: several make trials on busy cores slower, and
             their sums irreproducible.
@@ -67,6 +69,8 @@ class TrialPlan:
     objectives: dict[str, Objective]
     measured: dict[str, float] = field(default_factory=dict)
     settings: dict[str, dict[str, Any]] = field(default_factory=dict)
+    facts: dict[str, Value] = field(default_factory=dict)
+    refusal: str | None = None
     device: str = "cpu"
     threads: int = 1
     memory_gb: float | None = None
@@ -83,7 +87,7 @@ class TrialPlan:
     def of(
         cls,
         settings: Settings,
-        architecture: Architecture,
+        architecture: Architecture | None,
         *,
         trainer: Trainer,
         objectives: Mapping[str, Objective],
@@ -92,13 +96,13 @@ class TrialPlan:
         picks: Mapping[str, Value] | None = None,
         surrogates: Mapping[str, Surrogate] | None = None,
     ) -> Self:
-        """The plan of one training of ``architecture`` as the settings say."""
-        document, execution = architecture.to_json(), settings.execution
+        """The plan of one training of ``architecture`` as the settings say; without one there is nothing to train."""
+        execution, document = settings.execution, {} if architecture is None else architecture.to_json()
         return cls(
             number=number,
             picks=dict(picks or {}),
             architecture=document,
-            key=key_of(document),
+            key=key_of(document or {"picks": dict(picks or {})}),
             seed=seed,
             trainer=trainer,
             objectives=dict(objectives),
@@ -137,7 +141,7 @@ class TrialPlan:
             seed=self.seed,
             fidelity={"epochs": self.trainer.epochs},
             micro_batches=self.trainer.micro_batches,
-            **{"measured": self.measured, "settings": self.settings, **details},
+            **{"measured": self.measured, "settings": self.settings, "facts": self.facts, **details},
         )
 
 

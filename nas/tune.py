@@ -89,7 +89,7 @@ class TuneStudy:
     ) -> None:
         settings = read_settings(Path(path), [*set, *overriding(trials=trials, seed=seed)])
         problem, self.history = open_study(settings, out, accept_changes=accept_changes)
-        for note in (*problem.data.notes, *self.history.notes):
+        for note in (*problem.notes, *self.history.notes):
             LOG.warning("%s", note)
         self.directory = self.history.directory.resolve()
         self.ledger = Ledger(problem, open_sampler(problem), self.history)

@@ -32,7 +32,7 @@ FREE = _names(
     index_select gather roll flip constant_pad_nd clone copy_ _to_copy contiguous empty zeros ones full detach
     alias unsqueeze squeeze arange argmax lift_fresh as_strided as_strided_ unbind view_as_real view_as_complex real
     imag _conj _reshape_alias repeat new_empty new_zeros empty_like zeros_like resolve_conj narrow unfold diagonal
-    chunk scatter
+    chunk scatter embedding
     """
 )
 ELEMENTWISE = _names(

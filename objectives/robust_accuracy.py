@@ -147,5 +147,5 @@ class RobustAccuracy(Objective):
             **({"seed": self.seed} if self.restarts > 1 else {}),
             **({"surrogates": {n: s.digest for n, s in self.pool(candidate).items()}} if self.transfers else {}),
             **candidate.part(self.samples).settings(),
-            **({"sanity": sanity.settings()} if self.sanity else {}),
+            **({"sanity": sanity.settings(self.adversary(), candidate.surrogates)} if self.sanity else {}),
         }

@@ -3,6 +3,7 @@
 Source: Carlini et al. 2019, "On evaluating adversarial robustness", section 3; Athalye, Carlini & Wagner 2018.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -131,6 +132,8 @@ def checked(labels: Tensor, seed: int) -> Tensor:
     return stratified(labels, IMAGES, seed).to(labels.device)
 
 
-def settings() -> dict[str, Any]:
+def settings(attack: Attack, surrogates: Mapping[str, Surrogate]) -> dict[str, Any]:
     """What is checked, as JSON."""
-    return {"images": IMAGES, "noise_tries": TRIES, "square_queries": QUERIES, "margin": MARGIN}
+    others = {name: one.digest for name, one in surrogates.items()} if attack.uses_gradients else {}
+    known = {"surrogates": others} if others else {}
+    return known | {"images": IMAGES, "noise_tries": TRIES, "square_queries": QUERIES, "margin": MARGIN}

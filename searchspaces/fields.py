@@ -53,9 +53,10 @@ def example(cls: type[Spec], shape: Shape = TRIED) -> Spec | None:
     given = {}
     for field in dataclasses.fields(cls):
         if field.default is dataclasses.MISSING:
-            if not options.get(field.name):
+            values = options.get(field.name) or cls.options(TRIED).get(field.name)
+            if not values:
                 return None
-            given[field.name] = options[field.name][0]
+            given[field.name] = values[0]
     return fitted(cls(**given), shape)
 
 
@@ -116,6 +117,12 @@ def with_fields(spec: Any, values: Mapping[str, Value], make: Make) -> Any:
         elif value is not None:
             changed[field.name] = value == SWITCH[1] if isinstance(current, bool) else value
     return replace(spec, **changed) if changed else spec
+
+
+def kinds(spec: Any) -> set[str]:
+    """Kind of a spec and of the specs inside it."""
+    inside = (getattr(spec, field.name) for field in dataclasses.fields(spec))
+    return {spec.kind}.union(*(kinds(value) for value in inside if isinstance(value, Spec)))
 
 
 ARGUMENT = re.compile(r"\s+((?:\w+, )*\w+): (.*)")

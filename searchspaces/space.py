@@ -4,6 +4,7 @@ Flat because Optuna's genetic samplers do not evolve conditional parameters: eve
 that the architecture does not use are dropped by ``decode``, so equal networks have equal keys.
 """
 
+import contextlib
 import itertools
 import math
 import random
@@ -95,6 +96,9 @@ class _Read(Mapping[str, Value]):
         self.names.add(name)
         return self.picks[name]
 
+    def __contains__(self, name: object) -> bool:
+        return name in self.picks  # to look whether there is a pick is not to use it
+
     def __iter__(self) -> Iterator[str]:
         self.names.update(self.picks)
         return iter(self.picks)
@@ -111,6 +115,9 @@ class _Tied(Mapping[str, Value]):
 
     def __getitem__(self, name: str) -> Value:
         return self.picks[self.standing.get(name, name)]
+
+    def __contains__(self, name: object) -> bool:
+        return (name if name not in self.standing else self.standing[str(name)]) in self.picks
 
     def __iter__(self) -> Iterator[str]:
         yield from self.standing
@@ -164,6 +171,20 @@ class SearchSpace:
         """
         self.check(picks)
         return self.to_architecture(picks).canonical()
+
+    def network(self, picks: Picks) -> Architecture | None:
+        """As `decode`, but None for picks with which no network can be made."""
+        try:
+            return self.decode(picks)
+        except ValueError:
+            return None
+
+    def used(self, picks: Picks) -> set[str]:
+        """Names of the choices that `decode` reads for ``picks``, as far as it gets; the others make no difference."""
+        read = _Read(picks)
+        with contextlib.suppress(ValueError):
+            self.to_architecture(read)
+        return read.names
 
     def check(self, picks: Picks) -> None:
         """Makes sure that picks are an option for every choice, and nothing else.
@@ -285,7 +306,7 @@ class SearchSpace:
             for choice in self.choices
             if choice.name in read.names  # one that is never read makes none
             and any(
-                self.to_architecture({**picks, choice.name: option}).canonical() != network
+                self.network({**picks, choice.name: option}) != network
                 for option in choice.options
                 if option != picks[choice.name]
             )
@@ -297,18 +318,23 @@ class SearchSpace:
         The estimate weights random assignments by how many others make the same network, one choice changed at a time.
         """
         if self.size <= enumerable:
-            return Distinct(len({self.decode(picks).key for picks in self.assignments()}), exact=True)
+            return Distinct(len({network.key for network in self._networks(self.assignments())}), exact=True)
         generator, shares = random.Random(0), []
         for _ in range(100):
             picks = self.draw(generator)
-            key, same = self.decode(picks).key, 1
+            if (network := self.network(picks)) is None:
+                shares.append(Fraction(0))
+                continue
+            same = 1
             for choice in self.choices:
-                changed = [
-                    self.decode({**picks, choice.name: o}).key for o in choice.options if o != picks[choice.name]
-                ]
-                same *= 1 + changed.count(key)
+                others = ({**picks, choice.name: option} for option in choice.options if option != picks[choice.name])
+                same *= 1 + sum(other == network for other in self._networks(others))
             shares.append(Fraction(1, same))
         return Distinct(int(self.size * sum(shares) / len(shares)), exact=False)
+
+    def _networks(self, assignments: Iterable[Picks]) -> Iterator[Architecture]:
+        """The networks of those assignments that make one."""
+        return (network for network in map(self.network, assignments) if network is not None)
 
     def assignments(self) -> Iterator[dict[str, Value]]:
         """Every assignment of the space, `size` in number."""

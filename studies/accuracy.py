@@ -12,11 +12,13 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from statistics import mean
+from types import MappingProxyType
+from typing import Any
 
 from searchspaces import SEARCH_SPACES, Architecture, Shape, Value, architecture_cost
 from searchspaces.known import asm_rh
@@ -52,9 +54,11 @@ class Row:
     settings: tuple[str, ...] = ()
 
 
-def member(space: str, shape: Shape, **picks: Value) -> Architecture:
+def member(
+    space: str, shape: Shape, settings: Mapping[str, Any] = MappingProxyType({}), **picks: Value
+) -> Architecture:
     """A network of a search space: a bare name speaks for all stages, what is not named stays at its first option."""
-    narrowed = SEARCH_SPACES[space](shape, 10).narrow(picks)
+    narrowed = SEARCH_SPACES[space](shape, 10, **settings).narrow(picks)
     return narrowed.decode(narrowed.first)
 
 
@@ -66,12 +70,12 @@ def trained(epochs: int) -> tuple[str, ...]:
 def rows() -> list[Row]:
     """The table."""
     found = []
-    wide: dict[str, Value] = {"omega": 2**18, "sw.omega": 2**12, "tokens": 64, "gamma": 2.0, "depth": 4}
+    wide: dict[str, Value] = {"split": "64x64", "sw.split": "16x16", "gamma": 2.0, "depth": 4}
     for data, shape in (("fashion_mnist", GREY), ("cifar10", COLOUR)):
         convmixer = partial(member, "convmixer", shape, dim=64, depth=4, patch=2, kernel=5)
         spartan = partial(member, "spartan", shape, stem_stride=2, stages=3, hybrid=1, layer_scale=1.0, **SMALL)
-        mixer = partial(member, "wide_sparse", shape, kind="mixer", **wide)
-        rp_mixer = partial(member, "wide_sparse", shape, kind="rp_mixer", **wide)
+        mixer = partial(member, "wide_sparse", shape, {"omega": 2**18}, kind="mixer", **wide)
+        rp_mixer = partial(member, "wide_sparse", shape, {"omega": 2**18}, kind="rp_mixer", **wide)
         grey = data == "fashion_mnist"
         found += [
             Row("ConvMixer", data, convmixer, "spatial_mixing", trained(10 if grey else 20)),

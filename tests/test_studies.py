@@ -67,7 +67,7 @@ def test_the_networks_of_the_training_benchmark_can_be_built() -> None:
     assert price(networks["Mixer"]).total.macs == price(networks["RP-Mixer"]).total.macs
 
 
-AXES = ("freeze", "permutation", "kernel", "dilation", "conv", "tokens", "omega")
+AXES = ("freeze", "permutation", "kernel", "dilation", "conv", "split")
 """Choices of the five axes: freeze pattern, permutation, kernel and dilation, placement, split."""
 
 

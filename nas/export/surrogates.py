@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from nas.errors import StoppedError, WrongInputError
+from nas.errors import StoppedError, WrongInputError, user_input
 from nas.export.bundle import ARCHITECTURE, ORIGIN, check_sums, load_architecture, load_weights, read_plugins
 from nas.export.ensemble import ENSEMBLE, MEMBERS
 from nas.settings import Settings
@@ -100,7 +100,8 @@ def resolved(
             if home is not None and given.startswith(f"{FOLDER}/") and (home / given).exists():
                 names.append(given)
             elif "/" in given:
-                one = replace(read_surrogate(Path(given)), trained=None)
+                with user_input(f"objective {name!r}: surrogate {given[:200]}"):  # a name that no file system takes
+                    one = replace(read_surrogate(Path(given)), trained=None)
                 _check_fit(one, f"objective {name!r}: surrogate {given}", data.input, data.outputs)
                 copies[one.name] = one
                 names.append(one.name)
@@ -130,8 +131,9 @@ def gathered(objectives: Mapping[str, Objective], home: Path) -> dict[str, Surro
     Raises:
         WrongInputError: if one is missing or damaged.
     """
-    kept = _kept(home)
-    for name, objective in transferring(objectives).items():
+    needing = transferring(objectives)
+    kept = _kept(home) if needing else {}
+    for name, objective in needing.items():
         for wanted in objective.surrogates or ():
             if wanted not in kept:
                 raise WrongInputError(

@@ -10,9 +10,9 @@ import torch
 from nas.errors import WrongInputError, user_input
 from nas.export.bundle import load_weights
 from nas.export.evaluate import candidate_of, same_data
-from nas.export.surrogates import resolved, supplied
+from nas.export.surrogates import gathered, resolved, supplied
 from nas.pricing import Probe
-from nas.problem import check_task, find_dataset, find_trainer, network_of
+from nas.problem import check_task, find_dataset, find_objectives, find_trainer, network_of
 from nas.results.study import Study
 from nas.settings import Settings, construct, parse
 from nas.store.artifacts import weights_path
@@ -125,7 +125,10 @@ def _measured_by(
     loaded = same_data(settings, data)
     objectives, copies = resolved({name: objective}, loaded, study.directory)
     objective, trainer = objectives[name], find_trainer(settings, find_dataset(settings.data))
-    surrogates = supplied(objectives, copies, study.directory, settings=settings, data=loaded, trainer=trainer, say=say)
+    surrogates = gathered(find_objectives(settings), study.directory)  # attacks by gradients are checked against them
+    surrogates |= supplied(
+        objectives, copies, study.directory, settings=settings, data=loaded, trainer=trainer, say=say
+    )
 
     def measure(record: TrialRecord) -> Measurement:
         architecture = network_of(record)

@@ -124,7 +124,7 @@ def _attacking(problem: Problem, attack: str | None, directory: Path, say: Say) 
         trainer=problem.trainer,
         say=say,
     )
-    return replace(problem, objectives=objectives, surrogates=surrogates)
+    return replace(problem, objectives=objectives, surrogates={**problem.surrogates, **surrogates})
 
 
 class _Work:

@@ -70,7 +70,7 @@ def launch(
     problem, history = open_study(settings, out, accept_changes=accept_changes, say=watcher.say)
     limits, execution = settings.limits, settings.execution
     with history, Interruption(execution.grace_seconds, limits.seconds, watcher.say) as interruption:
-        for note in (*problem.data.notes, *history.notes, *_idle_gpu(execution)):
+        for note in (*problem.notes, *history.notes, *_idle_gpu(execution)):
             watcher.say(note)
         watcher.begin(problem, history.directory)
         with no_collections():

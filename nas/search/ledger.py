@@ -132,6 +132,9 @@ class Ledger:
                 }
             self._end(plan.record("duplicate", **{"measured": {}, **known}), proposal)
             return None
+        if plan.refusal is not None:
+            self._end(plan.record("infeasible", error=plan.refusal), proposal)
+            return None
         if violations := self.problem.probe.violations(plan.measured):
             self._end(plan.record("infeasible", violations=violations), proposal)
             return None
@@ -140,7 +143,7 @@ class Ledger:
 
     def _plan(self, number: int, proposal: Proposal) -> TrialPlan:
         problem = self.problem
-        architecture = problem.space.decode(proposal.picks)
+        architecture, refusal = problem.space.network(proposal.picks), problem.probe.refusal(proposal.picks)
         plan = TrialPlan.of(
             problem.settings,
             architecture,
@@ -151,9 +154,11 @@ class Ledger:
             picks=proposal.picks,
             surrogates=problem.surrogates,
         )
+        if architecture is None or refusal is not None:
+            return replace(plan, refusal=refusal)
         known = self._by_key.get(plan.key)
         measured, how = (known.measured, known.settings) if known else problem.probe.measure(architecture)
-        return replace(plan, measured=measured, settings=how)
+        return replace(plan, measured=measured, settings=how, facts=problem.space.facts(proposal.picks))
 
     def _end(self, record: TrialRecord, proposal: Proposal) -> None:
         record = replace(record, ended=time.time())
@@ -180,7 +185,11 @@ class Ledger:
             self.end = "every architecture of the space has been tried; the study ends here."
         elif len(barren) >= BARREN:
             infeasible = [record for record in barren if record.violations]
-            reason = f"{len(infeasible)} break a bound, {len(barren) - len(infeasible)} repeat an earlier architecture"
+            refused = [record for record in barren if record.refused]
+            repeated = len(barren) - len(infeasible) - len(refused)
+            reason = f"{len(infeasible)} break a bound, {repeated} repeat an earlier architecture"
+            if refused:
+                reason += f"; {len(refused)} cannot be built, the last because: {refused[-1].reason}"
             for name, bound in self.problem.bounds.items():
                 if costs := [r.measured[name] for r in infeasible if name in r.violations]:
                     reason += f"; the cheapest of those over {name} = {bound:g} has {min(costs):g}"
@@ -194,4 +203,5 @@ class Ledger:
         if space.size > EXHAUSTIBLE:
             return False
         tried = self._by_key.keys() | {plan.key for plan in self.pending.values()}
-        return all(space.decode(picks).key in tried for picks in space.assignments())
+        networks = (space.network(picks) for picks in space.assignments())
+        return all(network is None or network.key in tried for network in networks)

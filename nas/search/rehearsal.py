@@ -34,7 +34,8 @@ def rehearse(settings: Settings) -> dict[str, Any]:
     problem = replace(problem, surrogates=others)
     probe, generator = problem.probe, random.Random(settings.seed)
     drawn = [problem.space.draw(generator) for _ in range(SAMPLE)]
-    priced = [(picks, *probe.measure(problem.space.decode(picks))) for picks in drawn]
+    built = [picks for picks in drawn if probe.refusal(picks) is None]
+    priced = [(picks, *probe.measure(problem.space.decode(picks))) for picks in built]
     feasible = [candidate for candidate in priced if not probe.violations(candidate[1])]
     costs = {}
     for name, objective in probe.costs.items():
@@ -49,7 +50,7 @@ def rehearse(settings: Settings) -> dict[str, Any]:
     ranked = sorted(feasible, key=lambda candidate: list(candidate[1].values()))
     return {
         "name": settings.name,
-        "notes": list(problem.data.notes),
+        "notes": list(problem.notes),
         "space": problem.space.name,
         "assignments": problem.space.size,
         "candidates": SAMPLE,

@@ -2,6 +2,7 @@
 
 import os
 import random
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -10,15 +11,18 @@ from rich.table import Table
 from nas.errors import user_input
 from nas.pricing import price
 from nas.show.architecture import parse_shape
-from searchspaces import SEARCH_SPACES, Architecture
+from searchspaces import SEARCH_SPACES, Architecture, Choice
 from searchspaces.known import KNOWN
 from searchspaces.registry import lookup
 from searchspaces.space import describe
 from trainers import DATASETS
 
 
-def space_figures(name: str | None, shape: str, classes: int) -> dict[str, dict[str, Any]]:
+def space_figures(name: str | None, shape: str, classes: int, *, every: bool = False) -> dict[str, dict[str, Any]]:
     """Size, number of different architectures, choices and an example of one search space, or of all.
+
+    Args:
+        every: with ``more``, the choices that are searched only if a study names them.
 
     Raises:
         WrongInputError: if there is none of that name.
@@ -34,13 +38,15 @@ def space_figures(name: str | None, shape: str, classes: int) -> dict[str, dict[
                 "size": str(space.size),
                 "distinct": str(distinct.count),
                 "distinct_is_exact": distinct.exact,
-                "choices": {
-                    c.name: {"options": list(c.options), "allowed": describe(c.allowed), "help": c.help}
-                    for c in space.choices
-                },
+                "choices": _figures(space.choices),
+                **({"more": _figures(space.more)} if every else {}),
                 "example": example.to_json(),
             }
     return found
+
+
+def _figures(choices: Iterable[Choice]) -> dict[str, dict[str, Any]]:
+    return {c.name: {"options": list(c.options), "allowed": describe(c.allowed), "help": c.help} for c in choices}
 
 
 def spaces_table(found: Mapping[str, Mapping[str, Any]]) -> Table:
@@ -63,7 +69,19 @@ def space_table(name: str, space: Mapping[str, Any]) -> Table:
         table.add_column(column, overflow="fold")
     for choice, values in space["choices"].items():
         table.add_row(choice, ", ".join(map(str, values["options"])), values["allowed"], values["help"])
+    if "more" in space:
+        table.add_section()
+        for short, values in _by_short_name(space["more"]).items():
+            table.add_row(short, f"off: {values['options'][0]}", values["allowed"], values["help"])
     return table
+
+
+def _by_short_name(more: Mapping[str, Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
+    """The choices of all stages as one row each, ``sN.NAME``; those of one stage do not differ from another's."""
+    found: dict[str, Mapping[str, Any]] = {}
+    for name, values in more.items():
+        found.setdefault(re.sub(r"^s\d+\.", "sN.", name), values)
+    return found
 
 
 def _distinct(space: Mapping[str, Any]) -> str:

@@ -158,6 +158,8 @@ def in_one_line(record: TrialRecord, objectives: Mapping[str, Goal]) -> str:
         values = ", ".join(f"{name} {measured_value(record, name, o.scale)}" for name, o in objectives.items())
         return f"trial {record.number}: {values}"
     reasons = [f"{name} over its bound by {100 * share:.0f} %" for name, share in record.violations.items()]
+    if record.refused:
+        reasons.append(record.reason)
     if record.failure:
         reasons.append(f"{record.failure}: {record.reason}")
     if record.copied_from is not None:

@@ -41,10 +41,11 @@ class TrialRecord:
         spread: name -> how sure the value is: ``standard_error`` or None, ``n`` or None, and ``kind``, where they come
             from (`objectives.Estimate`); plain numbers have none.
         flags: name -> words that say why the value may not mean what its name says; most have none.
+        facts: what the space says of the candidate beyond its picks, as the connections Omega that its split realises.
         violations: name of a bound -> by what share it is exceeded (0.5: half as dear again).
         seconds: wall time of each phase, in the attempt that ended it.
         ended: when the trial was recorded, in seconds since 1970; no part of what makes two records equal.
-        error: what went wrong, for failed trials.
+        error: what went wrong, for failed trials; why a candidate cannot be built, for infeasible ones.
         copied_from: number of the trial whose values a duplicate repeats.
         micro_batches: parts into which each training batch was divided, gradients added up; 2 after a trial ran out of
             memory in one (normalisation then sees half a batch at a time).
@@ -62,6 +63,7 @@ class TrialRecord:
     settings: dict[str, dict[str, Any]] = field(default_factory=dict)
     spread: dict[str, dict[str, Any]] = field(default_factory=dict)
     flags: dict[str, list[str]] = field(default_factory=dict)
+    facts: dict[str, Value] = field(default_factory=dict)
     violations: dict[str, float] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
     ended: float | None = field(default=None, compare=False)
@@ -70,8 +72,13 @@ class TrialRecord:
     micro_batches: int = 1
 
     @property
+    def refused(self) -> bool:
+        """Whether no network can be made of the picks; ``error`` then says why."""
+        return self.status == "infeasible" and self.error is not None
+
+    @property
     def reason(self) -> str:
-        """Why a trial failed, in one line."""
+        """Why a trial failed or was refused, in one line."""
         error = (self.error or "").strip()
         return Raised.of(error).message if self.failure == "bug" else error.partition("\n")[0]
 
@@ -158,6 +165,7 @@ FIELDS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "settings": (_maps(lambda value: isinstance(value, dict)), "an object of objects"),
     "spread": (_maps(is_spread), "an object of objects with a kind, a standard_error from 0 and an n from 1"),
     "flags": (_maps(are_words), "an object of lists of words"),
+    "facts": (are_picks, "an object of words and numbers"),
     "violations": (_maps(is_number), "an object of finite numbers"),
     "seconds": (_maps(lambda value: is_number(value) and value >= 0), "an object of numbers from 0"),
     "ended": (lambda value: value is None or is_time(value), "a number of seconds since 1970"),

@@ -9,9 +9,9 @@ and block is a choice too, ``s1.raft.expansion``, of which a study searches thos
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any, Literal, NamedTuple, cast, get_args
 
 from searchspaces.architecture import (
@@ -28,7 +28,7 @@ from searchspaces.blocks.dense_metaformer import DenseBlock
 from searchspaces.blocks.metaformer import MetaFormerBlock
 from searchspaces.costs import NoFormulaError
 from searchspaces.downsamples import ConvDownsample
-from searchspaces.fields import SWITCH, example, field_choices, fitted, with_fields
+from searchspaces.fields import SWITCH, example, field_choices, fitted, kinds, with_fields
 from searchspaces.freezing import FREEZE_PATTERNS, Freeze
 from searchspaces.heads import AverageHead
 from searchspaces.layers.activations import ACTIVATIONS
@@ -37,6 +37,8 @@ from searchspaces.layers.permutations import PERMUTATIONS, Permutation
 from searchspaces.operators.channel_mlp import ChannelMLP
 from searchspaces.operators.convolution import Convolution
 from searchspaces.operators.depthwise import Depthwise
+from searchspaces.operators.gated import Gated
+from searchspaces.operators.hermit import Hermit, Reading
 from searchspaces.operators.pooling import Pooling
 from searchspaces.operators.raft import Raft
 from searchspaces.operators.roll_mix import RollMix
@@ -50,6 +52,10 @@ from searchspaces.stems.patch import divisors
 from searchspaces.stems.projected import ProjectedStem
 from searchspaces.stems.resized import ResizedStem
 
+MIXSHIFT = {"mixshift": "1,1,3,5,7", "mixshift2": "1,3,3,5,7", "mixshift3": "1,5,5,5,7", "mixshift4": "1,7,7,7,7"}
+"""Kernels by group of the token mixers of these names, those of the stages of MS-MLP (2202.06510)."""
+FILTERS = ("dct_filter", "rfft_filter")
+"""Names of channel mixers: an MLP behind a filter of all positions, a reading of `Hermit`."""
 GROUP_WIDTH = 8
 """Channels in a group of the grouped convolution, as nearly as the channels allow; and groups of the roll."""
 MAX_POSITIONS = 256
@@ -59,14 +65,24 @@ ISO_TOLERANCE = 0.03
 EXPANSIONS = (0.5, 8.0)
 """Least and largest channel expansion of ``iso_macs``."""
 
-OURS = ("conv", "roll")
-"""Names of token mixers that stand for several kinds or for a kind with fields of our choice."""
+OURS = {
+    "conv": ("depthwise", "convolution"),
+    "roll": ("roll_mix",),
+    "maxpool": ("pooling",),
+    **dict.fromkeys(MIXSHIFT, ("roll_mix",)),
+}
+"""Names of token mixers that stand for several kinds or for a kind with fields of our choice, and those kinds."""
+STATIC = ("pooling", "maxpool", "token_mlp", "raft", "depthwise", "spatial_fc", "random_mix", "mixshift", "gfilter")
+"""Token mixers that have a gated form, ``gated(raft)``."""
+OURS |= {f"gated({name})": ("gated", *OURS.get(name, (name,))) for name in STATIC}
+OUR_CHANNELS = dict.fromkeys(FILTERS, ("hermit",))
+"""The same of channel mixers."""
 
 
 class Mixers:
     """Container of the names that a mixer choice can take: all that can be made by name, users' own included."""
 
-    def __init__(self, table: Mapping[str, Any], ours: tuple[str, ...] = ()) -> None:
+    def __init__(self, table: Mapping[str, Any], ours: Iterable[str] = ()) -> None:
         self.table, self.ours = table, ours
 
     def names(self) -> set[str]:
@@ -130,7 +146,7 @@ def mixing(
         raise ValueError(f"stages must be 1 to 6, got {stages}.")
     _, height, width = input
     fitting = [p for p in divisors(input) if height * width <= MAX_POSITIONS * p * p and 2**stages * p <= height]
-    grids = {height * width // p**2: p for p in divisors(input)}
+    grids = {tokens: p for p in divisors(input) if (tokens := height * width // p**2) > 1}
     splits = Splits(omega, {"resize": SQUARES, "patch": grids, "project": range(2, 1025)}[tokens_by])
     choices = [
         Choice("layout", ("isotropic", "pyramid"), ("isotropic", "pyramid"), "one grid, or one halved between stages"),
@@ -152,8 +168,11 @@ def mixing(
     def stage_picks(picks: Picks, stage: int) -> StagePicks:
         s = f"s{stage}"
         own = (picks[f"{s}.{choice}"] for choice in StagePicks._fields[:-1])
-        known = tuple((short, picks[name]) for name, short in named[s] if name in picks) if searched(picks) else ()
-        return StagePicks(*(cast(Any, pick) for pick in (*own, known)))
+        found = StagePicks(*(cast(Any, pick) for pick in own))
+        if not searched(picks):
+            return found
+        active = {short: name for name, short in named[s] if name in picks}
+        return found._replace(named=_named_picks(picks, active, (found.mixer, found.channel)))
 
     least = len(choices)
 
@@ -168,7 +187,8 @@ def mixing(
     def stage_block(picks: StagePicks, shape: Shape, gamma: int, target: int | None) -> MetaFormerBlock:
         filters = picks.filters if picks.freeze == "chans" or filters_as_init else "random"
         token = _token_mixer(_used(picks._replace(filters=filters), gamma), shape)
-        channel = _channel_mixer(picks.channel, picks.expansion, picks.permutation, picks.named, shape)
+        expansion = picks.expansion if target is None else None
+        channel = _channel_mixer(picks.channel, expansion, picks.permutation, picks.named, shape)
         if target is not None:
             channel = _at_cost(channel, token, shape, target)
         block = MetaFormerBlock(token, channel, picks.freeze, norm, layer_scale)
@@ -219,6 +239,35 @@ def mixing(
     return SearchSpace("mixing", tuple(choices), to_architecture, tuple(more), facts, moved)
 
 
+def _named_picks(picks: Picks, active: Mapping[str, str], mixers: tuple[str, ...]) -> tuple[tuple[str, Value], ...]:
+    """The picks of a stage that are off by default and that its block and mixers use.
+
+    Args:
+        active: ``raft.expansion`` -> name of the choice, of those that a study has named.
+        mixers: names of the two mixers.
+    """
+    found = {short: picks[name] for short, name in active.items() if "." not in short}
+    waiting, seen = list(mixers), set[str]()
+    while waiting:
+        for kind in _kinds(waiting.pop()) - seen:
+            seen.add(kind)
+            for short, name in active.items():
+                if short.partition(".")[0] == kind and "." in short:
+                    found[short] = picks[name]
+                    if picks[name] in TOKEN_MIXERS or picks[name] in OURS:  # a field that is a mixer
+                        waiting.append(str(picks[name]))
+    return tuple(found.items())
+
+
+@cache
+def _kinds(name: str) -> frozenset[str]:
+    """Kinds of operators that a mixer of this name is made of."""
+    if name in OURS or name in OUR_CHANNELS:
+        return frozenset(OURS.get(name) or OUR_CHANNELS[name])
+    made = (example(table[name]) for table in (TOKEN_MIXERS, CHANNEL_MIXERS) if name in table)
+    return frozenset().union(*(kinds(spec) for spec in made if spec is not None))
+
+
 def _groups(pattern: str, unit: str, depths: list[int]) -> list[list[int]]:
     """For each stage, which stage's picks each of its blocks has: A are those of the first, B of the second."""
     if pattern == "own":
@@ -254,7 +303,9 @@ def _stage_choices(stage: str) -> list[Choice]:
         Choice(f"{stage}.permutation", PERMUTATIONS, PERMUTATIONS, "around token MLP, raft and channel MLP"),
         Choice(f"{stage}.freeze", FREEZE_PATTERNS, FREEZE_PATTERNS, "which mixing is trained"),
         Choice(f"{stage}.filters", modes, FilterModes(), "what a frozen depthwise bank holds"),
-        Choice(f"{stage}.channel", ("channel_mlp", "mlp_depthwise"), Mixers(CHANNEL_MIXERS), "channel mixer"),
+        Choice(
+            f"{stage}.channel", ("channel_mlp", "mlp_depthwise"), Mixers(CHANNEL_MIXERS, OUR_CHANNELS), "channel mixer"
+        ),
         Choice(f"{stage}.expansion", (1, 2), range(1, 9), "hidden channels of the channel mixer for each channel"),
     ]
 
@@ -313,16 +364,23 @@ class TokenPicks(NamedTuple):
 def _used(picks: StagePicks, gamma: int) -> TokenPicks:
     """The picks that the token mixer uses."""
     mixer, named = picks.mixer, picks.named
+    if inner := _gated(mixer):
+        return _used(picks._replace(mixer=inner), gamma)._replace(mixer=mixer)
     if named:  # a mixer may hold any other
         conv = (picks.conv, picks.kernel, picks.dilation, picks.filters)
         return TokenPicks(mixer, *conv, picks.permutation, gamma, named)
     if mixer == "conv":
         return TokenPicks(mixer, picks.conv, picks.kernel, picks.dilation, picks.filters)
-    if mixer == "pooling":
+    if mixer in ("pooling", "maxpool"):
         return TokenPicks(mixer, kernel=picks.kernel)
     if mixer == "token_mlp":
         return TokenPicks(mixer, permutation=picks.permutation, gamma=gamma)
     return TokenPicks(mixer, permutation=picks.permutation if mixer == "raft" else "commutation")
+
+
+def _gated(name: str) -> str:
+    """The name inside ``gated(...)``; empty for any other."""
+    return name[len("gated(") : -1] if name.startswith("gated(") else ""
 
 
 @lru_cache(maxsize=20_000)  # a sampler decodes many candidates, which share most of their mixers
@@ -339,9 +397,14 @@ def _token_mixer(picks: TokenPicks, shape: Shape) -> TokenMixer:
         "raft": lambda: Raft(permutation=permutation),
         "roll": lambda: RollMix(GROUP_WIDTH, step_w=min(1, shape[2] - 1), step_h=min(1, shape[1] - 1)),
         "pooling": lambda: Pooling(max(3, kernel)),
+        "maxpool": lambda: Pooling(max(3, kernel), "max"),
     }
 
     def make(name: str) -> Any:
+        if inner := _gated(name):
+            return Gated(make(inner))
+        if name in MIXSHIFT:  # shifts from -2 to 2, as long as the grid has room for them
+            return RollMix(5, min(2, shape[2] - 1), min(2, shape[1] - 1), combine="sum", kernels=MIXSHIFT[name])
         return fitted(ours[name](), shape) if name in ours else example(TOKEN_MIXERS[name], shape)
 
     mixer = _activated(with_fields(make(picks.mixer), values, make), values)
@@ -358,13 +421,13 @@ def _nearest_groups(channels: int) -> int:
 
 @lru_cache(maxsize=20_000)
 def _channel_mixer(
-    name: str, expansion: int, permutation: Permutation, named: tuple[tuple[str, Value], ...], shape: Shape
+    name: str, expansion: int | None, permutation: Permutation, named: tuple[tuple[str, Value], ...], shape: Shape
 ) -> ChannelMixer:
     values = dict(named)
 
     def make(name: str) -> Any:
-        mixer: Any = example(CHANNEL_MIXERS[name], shape)
-        if hasattr(mixer, "expansion"):
+        mixer: Any = Hermit(cast(Reading, name)) if name in FILTERS else example(CHANNEL_MIXERS[name], shape)
+        if expansion is not None and f"{mixer.kind}.expansion" not in values and hasattr(mixer, "expansion"):
             mixer = replace(mixer, expansion=type(mixer.expansion)(expansion))
         return replace(mixer, permutation=permutation) if isinstance(mixer, ChannelMLP) else mixer
 
@@ -398,7 +461,7 @@ def _at_cost(channel: ChannelMixer, token: TokenMixer, shape: Shape, target: int
     Raises:
         ValueError: if no expansion brings the block within `ISO_TOLERANCE` of the target.
     """
-    mixer = cast(Any, channel)
+    mixer, split = cast(Any, channel), f"{shape[1] * shape[2]}x{shape[0]}"
     try:
         spent = token.cost(shape).macs
         found = mixer
@@ -411,9 +474,11 @@ def _at_cost(channel: ChannelMixer, token: TokenMixer, shape: Shape, target: int
         reached = spent + found.cost(shape).macs
     except NoFormulaError as error:
         raise ValueError(f"iso_macs needs closed forms of the cost, {error} has none.") from None
+    except ValueError as error:
+        raise ValueError(f"iso_macs: a block of S x C = {split} with {token.label()}: {error}") from None
     if abs(reached / target - 1) > ISO_TOLERANCE:
         raise ValueError(
-            f"iso_macs: a block of S x C = {shape[1] * shape[2]}x{shape[0]} must cost {target:,} MACs within "
+            f"iso_macs: a block of S x C = {split} must cost {target:,} MACs within "
             f"{ISO_TOLERANCE:.0%}; with {token.label()} ({spent:,} MACs) the nearest that {channel.kind} allows is "
             f"{reached:,}. Take a larger omega or gamma, or other mixers."
         )

@@ -216,7 +216,7 @@ def main() -> None:
     torch.set_num_threads(1)
     warnings.filterwarnings("ignore")
     logging.disable(logging.WARNING)
-    digits = training_data(DATASETS["digits"](), limit=None, validation=0.557, seed=0)
+    digits = training_data(DATASETS["digits"](), limit=None, validation=0.7, seed=0)
     sets = {"digits": digits}
     if "NAS_DATA" in os.environ:
         sets["Fashion-MNIST"] = training_data(DATASETS["fashion_mnist"](), limit=3000, validation=1 / 3, seed=0)

@@ -46,14 +46,14 @@ def images(shape: Shape, classes: int, number: int) -> TrainingData:
 
 def networks(quick: bool) -> Iterator[tuple[str, Architecture, int]]:
     """A network of each paper with the batch it is trained in, small ones and one that fills a device."""
-    wide: dict[str, Value] = {"omega": 2**18, "sw.omega": 2**12, "tokens": 64, "gamma": 2.0, "depth": 4}
+    wide: dict[str, Value] = {"split": "64x64", "sw.split": "16x16", "gamma": 2.0, "depth": 4}
     yield "digits ConvMixer", member("convmixer", (1, 8, 8), dim=32, depth=2, patch=1, kernel=3), 64
     if quick:
         return
     yield "ConvMixer-64/4", member("convmixer", dim=64, depth=4, patch=2, kernel=5), 64
     yield "SpaRTAN", member("spartan", stem_stride=2, stages=3, branches="hl"), 64
-    yield "Mixer", member("wide_sparse", kind="mixer", **wide), 64
-    yield "RP-Mixer", member("wide_sparse", kind="rp_mixer", **wide), 64
+    yield "Mixer", member("wide_sparse", settings={"omega": 2**18}, kind="mixer", **wide), 64
+    yield "RP-Mixer", member("wide_sparse", settings={"omega": 2**18}, kind="rp_mixer", **wide), 64
     yield "ASM-RH", member("asm_rh", (1, 64, 64)), 64
     yield "ResNet-20, d=9", member("resnet", layout="resnet20", multiplier=9, freeze="chans"), 64
     yield "ConvMixer-256/8", convmixer(256, 8, kernel=5, patch=2, side=32, classes=10), 512

@@ -39,14 +39,15 @@ os.environ |= {
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
 }  # as our Ray executor does
 
-REMOVED = ["gamma", "expansion", "dilation"]
-SMALL = {"omega": [256, 1024], "dim": [8, 16]}
+REMOVED = ["expansion", "dilation"]
+OMEGA = [256, 1024]
+SMALL = {"dim": [8, 16]}
 """Choices of `mixing` left out, so that 20 remain, and those that keep its networks small."""
 STUDY = {
     "name": "overhead",
     "objectives": ["first", "second", "macs"],
     "objective": {"first": {"kind": "noop", "number": 1}, "second": {"kind": "noop", "number": 2}},
-    "space": {"kind": "mixing", "remove": REMOVED, "choices": SMALL},
+    "space": {"kind": "mixing", "omega": OMEGA, "remove": REMOVED, "choices": SMALL},
     "training": {"kind": "noop"},
     "search": {"sampler": "random"},
 }
@@ -74,7 +75,7 @@ def choices() -> dict[str, list[Any]]:
     """The open choices of the study, with their options."""
     from searchspaces import SEARCH_SPACES
 
-    space = SEARCH_SPACES["mixing"]((1, 8, 8), 10).narrow(SMALL).remove(REMOVED)
+    space = SEARCH_SPACES["mixing"]((1, 8, 8), 10, omega=tuple(OMEGA)).narrow(SMALL).remove(REMOVED)
     return {choice.name: list(choice.options) for choice in space.choices if len(choice.options) > 1}
 
 

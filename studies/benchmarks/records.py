@@ -27,7 +27,7 @@ from statistics import median
 
 import numpy as np
 import tomli_w
-from overhead import REMOVED, SMALL, head, row
+from overhead import OMEGA, REMOVED, SMALL, head, row
 
 STUDY = {
     "name": "records",
@@ -35,7 +35,7 @@ STUDY = {
     "objective": {name: {"kind": "noop", "number": i} for i, name in enumerate(("first", "second", "third"))},
     "bounds": {"macs": 200_000},
     "plugins": [str(Path(__file__).with_name("noop.py"))],
-    "space": {"kind": "mixing", "remove": REMOVED, "choices": SMALL},
+    "space": {"kind": "mixing", "omega": OMEGA, "remove": REMOVED, "choices": SMALL},
     "training": {"kind": "noop"},
     "search": {"sampler": "random"},
 }

@@ -10,9 +10,11 @@ the ratios are what carries over to other machines. On a GPU, wall time between 
 import argparse
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 import torch
@@ -141,9 +143,11 @@ class OurWay:
         training.end()
 
 
-def member(space: str, shape: Shape = (3, 32, 32), **picks: Value) -> Architecture:
-    """A network of a search space; what is not named stays at its first option."""
-    narrowed = SEARCH_SPACES[space](shape, 10).narrow(picks)
+def member(
+    space: str, shape: Shape = (3, 32, 32), settings: Mapping[str, Any] = MappingProxyType({}), **picks: Value
+) -> Architecture:
+    """A network of a search space with these settings; what is not named stays at its first option."""
+    narrowed = SEARCH_SPACES[space](shape, 10, **settings).narrow(picks)
     return narrowed.decode(narrowed.first)
 
 
@@ -234,11 +238,11 @@ def separable(repeats: int) -> None:
 
 def networks() -> Iterator[tuple[str, Architecture]]:
     """One small network of each paper, for 3x32x32 images (ASM-RH: 1x64x64 spectrograms)."""
-    wide: dict[str, Value] = {"omega": 2**18, "sw.omega": 2**12, "tokens": 64, "gamma": 2.0, "depth": 4}
+    wide: dict[str, Value] = {"split": "64x64", "sw.split": "16x16", "gamma": 2.0, "depth": 4}
     yield "ConvMixer", member("convmixer", dim=64, depth=4, patch=2, kernel=5)
     yield "SpaRTAN", member("spartan", stem_stride=2, stages=3, branches="hl")
-    yield "Mixer", member("wide_sparse", kind="mixer", **wide)
-    yield "RP-Mixer", member("wide_sparse", kind="rp_mixer", **wide)
+    yield "Mixer", member("wide_sparse", settings={"omega": 2**18}, kind="mixer", **wide)
+    yield "RP-Mixer", member("wide_sparse", settings={"omega": 2**18}, kind="rp_mixer", **wide)
     yield "ASM-RH", member("asm_rh", (1, 64, 64))
 
 

@@ -115,8 +115,25 @@ def test_wrong_keys_and_values_are_named(study_file: StudyFile, override: str, m
         ),
         ({"space": {"kind": "convmixer", "remove": ["dilatoin"]}}, "space.remove: unknown choice 'dilatoin'. Did you"),
         (
-            {"space": {"kind": "mixing", "tokens_by": "patch", "choices": {"tokens": [16, 9]}}},
-            r"space: tokens cut into patches must be .* got 9 for input .* Allowed: 1, 4, 16, 64",
+            {"space": {"kind": "mixing", "tokens_by": "patch", "choices": {"split": ["16x16", "9x26"]}}},
+            r"space.choices: choice 'split' cannot be '9x26' .* Allowed: 4x43, 16x16 .Omega 4,096.; ",
+        ),
+        (
+            {"space": {"kind": "mixing", "choices": {"tokens": [16]}}},
+            r"space.choices: there is no choice 'tokens' any more. .* omega = \[4096, 16384\] in \[space\]",
+        ),
+        (
+            {"space": {"kind": "mixing", "choices": {"channel": "spartan_wave", "expansion": [2, 1]}}},
+            r"space: s1.expansion = 1 cannot be built: expansion must be at least 2, got 1. Usual: 2, 3, 4",
+        ),
+        (
+            {"space": {"kind": "mixing", "choices": {"s1": {"raft": {"r": [1, 0]}}}}},
+            r"space: s1.raft.r = 0 cannot be built: r must be at least 1, got 0",
+        ),
+        ({"space": {"kind": "convmixer", "tie": ["dim"]}}, "space.tie: 'dim' is one choice already"),
+        (
+            {"space": {"kind": "convmixer", "tie": ["kernel"], "choices": {"s1": {"kernel": 3}}}},
+            r"space.tie: choices that are tied need equal options: s1.kernel has 3, s2.kernel has 3, 5, 7",
         ),
         ({"space": {"kind": "convmixer", "depth": 3}}, r"\[space\] has an unknown key 'depth'"),
         ({"space": {"kind": "convmixer", "filters_as_init": 1}}, "space.filters_as_init must be a valid boolean"),

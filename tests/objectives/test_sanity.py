@@ -107,6 +107,7 @@ def test_a_mask_that_images_made_on_another_network_see_through_is_flagged(plain
     others = {"one": Stored(plain.model)}
     shattered = replace(behind(plain, lambda x: x + 0.01 * torch.sin(3000 * x)), surrogates=others)
     assert "weaker_than_transfer" in flags(shattered, "pgd", "32/255")
+    assert RobustAccuracy(epsilon=0.1).settings(shattered)["sanity"]["surrogates"] == {"one": "plain"}
     assert flags(replace(plain, surrogates=others), "pgd", "32/255") == set()
     assert flags(replace(plain, surrogates=others), "transfer", "32/255") == set()
 

@@ -128,7 +128,8 @@ def test_a_changed_pick_changes_the_key_exactly_if_it_changes_the_network(name: 
 
     def built(architecture: Architecture) -> tuple[Any, ...]:
         model, cost = build(architecture, seed=3).train(), architecture_cost(architecture)
-        return (*model(image).flatten().tolist(), cost.macs, cost.parameters, cost.trainable_parameters)
+        trained = tuple(parameter.requires_grad for parameter in model.parameters())
+        return (*model(image).flatten().tolist(), cost.macs, *trained)
 
     def affordable(architecture: Architecture) -> bool:
         return architecture_cost(architecture).macs <= 4_000_000

@@ -301,7 +301,7 @@ class OptunaSampler:
         """Costs and constraints (> 0 violates) to tell; None if nothing is to be learned from the trial."""
         problem = self.problem
         constraints = {name: excess(record.measured.get(name, 0.0), bound) for name, bound in problem.bounds.items()}
-        constraints["failed"] = float(record.failure is not None)
+        constraints["failed"] = float(record.failure is not None or record.refused)
         objectives = problem.settings.objectives
         unlucky = record.failure is not None and record.failure not in TOLD_AS_CONSTRAINT
         empty = record.status == "duplicate" and not record.violations and not record.measured.keys() >= set(objectives)

@@ -162,6 +162,7 @@ def unusable(folder: Path) -> Path:
     [
         ("resnot", r"unknown surrogate 'resnot'\. Did you mean 'resnet'\? .*The path of an export has a slash"),
         ("./nothing", r"surrogate .*/nothing is no export: it holds no architecture\.json\. Write one with nas export"),
+        (f"./{'x' * 300}", r"surrogate .*/xxx.*: .*File name too long"),
         ("./three", r"surrogate .*/three takes \(1, 8, 8\) and has 3 classes, but the data of the study have .* 10 "),
         ("./damaged", r"weights\.safetensors is damaged: it is not what was exported"),
         ("./strange", r"'nobodys_gate'.* A surrogate runs none of its own plugins \(mine\.py\); name what it needs in"),

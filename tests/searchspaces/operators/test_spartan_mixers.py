@@ -277,7 +277,7 @@ def test_filters_and_gain_are_spatial_and_the_rest_but_norms_mixes_channels() ->
         ),
         (lambda: SpartanWave(1), r"expansion must be at least 2, got 1\. Usual: 2, 3, 4\."),
         (lambda: SpartanWave(phase="cos"), r"phase must be one of gelu, identity, sincos, wave_mlp, got"),  # type: ignore[arg-type]
-        (lambda: SpartanWave(2.5, conv="grouped").build((6, 4, 4)), r"of a grouped conv, got 6 channels, 14 hidden"),
+        (lambda: SpartanWave(2.5, conv="grouped").cost((6, 4, 4)), r"of a grouped conv, got 6 channels, 1[46] hidden"),
         (lambda: SpartanWave().cost((3, 4, 4)), r"at least 4 channels, .* got 3 channels"),
         (lambda: MlpSE(0), r"expansion must be positive, got 0\."),
         (lambda: MlpSE().build((3, 4, 4)), r"mlp_se needs at least 4 channels.* got input \(3, 4, 4\)\."),

@@ -14,7 +14,6 @@ PICKS: dict[str, Value] = {
     "multiplier": 9,
     "width": 0.5,
     "variant": "plain",
-    "norms": "trained",
     **{f"s{n}.freeze": "chans" for n in range(1, 5)},
     **{f"s{n}.filters": "random" for n in range(1, 5)},
 }
@@ -22,8 +21,8 @@ PICKS: dict[str, Value] = {
 
 def decoded(*, filters_as_init: bool = False, **changes: Value) -> Architecture:
     space = separable_resnet((3, 16, 16), 10, filters_as_init=filters_as_init)
-    picks = {**PICKS, **{name.replace("_", "."): value for name, value in changes.items()}}
-    return space.narrow(picks).decode(picks)
+    picks = {**PICKS, **{name.replace("_", ".", 1): value for name, value in changes.items()}}
+    return (narrowed := space.narrow(picks)).decode(narrowed.first)
 
 
 def test_the_space_holds_the_known_layouts() -> None:
@@ -62,7 +61,28 @@ def test_a_stage_that_is_not_there_makes_no_difference() -> None:
 
 
 def test_frozen_norms_and_norms_between_make_other_networks() -> None:
-    assert len({decoded().key, decoded(norms="frozen").key, decoded(variant="mobilenet").key}) == 3
+    frozen = decoded(s1_freeze_norm="on", s2_freeze_norm="on", s3_freeze_norm="on")
+    assert len({decoded().key, frozen.key, decoded(s1_freeze_norm="on").key, decoded(variant="mobilenet").key}) == 4
+    with pytest.raises(ValueError, match=r"no choice 'norms' any more\. Say freeze_norm = on in its place"):
+        separable_resnet((3, 16, 16), 10).narrow({"norms": "frozen"})
+
+
+def test_tied_patterns_are_three_assignments_instead_of_eighty_one() -> None:
+    fixed = {"layout": "resnet18", "multiplier": 1, "width": 0.25, "variant": "plain", "filters": "random"}
+    space = separable_resnet((3, 16, 16), 10).narrow(fixed)
+    tied = space.tie(["freeze"])
+    assert (space.size, tied.size, tied.first["freeze"]) == (81, 3, "full")
+    for pattern in ("full", "chans", "space"):
+        blocks = [stage.block for stage in tied.decode({**tied.first, "freeze": pattern}).stages]
+        assert {block.freeze for block in blocks if isinstance(block, BasicBlock)} == {pattern}
+    assert tied.effective(tied.first) == {"freeze"}
+
+
+def test_filters_keep_their_own_scale_where_a_study_says_so() -> None:
+    own = decoded(s1_filters="box", s1_norm_match="off")
+    assert own.key != decoded(s1_filters="box").key
+    first = own.stages[0].block.build((8, 16, 16))
+    assert first.conv1.depthwise.weight.unique().tolist() == pytest.approx([1 / 9])
 
 
 def test_stages_have_patterns_of_their_own() -> None:
