@@ -7,7 +7,7 @@ continued where it stopped. Rejected: kornia's classes, which draw from the glob
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import Literal, Self, get_args
 
 import torch
 import torch.nn.functional as F
@@ -15,6 +15,8 @@ from torch import Generator, Tensor
 
 from trainers.dataset import check_idle, check_most
 from trainers.splits import TrainingData
+
+LabelLambda = Literal["tied", "resampled", "fixed"]
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,9 @@ class Augmentation:
         mixup, cutmix: alpha of the Beta distribution of the weight; 0 for none; with both, each batch has one of them.
         mix_rate: share of the batches that are mixed; the others are left as they are.
         mix_until: share of the epochs after which images are no longer mixed (arXiv:2303.08433).
+        label_lambda: weight of an image's own label in a mixed target: ``tied`` to that of the image; ``resampled``
+            from the same distribution, apart from it; or ``fixed`` at ``label_share`` (the ablation of 2303.08433).
+        label_share: that weight.
     """
 
     flip: bool | None = None
@@ -51,6 +56,8 @@ class Augmentation:
     cutmix: float = 0.0
     mix_rate: float = 1.0
     mix_until: float = 1.0
+    label_lambda: LabelLambda = "tied"
+    label_share: float = 0.5
 
     def __post_init__(self) -> None:
         for name in ("shift", "operations", "mask_mel", "mask_frames", "mixup", "cutmix"):
@@ -59,15 +66,20 @@ class Augmentation:
         for name in ("crop", "erase", "stretch", "level"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"{name} must be in [0, 1), got {getattr(self, name)}.")
-        if not 0 < self.mix_rate <= 1:
-            raise ValueError(f"mix_rate must be above 0 and at most 1, got {self.mix_rate}.")
+        for name in ("mix_rate", "label_share"):
+            if not 0 < getattr(self, name) <= 1:
+                raise ValueError(f"{name} must be above 0 and at most 1, got {getattr(self, name)}.")
+        if self.label_lambda not in get_args(LabelLambda):
+            allowed = ", ".join(get_args(LabelLambda))
+            raise ValueError(f"label_lambda must be one of {allowed}, got {self.label_lambda!r}.")
         for name, most in (("mix_until", 1), ("magnitude", 10)):
             if not 0 <= getattr(self, name) <= most:
                 raise ValueError(f"{name} must be from 0 to {most}, got {getattr(self, name)}.")
         check_most(self, shift=1000, operations=100, mask_mel=10_000, mask_frames=10_000, mixup=1000, cutmix=1000)
         check_idle(self, "magnitude", self.operations, "operations")
-        for name in ("mix_rate", "mix_until"):
+        for name in ("mix_rate", "mix_until", "label_lambda"):
             check_idle(self, name, self.mixup or self.cutmix, "mixup or cutmix")
+        check_idle(self, "label_share", self.label_lambda == "fixed", "label_lambda = 'fixed'")
 
     def augmenter(self, data: TrainingData, device: torch.device) -> "Augmenter":
         """The augmentation of batches of ``data`` on ``device``; what is unset is as suits the data."""
@@ -120,6 +132,10 @@ class Augmenter:
         if mix and (s.mixup or s.cutmix) and (s.mix_rate == 1 or torch.rand((), generator=generator) < s.mix_rate):
             with_cutmix = bool(torch.rand((), generator=generator) < 0.5) if s.mixup and s.cutmix else s.cutmix > 0
             mixed = cutmix(x, s.cutmix, generator) if with_cutmix else mixup(x, s.mixup, generator)
+            if s.label_lambda == "resampled":
+                mixed = replace(mixed, share=_beta(s.cutmix if with_cutmix else s.mixup, generator))
+            elif s.label_lambda == "fixed":
+                mixed = replace(mixed, share=s.label_share)
         return replace(mixed, images=mixed.images.contiguous(memory_format=torch.channels_last))
 
 
@@ -231,7 +247,8 @@ class Mixed:
     Args:
         images: (B, C, H, W).
         partner: (B,) index of the image that each was blended with.
-        share: of the image itself in the blend, the same for the whole batch.
+        share: of the image's own label in the target, the same for the whole batch; that of the image itself in the
+            blend, unless ``label_lambda`` says otherwise.
     """
 
     images: Tensor

@@ -26,6 +26,38 @@ def decayed(parameters: list[nn.Parameter], weight_decay: float) -> list[dict[st
     return [group for group in groups if group["params"]]
 
 
+class Lion(torch.optim.Optimizer):
+    """Steps of one size along the sign of a momentum, with decoupled weight decay (2302.06675).
+
+    ``p <- (1 - lr d) p - lr sign(b1 m + (1 - b1) g)``, then ``m <- b2 m + (1 - b2) g``. Half of Adam's memory. The
+    learning rate may be a tensor, so that a captured step reads it anew.
+    """
+
+    def __init__(
+        self, groups: list[dict[str, object]], lr: float | Tensor, betas: tuple[float, float], weight_decay: float = 0.0
+    ) -> None:
+        super().__init__(groups, {"lr": lr, "betas": betas, "weight_decay": weight_decay})
+
+    @torch.no_grad()
+    def step(self, closure: None = None) -> None:  # type: ignore[override]
+        """One step; parameters without a gradient stay."""
+        for group in self.param_groups:
+            parameters = [p for p in group["params"] if p.grad is not None]
+            if not parameters:
+                continue
+            for p in parameters:
+                if not self.state[p]:
+                    self.state[p]["momentum"] = torch.zeros_like(p)
+            gradients, momenta = [p.grad for p in parameters], [self.state[p]["momentum"] for p in parameters]
+            (beta1, beta2), rate = group["betas"], group["lr"]
+            moves = torch._foreach_lerp(momenta, gradients, 1 - beta1)
+            torch._foreach_sign_(moves)
+            torch._foreach_mul_(moves, rate)
+            torch._foreach_mul_(parameters, 1 - rate * group["weight_decay"])
+            torch._foreach_sub_(parameters, moves)
+            torch._foreach_lerp_(momenta, gradients, 1 - beta2)
+
+
 def learning_rate(schedule: Schedule, warmup: float, steps: int, steps_per_epoch: int) -> Callable[[int], float]:
     """Step -> share of the peak. Ours, because PyTorch's OneCycleLR divides by zero for some lengths, 4 among them."""
     warm = round(warmup * steps)

@@ -23,7 +23,7 @@ from trainers.augment import Augmentation, Mixed, beside
 from trainers.checkpoints import Checkpoints
 from trainers.dataset import Dataset, check_idle, check_most
 from trainers.graphs import Graphs
-from trainers.optimization import Schedule, average, climb, decayed, descend, learning_rate, unchanged_statistics
+from trainers.optimization import Lion, Schedule, average, climb, decayed, descend, learning_rate, unchanged_statistics
 from trainers.splits import TrainingData
 from trainers.trainer import DivergedError, Epoch, Trainer, trainer
 
@@ -41,10 +41,11 @@ class Supervised(Augmentation, Trainer):
         batch_size: images in a step; the batches of an epoch differ by at most one image.
         micro_batches: parts into which each batch is divided to save memory; their gradients are added up, but
             normalisation sees one part at a time.
-        optimizer: ``adamw``, or ``sgd`` with Nesterov momentum.
+        optimizer: ``adamw``, ``sgd`` with Nesterov momentum, or ``lion`` (2302.06675), published with ``beta2`` 0.99, a
+            learning rate 3 to 10 times smaller than AdamW's and a decay as many times larger.
         learning_rate: its peak.
-        weight_decay: of matrices and filters only; decoupled with AdamW.
-        beta1, beta2: decay of AdamW's averages; ``beta1`` is the momentum of SGD.
+        weight_decay: of matrices and filters only; decoupled with AdamW and Lion.
+        beta1, beta2: decay of AdamW's and Lion's averages; ``beta1`` is the momentum of SGD.
         stability: AdamW's addend to the denominator.
         schedule: ``one_cycle``: half a cosine up, half a cosine down; ``cosine``: linear up, half a cosine down;
             ``triangle``: linear up, linear down to 5 % and then to 0; ``exponential``: constant during the warm-up,
@@ -63,7 +64,7 @@ class Supervised(Augmentation, Trainer):
     """
 
     batch_size: int = 64
-    optimizer: Literal["adamw", "sgd"] = "adamw"
+    optimizer: Literal["adamw", "sgd", "lion"] = "adamw"
     learning_rate: float = 3e-3
     weight_decay: float = 0.05
     beta1: float = 0.9
@@ -100,8 +101,8 @@ class Supervised(Augmentation, Trainer):
         check_most(self, epochs=10**9, batch_size=10**9, micro_batches=10**9)
         check_idle(self, "decoupled", self.mixup or self.cutmix, "mixup or cutmix")
         check_idle(self, "adaptive_sharpness", self.sharpness, "sharpness")
-        for name in ("beta2", "stability"):
-            check_idle(self, name, self.optimizer == "adamw", "optimizer = 'adamw'")
+        check_idle(self, "beta2", self.optimizer != "sgd", "optimizer = 'adamw' or 'lion'")
+        check_idle(self, "stability", self.optimizer == "adamw", "optimizer = 'adamw'")
 
     @property
     def images_at_a_time(self) -> int:
@@ -184,6 +185,8 @@ class Training:
         if s.optimizer == "sgd":
             fused = captured or None
             return torch.optim.SGD(groups, lr=rate, momentum=s.beta1, nesterov=s.beta1 > 0, fused=fused)
+        if s.optimizer == "lion":
+            return Lion(groups, rate, (s.beta1, s.beta2))
         return torch.optim.AdamW(groups, rate, (s.beta1, s.beta2), s.stability, fused=True, capturable=captured)
 
     def _resident(self) -> Tensor | None:

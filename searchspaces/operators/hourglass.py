@@ -46,11 +46,8 @@ class Hourglass(ChannelMixer):
 
     @classmethod
     def options(cls, shape: Shape) -> dict[str, tuple[Any, ...]]:
-        return {
-            "expansion": (1.0, 2.0, 4.0),
-            "steps": tuple(s for s in (1, 2, 4, 8) if s <= shape[0]),
-            "gated": (False, True),
-        }
+        steps = tuple(steps for steps in (1, 2, 4, 8) if steps <= shape[0])
+        return {"expansion": (1.0, 2.0, 4.0), "steps": steps, "gated": (False, True)}
 
     def widths(self, channels: int) -> list[int]:
         """Hidden units of each step.

@@ -24,6 +24,7 @@ from searchspaces.architecture import (
     TokenMixer,
     Value,
 )
+from searchspaces.blocks.dense_metaformer import DenseBlock
 from searchspaces.blocks.metaformer import MetaFormerBlock
 from searchspaces.costs import NoFormulaError
 from searchspaces.downsamples import ConvDownsample
@@ -193,12 +194,17 @@ def mixing(
         block = MetaFormerBlock(token, channel, picks.freeze, norm, layer_scale)
         return _with_block_fields(block, dict(picks.named)) if picks.named else block
 
+    def row(picks: StagePicks, depth: int, block: MetaFormerBlock, down: ConvDownsample | None = None) -> Stage:
+        if dict(picks.named).get("dense_avg") == SWITCH[1]:
+            return Stage(DenseBlock.of(block, depth), 1, down)
+        return Stage(block, depth, down)
+
     def isotropic(picks: Picks, groups: list[list[int]]) -> Architecture:
         split, gamma = splits[picks["split"]], int(picks["gamma"])
         stem = replace(_isotropic_stem(tokens_by, input, split.channels, split.tokens, grids), frozen=lifts(picks))
         shape, target = stem.output(input), 4 * split.budget * gamma if iso_macs else None
         rows = [
-            Stage(stage_block(stage_picks(picks, group), shape, gamma, target), depth)
+            row(own := stage_picks(picks, group), depth, stage_block(own, shape, gamma, target))
             for group, depth in _runs([group for blocks in groups for group in blocks])
         ]
         return Architecture(input, classes, stem, tuple(rows), AverageHead(norm))
@@ -212,7 +218,8 @@ def mixing(
             down = ConvDownsample(dim * 2**number) if number and blocks else None
             shape = down.output(shape) if down else shape
             for group, depth in _runs(blocks):
-                rows.append(Stage(stage_block(stage_picks(picks, group), shape, 1, None), depth, down))
+                own = stage_picks(picks, group)
+                rows.append(row(own, depth, stage_block(own, shape, 1, None), down))
                 down = None
         return Architecture(input, classes, stem, tuple(rows), AverageHead(norm))
 
@@ -318,6 +325,7 @@ def _block_choices(stage: str, norm: Norm, layer_scale: float) -> list[Choice]:
         Choice(f"{stage}.layer_scale", (float(layer_scale),), Numbers(0, 10), "start of the residual factors, 0: none"),
         Choice(f"{stage}.drop_path", (0.0,), Numbers(0, 0.9), "chance that an image skips a mixer in training"),
         Choice(f"{stage}.freeze_norm", (SWITCH[0],), SWITCH, "factors and offsets of the norms stay as they start"),
+        Choice(f"{stage}.dense_avg", (SWITCH[0],), SWITCH, "each mixer reads an average of all before it in the stage"),
         Choice(f"{stage}.activation", ("gelu",), tuple(ACTIVATIONS), "of both mixers, where they have one"),
     ]
 

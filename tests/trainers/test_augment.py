@@ -1,6 +1,7 @@
 """Augmentations: what may happen to an image, and that a seed decides it."""
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -143,3 +144,25 @@ def test_as_many_batches_are_mixed_as_the_rate_says() -> None:
     shares = torch.tensor([augment(images, generator, mix=True).share for _ in range(500)])
     assert (shares < 1).float().mean() == pytest.approx(0.6, abs=0.06)
     assert shares[shares < 1].mean() == pytest.approx(0.5, abs=0.02)  # Beta(10, 10)
+
+
+def test_the_share_of_the_label_may_stand_apart_from_that_of_the_image() -> None:
+    images = torch.rand(8, 1, 2, 2)
+
+    def mixed(**settings: Any) -> tuple[Tensor, list[float]]:
+        """The images of the first batch, and the shares of many."""
+        augment = Augmenter(Augmentation(mixup=10.0, **settings), flip=False, shift=0, levels=1, fill=torch.zeros(1))
+        generator = seeded()
+        batches = [augment(images.clone(), generator, mix=True) for _ in range(200)]
+        return batches[0].images, [batch.share for batch in batches]
+
+    tied, own = mixed()
+    for settings, mean, spread in (
+        ({"label_lambda": "fixed", "label_share": 0.7}, 0.7, 0.0),
+        ({"label_lambda": "resampled"}, 0.5, (1 / 84) ** 0.5),  # Beta(10, 10)
+    ):
+        blended, shares = mixed(**settings)
+        assert torch.equal(blended, tied)
+        assert shares[0] != own[0]
+        assert torch.tensor(shares).mean() == pytest.approx(mean, abs=0.03)
+        assert torch.tensor(shares).std() == pytest.approx(spread, abs=0.02)

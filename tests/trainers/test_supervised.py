@@ -12,7 +12,7 @@ from torch import nn
 from objectives.attacks import make_attack
 from trainers import PRESETS, Adversarial, Epoch, Samples, Supervised, TrainingData
 from trainers.checkpoints import FolderCheckpoints
-from trainers.optimization import climb, descend, learning_rate
+from trainers.optimization import Lion, climb, descend, learning_rate
 from trainers.supervised import Training, decoupled_loss
 
 
@@ -62,6 +62,8 @@ class StoppingCheckpoints(FolderCheckpoints):
 OPTIONS: dict[str, dict[str, Any]] = {
     "plain": {},
     "sgd": {"optimizer": "sgd", "learning_rate": 0.1},
+    "lion": {"optimizer": "lion", "learning_rate": 1e-3, "beta2": 0.99},
+    "labels apart": {"mixup": 0.4, "label_lambda": "resampled"},
     "average": {"average": 0.99},
     "sharpness": {"sharpness": 0.05},
     "adaptive": {"sharpness": 0.5, "adaptive_sharpness": True},
@@ -172,6 +174,23 @@ def test_frozen_parameters_have_no_optimiser_state_and_do_not_move() -> None:
     assert torch.equal(model[4].weight, frozen)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("rate", [0.1, torch.tensor(0.1, dtype=torch.float64)], ids=["number", "tensor"])
+def test_lion_steps_along_the_sign_of_its_momentum(rate: float | torch.Tensor) -> None:
+    generator = torch.Generator().manual_seed(0)
+    weight = nn.Parameter(torch.randn(50, dtype=torch.float64, generator=generator))
+    idle = nn.Parameter(torch.ones(3))
+    optimizer = Lion([{"params": [weight, idle], "weight_decay": 0.5}], rate, (0.9, 0.99))
+    expected, momentum = weight.detach().clone(), torch.zeros(50, dtype=torch.float64)
+    for _ in range(4):
+        weight.grad = torch.randn(50, dtype=torch.float64, generator=generator)
+        optimizer.step()
+        direction = (0.9 * momentum + 0.1 * weight.grad).sign()
+        expected = expected - 0.1 * (direction + 0.5 * expected)
+        momentum = 0.99 * momentum + 0.01 * weight.grad
+    torch.testing.assert_close(weight.detach(), expected, atol=1e-12, rtol=1e-12)
+    assert idle.tolist() == [1, 1, 1]
+
+
 def test_the_average_lags_behind_the_weights() -> None:
     models = [network(0.0) for _ in range(2)]
     for model, decay in zip(models, (0.0, 0.9), strict=True):
@@ -249,7 +268,11 @@ def test_every_preset_is_a_training(name: str) -> None:
         ({"mix_until": 0.5}, "mix_until = 0.5 does nothing without mixup or cutmix"),
         ({"decoupled": 0.1}, "decoupled = 0.1 does nothing without mixup or cutmix"),
         ({"adaptive_sharpness": True}, "adaptive_sharpness = True does nothing without sharpness"),
-        ({"optimizer": "sgd", "beta2": 0.9}, "beta2 = 0.9 does nothing without optimizer = 'adamw'"),
+        ({"optimizer": "sgd", "beta2": 0.9}, "beta2 = 0.9 does nothing without optimizer = 'adamw' or 'lion'"),
+        ({"optimizer": "lion", "stability": 1e-6}, "stability = 1e-06 does nothing without optimizer = 'adamw'"),
+        ({"label_lambda": "fixed"}, "label_lambda = fixed does nothing without mixup or cutmix"),
+        ({"label_lambda": "free", "mixup": 0.2}, "label_lambda must be one of tied, resampled, fixed, got 'free'"),
+        ({"label_share": 0.7, "mixup": 0.2}, "label_share = 0.7 does nothing without label_lambda = 'fixed'"),
         ({"micro_batches": 0}, "micro_batches must be at least 1, got 0"),
         ({"decoupled": 0.1, "label_smoothing": 0.1}, "decoupled does not go with label_smoothing"),
     ],
