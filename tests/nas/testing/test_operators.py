@@ -62,6 +62,10 @@ def unseeded() -> Tensor:
     return torch.rand(1, generator=generator)
 
 
+def refuse(self: object, shape: object) -> Mixer:
+    raise ValueError(f"no operator for {shape}")
+
+
 SHAPE, COST = {"shape": SHAPES[0]}, {"shape": COST_SHAPES[0], "pattern": "full"}
 BROKEN: list[tuple[str, Any, dict[str, Any]]] = [
     ("test_shape_is_kept_and_output_finite", operator(lambda x, factor: x[..., :1]), SHAPE),
@@ -86,6 +90,11 @@ BROKEN: list[tuple[str, Any, dict[str, Any]]] = [
     ("test_the_same_seed_builds_the_same_weights", operator(start=unseeded), {}),
     ("test_it_mixes_the_positions_or_channels_of_its_role", operator(lambda x, factor: factor * x), {}),
     ("test_it_mixes_the_positions_or_channels_of_its_role", operator(role=ChannelMixer), {}),
+    (
+        "test_what_cannot_be_built_is_not_priced",
+        operator(build=refuse, cost=lambda self, shape, freeze="full": Cost()),
+        SHAPE,
+    ),
     (
         "test_its_closed_form_is_the_counted_cost",
         operator(cost=lambda self, shape, freeze="full": Cost(parameters=1, trainable_parameters=1)),
