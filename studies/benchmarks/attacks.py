@@ -87,7 +87,9 @@ def of_torchattacks(name: str, model: nn.Module, epsilon: float, **options: obje
     attacks = {
         "fgsm": lambda: torchattacks.FGSM(model, eps=epsilon),
         "pgd": lambda: torchattacks.PGD(model, eps=epsilon, alpha=size, steps=steps, random_start=False),
-        "apgd": lambda: torchattacks.APGD(model, eps=epsilon, steps=steps, loss="ce", n_restarts=1),
+        "apgd": lambda: torchattacks.APGD(
+            model, eps=epsilon, steps=steps, loss=options.get("loss", "ce"), n_restarts=1
+        ),
         "square": lambda: torchattacks.Square(model, eps=epsilon, n_queries=options.get("queries", 500), n_restarts=1),
     }
     if name not in attacks:
