@@ -4,6 +4,7 @@ Knows nothing of search spaces, of objectives or of the search: it trains any ``
 """
 
 from trainers import datasets
+from trainers.adamixup import AdaMixUp
 from trainers.adversarial import Adversarial
 from trainers.dataset import DATASETS, Dataset
 from trainers.presets import PRESETS
@@ -16,6 +17,7 @@ __all__ = [
     "DATASETS",
     "PRESETS",
     "TRAINERS",
+    "AdaMixUp",
     "Adversarial",
     "Dataset",
     "DivergedError",

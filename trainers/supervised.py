@@ -120,6 +120,30 @@ class Supervised(Augmentation, Trainer):
         """What is done with one batch; trainers that change its images, or take several steps, override it."""
         training.update(batch, targets)
 
+    def companion(self, training: "Training") -> nn.Module | None:
+        """What learns beside the model and is gone after the training; trainers that have such a thing override it."""
+        return None
+
+    def loss(
+        self, training: "Training", images: Tensor, first: Tensor, second: Tensor, share: Tensor | None = None
+    ) -> Tensor:
+        """Mean loss of a part of a batch; trainers whose loss is another one override it.
+
+        Args:
+            first, second: labels of the images and of their partners.
+            share: of the first labels; None for images that are not mixed.
+        """
+        task, smoothing = training.data.task, self.label_smoothing
+        with training.precision():
+            logits = training.run(images)
+        logits = logits.float()
+        loss = task.loss(logits, first, smoothing=smoothing)
+        if share is not None:
+            loss = share * loss + (1 - share) * task.loss(logits, second, smoothing=smoothing)
+            if self.decoupled:
+                loss = loss + self.decoupled * decoupled_loss(logits, first, second, share)
+        return loss
+
     def train(
         self,
         model: nn.Module,
@@ -159,6 +183,10 @@ class Training:
         if not self.parameters:
             raise ValueError("there is no parameter to train: all are frozen. Unfreeze some.")
         self.device = self.parameters[0].device
+        companion = settings.companion(self)
+        self.companion = nn.Module() if companion is None else companion.to(self.device)
+        """What learns beside the model."""
+        self.parameters += self.companion.parameters()
         on_gpu = self.device.type == "cuda"
         self.graphs = Graphs() if on_gpu and settings.graphs else None
         model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -279,9 +307,7 @@ class Training:
         number, parts = len(labels), min(self.settings.micro_batches, len(labels))
         split = [x.tensor_split(parts) for x in (images, labels, labels if others is None else others)]
         for x, first, second in zip(*split, strict=True):
-            with self.precision():
-                logits = self.run(x)
-            loss = self._loss(logits.float(), first, second, share)
+            loss = self.settings.loss(self, x, first, second, share)
             if count:
                 self.total += loss.detach() * len(first)
             (loss * (len(first) / number) if parts > 1 else loss).backward()  # type: ignore[no-untyped-call]
@@ -292,15 +318,6 @@ class Training:
         if wanted == "bf16" or (wanted == "auto" and self.device.type == "cuda"):
             return torch.autocast(self.device.type, torch.bfloat16)
         return nullcontext()
-
-    def _loss(self, logits: Tensor, first: Tensor, second: Tensor, share: Tensor | None) -> Tensor:
-        smoothing = self.settings.label_smoothing
-        loss = self.data.task.loss(logits, first, smoothing=smoothing)
-        if share is not None:
-            loss = share * loss + (1 - share) * self.data.task.loss(logits, second, smoothing=smoothing)
-            if self.settings.decoupled:
-                loss = loss + self.settings.decoupled * decoupled_loss(logits, first, second, share)
-        return loss
 
     def end_epoch(self) -> Epoch:
         """The report of the epoch whose last step was made.
@@ -327,6 +344,7 @@ class Training:
     def state(self) -> dict[str, Tensor]:
         """All tensors of the training and its position."""
         tensors = {f"model.{name}": tensor for name, tensor in self.model.state_dict().items()}
+        tensors |= {f"companion.{name}": tensor for name, tensor in self.companion.state_dict().items()}
         if self.averaged is not None:
             tensors |= {f"average.{name}": tensor for name, tensor in self.averaged.state_dict().items()}
         for index, slots in self.optimizer.state_dict()["state"].items():
@@ -346,6 +364,7 @@ class Training:
             return {name[len(prefix) :]: t for name, t in tensors.items() if name.startswith(prefix)}
 
         self.model.load_state_dict(under("model."))
+        self.companion.load_state_dict(under("companion."))
         if self.averaged is not None:
             self.averaged.load_state_dict(under("average."))
         slots: dict[int, dict[str, Tensor]] = {}

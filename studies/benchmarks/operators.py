@@ -1,4 +1,4 @@
-"""What token mixers take, forward and backward, against the plainest PyTorch form of the same formula.
+"""What mixers take, forward and backward, against the plainest PyTorch form of the same formula.
 
     python studies/benchmarks/operators.py [--channels C] [--side N] [--batch B] [--repeats R]
 
@@ -16,12 +16,18 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from searchspaces.architecture import TokenMixer
+from searchspaces.architecture import ChannelMixer, TokenMixer
 from searchspaces.layers.scan import selective_scan
 from searchspaces.operators.aff import AdaptiveFilter
 from searchspaces.operators.attention import Attention
+from searchspaces.operators.channel_aggregation import ChannelAggregation
+from searchspaces.operators.cheb_kan import ChebyshevKan
 from searchspaces.operators.dsm import SpectrumMixer, band_of
 from searchspaces.operators.gfilter import GlobalFilter
+from searchspaces.operators.grn_mlp import GrnMlp
+from searchspaces.operators.hourglass import Hourglass
+from searchspaces.operators.rbf_kan import GaussianKan
+from searchspaces.operators.shift_mlp import ShiftMlp
 from searchspaces.operators.strip import StripMap
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
@@ -97,6 +103,51 @@ def scan(delta: Tensor, u: Tensor, b: Tensor, c: Tensor, a: Tensor) -> Tensor:
     return torch.stack(outputs, 2)
 
 
+def grn_mlp(m: Any, x: Tensor) -> Tensor:
+    h = F.gelu(m.expand(m.norm(m.depthwise(x))))
+    norms = torch.linalg.vector_norm(h, dim=(2, 3), keepdim=True)
+    n = norms / (norms.mean(1, keepdim=True) + 1e-6)
+    y: Tensor = m.reduce(m.response.gamma * (h * n) + m.response.beta + h)
+    return y
+
+
+def hourglass(m: Any, x: Tensor) -> Tensor:
+    y = x
+    for step in m.steps:
+        y = y + step.up(F.gelu(step.down(step.norm(y))))
+    return y - x
+
+
+def cheb_kan(m: Any, x: Tensor) -> Tensor:
+    angle = torch.tanh(x).acos()
+    basis = torch.stack([torch.cos(k * angle) for k in range(m.degree + 1)])
+    coefficients = torch.stack([m.constant, *m.coefficients.chunk(m.degree, 1)])
+    return torch.einsum("kbihw,koi->bohw", basis, coefficients)
+
+
+def rbf_kan(m: Any, x: Tensor) -> Tensor:
+    rows = x.permute(0, 2, 3, 1)
+    centres = m.width * m.places[:, 0]
+    basis = torch.exp(-(((m.norm(rows)[..., None] - centres) / m.width) ** 2))  # (B, H, W, C, G)
+    weight = m.wide.weight.unflatten(1, (len(centres), -1))
+    y: Tensor = torch.einsum("bhwig,ogi->bhwo", basis, weight) + m.beside(F.silu(rows))
+    return y.permute(0, 3, 1, 2)
+
+
+def shift_mlp(m: Any, x: Tensor) -> Tensor:
+    def power(w: Tensor) -> Tensor:
+        return w + (w.sign() * 2 ** w.abs().log2().round().clamp(1 - 2 ** (m.bits - 1), 0) - w).detach()
+
+    h = F.gelu(F.linear(x.permute(0, 2, 3, 1), power(m.up.weight), m.up.bias))
+    return F.linear(h, power(m.down.weight), m.down.bias).permute(0, 3, 1, 2)
+
+
+def channel_aggregation(m: Any, x: Tensor) -> Tensor:
+    h = F.gelu(m.depthwise(m.expand(x)))
+    y: Tensor = m.reduce(h + m.aggregation.gamma * (h - F.gelu(m.aggregation.mixture(h))))
+    return y
+
+
 def step(form: Form, inputs: list[Tensor]) -> Callable[[], None]:
     """A forward and a backward pass."""
 
@@ -134,12 +185,18 @@ def main() -> None:
     shape = (args.channels, args.side, args.side)
     images = torch.randn(args.batch, *shape, device=DEVICE).contiguous(memory_format=torch.channels_last)
     print("| operator | plain, ms | ours, ms | times as fast |\n|---|--:|--:|--:|")
-    mixers: dict[str, tuple[TokenMixer, Form]] = {
+    mixers: dict[str, tuple[TokenMixer | ChannelMixer, Form]] = {
         "`attention`": (Attention(), attention),
         "`attention`, 4 heads": (Attention(heads=4), attention),
         "`gfilter`": (GlobalFilter(), gfilter),
         "`aff`": (AdaptiveFilter(), aff),
         "`dsm`": (SpectrumMixer(), dsm),
+        "`grn_mlp`": (GrnMlp(), grn_mlp),
+        "`hourglass`": (Hourglass(), hourglass),
+        "`cheb_kan`, plain: by cosines": (ChebyshevKan(), cheb_kan),
+        "`rbf_kan`": (GaussianKan(), rbf_kan),
+        "`shift_mlp`": (ShiftMlp(), shift_mlp),
+        "`channel_aggregation`": (ChannelAggregation(), channel_aggregation),
     }
     for name, (config, plain) in mixers.items():
         module = config.build(shape).to(DEVICE)

@@ -25,6 +25,7 @@ from objectives.robust_accuracy import RobustAccuracy
 from searchspaces import SEARCH_SPACES, Architecture, build
 from searchspaces.architecture import CHANNEL_MIXERS, TOKEN_MIXERS
 from trainers import DATASETS, Epoch, Supervised, Trainer, TrainingData, training_data
+from trainers.adamixup import AdaMixUp
 from trainers.adversarial import Adversarial
 from trainers.checkpoints import FolderCheckpoints
 from trainers.supervised import Training
@@ -151,7 +152,7 @@ def images(architecture: Architecture, number: int = 64) -> TrainingData:
     return TrainingData(classes, samples, samples, (0.5,) * channels, (0.3,) * channels, True, 1)
 
 
-TRAININGS = {
+TRAININGS: dict[str, dict[str, Any]] = {
     "default": {},
     "bf16": {"precision": "bf16"},
     "sgd": {"optimizer": "sgd", "learning_rate": 0.05},
@@ -162,6 +163,7 @@ TRAININGS = {
     "labels_apart": {"mixup": 0.8, "label_lambda": "resampled"},
     "augmented": {"crop": 0.5, "operations": 2, "erase": 0.3, "stretch": 0.1, "level": 0.1, "mask_mel": 2},
     "averaged": {"average": 0.99},
+    "adamixup": {"trainer": AdaMixUp},
     "micro_batches": {"micro_batches": 2},
 }
 
@@ -170,13 +172,12 @@ TRAININGS = {
 def test_a_training_on_it_learns_what_one_on_a_cpu_learns(
     settings: dict[str, Any], digits: TrainingData, device: str
 ) -> None:
-    found = []
+    found, options = [], {"epochs": 3, "batch_size": 32, "precision": "fp32", **settings}
+    kind = options.pop("trainer", Supervised)
     for where in ("cpu", device):
         model = build(network_of_digits(digits), seed=0).to(where)
         reports: list[Epoch] = []
-        Supervised(**{"epochs": 3, "batch_size": 32, "precision": "fp32", **settings}).train(
-            model, digits, seed=0, report=reports.append
-        )
+        kind(**options).train(model, digits, seed=0, report=reports.append)
         found.append(reports[-1].loss)
     assert found[1] == pytest.approx(found[0], rel=0.02)
 

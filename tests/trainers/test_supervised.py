@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from objectives.attacks import make_attack
-from trainers import PRESETS, Adversarial, Epoch, Samples, Supervised, TrainingData
+from trainers import PRESETS, AdaMixUp, Adversarial, Epoch, Samples, Supervised, TrainingData
 from trainers.checkpoints import FolderCheckpoints
 from trainers.optimization import Lion, climb, descend, learning_rate
 from trainers.supervised import Training, decoupled_loss
@@ -91,6 +91,7 @@ TRAININGS = {name: Supervised(epochs=3, batch_size=8, **options) for name, optio
     f"adversarial {name}": Adversarial(epochs=3, batch_size=8, attacks=make_attack, **options)
     for name, options in ADVERSARIAL.items()
 }
+TRAININGS["adamixup"] = AdaMixUp(epochs=3, batch_size=8, micro_batches=2)
 
 
 @pytest.mark.parametrize("trainer", TRAININGS.values(), ids=TRAININGS)
