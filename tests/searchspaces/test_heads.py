@@ -10,7 +10,7 @@ import torch
 from nas.testing.costs import check_cost
 from searchspaces import SEARCH_SPACES, Architecture, Shape, architecture_cost, build
 from searchspaces.heads import AverageHead, DenseHead, Unembedding, fitted
-from searchspaces.known import convmixer
+from searchspaces.known.convmixer import convmixer
 
 CLASSIFIER = convmixer(8, 2, kernel=3, patch=2, side=8, classes=10)
 DENSE = fitted(CLASSIFIER, (3, 8, 8))

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from searchspaces import build
 from searchspaces.blocks.metaformer import MetaFormerBlock
 from searchspaces.freezing import FREEZE_PATTERNS, Freeze
-from searchspaces.known import spartan_tiny
+from searchspaces.known.spartan import spartan_tiny
 from searchspaces.operators.depthwise import Depthwise
 from searchspaces.operators.pointwise import Pointwise
 

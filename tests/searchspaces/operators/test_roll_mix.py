@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from objectives.counting import count
 from searchspaces import build
 from searchspaces.architecture import Shape
-from searchspaces.known import asm_rh
+from searchspaces.known.asm_rh import asm_rh
 from searchspaces.operators.roll_mix import Fill, RollMix, shift
 
 SHIPPED = "1,1,3,5,7"
