@@ -213,7 +213,8 @@ class Attending(Mixer):
         if self.adds and self.heads > 1:
             mixed = mixed.sum(1, keepdim=True)
         y = mixed.transpose(1, 2).flatten(2)  # (B, N, C)
-        y = self.out(y) if self.out else y
+        # Of rows: offsets then cost no pass of their own.
+        y = self.out(y.flatten(0, 1)).view_as(y) if self.out else y
         return y.transpose(1, 2).view(batch, channels, height, width)
 
     def _per_head(self, wide: Tensor) -> Tensor:
