@@ -39,12 +39,13 @@ ELEMENTWISE = _names(
     """
     add sub rsub mul div neg gelu relu silu mish sigmoid tanh sin cos exp log sqrt rsqrt reciprocal pow abs
     clamp clamp_min hardtanh hardswish hardsigmoid leaky_relu elu softplus where maximum minimum add_ mul_ relu_
-    silu_ exp_ addcmul addcmul_ lerp softshrink dropout native_dropout upsample_nearest2d complex
+    silu_ exp_ exp2 log2 round copysign addcmul addcmul_ lerp softshrink dropout native_dropout upsample_nearest2d
+    complex
     """
 )
 PER_ELEMENT_READ = _names(
     """
-    mean sum amax amin max min var _adaptive_avg_pool2d adaptive_max_pool2d
+    mean sum amax amin max min var linalg_vector_norm _adaptive_avg_pool2d adaptive_max_pool2d
     """
 )
 PER_ELEMENT_WRITTEN = {

@@ -60,6 +60,29 @@ def check_least(value: object, **least: float) -> None:
             raise ValueError(f"{name} must be at least {bound}, got {getattr(value, name)}.")
 
 
+def check_positive(value: object, *names: str) -> None:
+    """Makes sure that fields of ``value`` are above 0 and finite.
+
+    Raises:
+        ValueError: naming the first one that is not.
+    """
+    for name in names:
+        if not 0 < getattr(value, name) < math.inf:
+            raise ValueError(f"{name} must be positive, got {getattr(value, name):g}.")
+
+
+def check_odd(value: object, *names: str) -> None:
+    """Makes sure that fields of ``value`` are odd and positive, as sides of centred windows are.
+
+    Raises:
+        ValueError: naming the first one that is not, with the odd values next to it.
+    """
+    for name in names:
+        if (side := getattr(value, name)) < 1 or side % 2 == 0:
+            near = f"{side - 1} or {side + 1}" if side > 1 else "1 or 3"
+            raise ValueError(f"{name} must be odd, got {side}. Take {near}.")
+
+
 def check_one_of(name: str, value: object, allowed: Iterable[object]) -> None:
     """Makes sure that the field or choice ``name`` has one of the ``allowed`` values.
 

@@ -27,6 +27,7 @@ from searchspaces.freezing import FREEZE_PATTERNS, Freeze, Mixer, freeze
 
 SHAPES: tuple[Shape, ...] = ((8, 8, 8), (16, 4, 12), (12, 14, 7))
 COST_SHAPES: tuple[Shape, ...] = ((8, 6, 4), (16, 5, 7), (24, 4, 4))
+ODD_SHAPES: tuple[Shape, ...] = ((3, 4, 4), (7, 1, 5), (13, 2, 2))
 SHAPE: Shape = SHAPES[0]
 
 CONTROL = "identity"
@@ -60,7 +61,7 @@ def changes(mixer: Mixer, moved: tuple[Any, ...]) -> Tensor:
     """(C, H, W): which outputs for one random image change if its elements at ``moved`` do."""
     x = torch.randn(1, *SHAPE)
     y = x.clone()
-    y[moved] += 1
+    y[moved] += torch.randn(y[moved].shape)  # not the same in all channels, which a norm takes away
     changed: Tensor = (mixer.eval()(y) - mixer(x)).abs()[0] > 1e-6
     return changed
 
@@ -165,6 +166,16 @@ class OperatorContract:
         else:
             changed = [int(changes(mixer, (0, 3)).any(2).any(1).sum()) for mixer in mixers]
             assert min(changed) > 1 or (kind.kind == CONTROL and max(changed) == 0)
+
+    @pytest.mark.parametrize("shape", ODD_SHAPES, ids=str)
+    def test_what_cannot_be_built_is_not_priced(self, kind: Any, shape: Shape) -> None:
+        for config in variants(kind, SHAPE, limit=12):
+            try:
+                with torch.device("meta"):
+                    config.build(shape)
+            except ValueError:
+                with pytest.raises((ValueError, NoFormulaError)):  # a search refuses what it cannot price
+                    config.cost(shape)
 
     @pytest.mark.parametrize("pattern", FREEZE_PATTERNS)
     @pytest.mark.parametrize("shape", COST_SHAPES, ids=str)

@@ -19,6 +19,7 @@ from searchspaces.layers.initialization import fan_out_normal
 from searchspaces.layers.mlps import pointwise_mlp_cost
 from searchspaces.layers.permutations import hidden_units
 from searchspaces.layers.pointwise import Conv1x1
+from searchspaces.registry import check_positive
 
 
 @spec("mlp_se")
@@ -33,8 +34,7 @@ class MlpSE(ChannelMixer):
     expansion: float = 4.0
 
     def __post_init__(self) -> None:
-        if self.expansion <= 0:
-            raise ValueError(f"expansion must be positive, got {self.expansion:g}.")
+        check_positive(self, "expansion")
 
     def label(self) -> str:
         return f"mlp+se r{self.expansion:g}"

@@ -98,8 +98,7 @@ class SpartanMixer(TokenMixer):
         return tuple((1, 1) if branch == "h" else (self.l_stack, self.dilation) for branch in self.branches)
 
     def cost(self, shape: Shape, freeze: Freeze = "full") -> Cost:
-        channels, positions = shape[0], shape[1] * shape[2]
-        half = channels // 2
+        channels, positions, half = shape[0], shape[1] * shape[2], self._half(shape)
         size, width = half * positions, half * len(self.branches)
         spatial, mixing = freeze != "chans", freeze != "space"
         filters = half * (half if self.conv == "full" else 1) * self.kernel**2
@@ -117,13 +116,22 @@ class SpartanMixer(TokenMixer):
         return total + convolution(inputs * channels, width * channels + channels, inputs, trained=mixing)
 
     def build(self, shape: Shape) -> "SpatialMixer":
+        self._half(shape)
+        return SpatialMixer(shape[0], self)
+
+    def _half(self, shape: Shape) -> int:
+        """Channels of a branch.
+
+        Raises:
+            ValueError: if they are too few for the gate, with the values of ``se`` that they are enough for.
+        """
         half = shape[0] // 2
         if half < max(self.se, 1):
             raise ValueError(
                 f"spartan_mixer needs at least {2 * max(self.se, 1)} channels for se={self.se}, got input {shape}. "
                 f"se can be 0{f' to {half}' if half else ', with 2 channels or more'}."
             )
-        return SpatialMixer(shape[0], self)
+        return half
 
 
 class SpatialMixer(Mixer):

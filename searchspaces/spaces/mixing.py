@@ -36,6 +36,8 @@ from searchspaces.layers.permutations import PERMUTATIONS, Permutation
 from searchspaces.operators.channel_mlp import ChannelMLP
 from searchspaces.operators.convolution import Convolution
 from searchspaces.operators.depthwise import Depthwise
+from searchspaces.operators.gated import Gated
+from searchspaces.operators.hermit import Hermit, Reading
 from searchspaces.operators.pooling import Pooling
 from searchspaces.operators.raft import Raft
 from searchspaces.operators.roll_mix import RollMix
@@ -49,6 +51,10 @@ from searchspaces.stems.patch import divisors
 from searchspaces.stems.projected import ProjectedStem
 from searchspaces.stems.resized import ResizedStem
 
+MIXSHIFT = {"mixshift": "1,1,3,5,7", "mixshift2": "1,3,3,5,7", "mixshift3": "1,5,5,5,7", "mixshift4": "1,7,7,7,7"}
+"""Kernels by group of the token mixers of these names, those of the stages of MS-MLP (2202.06510)."""
+FILTERS = ("dct_filter", "rfft_filter")
+"""Names of channel mixers: an MLP behind a filter of all positions, a reading of `Hermit`."""
 GROUP_WIDTH = 8
 """Channels in a group of the grouped convolution, as nearly as the channels allow; and groups of the roll."""
 MAX_POSITIONS = 256
@@ -58,8 +64,18 @@ ISO_TOLERANCE = 0.03
 EXPANSIONS = (0.5, 8.0)
 """Least and largest channel expansion of ``iso_macs``."""
 
-OURS = {"conv": ("depthwise", "convolution"), "roll": ("roll_mix",)}
+OURS = {
+    "conv": ("depthwise", "convolution"),
+    "roll": ("roll_mix",),
+    "maxpool": ("pooling",),
+    **dict.fromkeys(MIXSHIFT, ("roll_mix",)),
+}
 """Names of token mixers that stand for several kinds or for a kind with fields of our choice, and those kinds."""
+STATIC = ("pooling", "maxpool", "token_mlp", "raft", "depthwise", "spatial_fc", "random_mix", "mixshift", "gfilter")
+"""Token mixers that have a gated form, ``gated(raft)``."""
+OURS |= {f"gated({name})": ("gated", *OURS.get(name, (name,))) for name in STATIC}
+OUR_CHANNELS = dict.fromkeys(FILTERS, ("hermit",))
+"""The same of channel mixers."""
 
 
 class Mixers:
@@ -139,7 +155,8 @@ def mixing(
         Choice("dim", (16, 32), range(8, 2049, 8), "channels of the first stage of the pyramid"),
         Choice("patch", tuple(fitting[:2]) or (1,), divisors(input), "side of a patch of the pyramid, in pixels"),
     ]
-    more = [] if stages == 1 else _pattern_choices()
+    more = [Choice("stem_frozen", (SWITCH[0],), SWITCH, "the map from pixels to channels stays as it starts")]
+    more += [] if stages == 1 else _pattern_choices()
     of_operators = _operator_choices()
     for stage in range(1, stages + 1):
         choices += _stage_choices(f"s{stage}")
@@ -162,6 +179,10 @@ def mixing(
         """Whether a study has named a choice that is off by default."""
         return len(picks) != least
 
+    def lifts(picks: Picks) -> bool:
+        """Whether the stem is a random lift, not trained."""
+        return searched(picks) and "stem_frozen" in picks and picks["stem_frozen"] == SWITCH[1]
+
     def stage_block(picks: StagePicks, shape: Shape, gamma: int, target: int | None) -> MetaFormerBlock:
         filters = picks.filters if picks.freeze == "chans" or filters_as_init else "random"
         token = _token_mixer(_used(picks._replace(filters=filters), gamma), shape)
@@ -174,7 +195,7 @@ def mixing(
 
     def isotropic(picks: Picks, groups: list[list[int]]) -> Architecture:
         split, gamma = splits[picks["split"]], int(picks["gamma"])
-        stem = _isotropic_stem(tokens_by, input, split.channels, split.tokens, grids)
+        stem = replace(_isotropic_stem(tokens_by, input, split.channels, split.tokens, grids), frozen=lifts(picks))
         shape, target = stem.output(input), 4 * split.budget * gamma if iso_macs else None
         rows = [
             Stage(stage_block(stage_picks(picks, group), shape, gamma, target), depth)
@@ -184,7 +205,7 @@ def mixing(
 
     def pyramid(picks: Picks, groups: list[list[int]]) -> Architecture:
         dim, patch = int(picks["dim"]), int(picks["patch"])
-        stem = EmbeddingStem(dim, patch, patch)
+        stem = EmbeddingStem(dim, patch, patch, frozen=lifts(picks))
         shape = stem.output(input)
         rows: list[Stage] = []
         for number, blocks in enumerate(groups):
@@ -234,8 +255,8 @@ def _named_picks(picks: Picks, active: Mapping[str, str], mixers: tuple[str, ...
 @cache
 def _kinds(name: str) -> frozenset[str]:
     """Kinds of operators that a mixer of this name is made of."""
-    if name in OURS:
-        return frozenset(OURS[name])
+    if name in OURS or name in OUR_CHANNELS:
+        return frozenset(OURS.get(name) or OUR_CHANNELS[name])
     made = (example(table[name]) for table in (TOKEN_MIXERS, CHANNEL_MIXERS) if name in table)
     return frozenset().union(*(kinds(spec) for spec in made if spec is not None))
 
@@ -275,7 +296,9 @@ def _stage_choices(stage: str) -> list[Choice]:
         Choice(f"{stage}.permutation", PERMUTATIONS, PERMUTATIONS, "around token MLP, raft and channel MLP"),
         Choice(f"{stage}.freeze", FREEZE_PATTERNS, FREEZE_PATTERNS, "which mixing is trained"),
         Choice(f"{stage}.filters", modes, FilterModes(), "what a frozen depthwise bank holds"),
-        Choice(f"{stage}.channel", ("channel_mlp", "mlp_depthwise"), Mixers(CHANNEL_MIXERS), "channel mixer"),
+        Choice(
+            f"{stage}.channel", ("channel_mlp", "mlp_depthwise"), Mixers(CHANNEL_MIXERS, OUR_CHANNELS), "channel mixer"
+        ),
         Choice(f"{stage}.expansion", (1, 2), range(1, 9), "hidden channels of the channel mixer for each channel"),
     ]
 
@@ -333,16 +356,23 @@ class TokenPicks(NamedTuple):
 def _used(picks: StagePicks, gamma: int) -> TokenPicks:
     """The picks that the token mixer uses."""
     mixer, named = picks.mixer, picks.named
+    if inner := _gated(mixer):
+        return _used(picks._replace(mixer=inner), gamma)._replace(mixer=mixer)
     if named:  # a mixer may hold any other
         conv = (picks.conv, picks.kernel, picks.dilation, picks.filters)
         return TokenPicks(mixer, *conv, picks.permutation, gamma, named)
     if mixer == "conv":
         return TokenPicks(mixer, picks.conv, picks.kernel, picks.dilation, picks.filters)
-    if mixer == "pooling":
+    if mixer in ("pooling", "maxpool"):
         return TokenPicks(mixer, kernel=picks.kernel)
     if mixer == "token_mlp":
         return TokenPicks(mixer, permutation=picks.permutation, gamma=gamma)
     return TokenPicks(mixer, permutation=picks.permutation if mixer == "raft" else "commutation")
+
+
+def _gated(name: str) -> str:
+    """The name inside ``gated(...)``; empty for any other."""
+    return name[len("gated(") : -1] if name.startswith("gated(") else ""
 
 
 @lru_cache(maxsize=20_000)  # a sampler decodes many candidates, which share most of their mixers
@@ -359,9 +389,14 @@ def _token_mixer(picks: TokenPicks, shape: Shape) -> TokenMixer:
         "raft": lambda: Raft(permutation=permutation),
         "roll": lambda: RollMix(GROUP_WIDTH, step_w=min(1, shape[2] - 1), step_h=min(1, shape[1] - 1)),
         "pooling": lambda: Pooling(max(3, kernel)),
+        "maxpool": lambda: Pooling(max(3, kernel), "max"),
     }
 
     def make(name: str) -> Any:
+        if inner := _gated(name):
+            return Gated(make(inner))
+        if name in MIXSHIFT:  # shifts from -2 to 2, as long as the grid has room for them
+            return RollMix(5, min(2, shape[2] - 1), min(2, shape[1] - 1), combine="sum", kernels=MIXSHIFT[name])
         return fitted(ours[name](), shape) if name in ours else example(TOKEN_MIXERS[name], shape)
 
     mixer = _activated(with_fields(make(picks.mixer), values, make), values)
@@ -383,8 +418,8 @@ def _channel_mixer(
     values = dict(named)
 
     def make(name: str) -> Any:
-        mixer: Any = example(CHANNEL_MIXERS[name], shape)
-        if expansion is not None and f"{name}.expansion" not in values and hasattr(mixer, "expansion"):
+        mixer: Any = Hermit(cast(Reading, name)) if name in FILTERS else example(CHANNEL_MIXERS[name], shape)
+        if expansion is not None and f"{mixer.kind}.expansion" not in values and hasattr(mixer, "expansion"):
             mixer = replace(mixer, expansion=type(mixer.expansion)(expansion))
         return replace(mixer, permutation=permutation) if isinstance(mixer, ChannelMLP) else mixer
 

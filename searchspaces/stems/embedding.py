@@ -26,6 +26,7 @@ class EmbeddingStem(Stem):
         dim: output channels.
         kernel, stride, padding: of the patches in pixels; padding on every side.
         position: add a learned embedding of each position.
+        frozen: the convolution stays as it starts, a random lift of the pixels (2510.01796).
         norm: kind of the norm after the convolution, ``none`` for none.
     """
 
@@ -34,6 +35,7 @@ class EmbeddingStem(Stem):
     stride: int
     padding: int = 0
     position: bool = False
+    frozen: bool = False
     norm: Norm = "none"
 
     def __post_init__(self) -> None:
@@ -41,7 +43,7 @@ class EmbeddingStem(Stem):
 
     def label(self) -> str:
         position = " position" if self.position else ""
-        return f"dim {self.dim} patch {self.kernel}/{self.stride}{position}"
+        return f"dim {self.dim} patch {self.kernel}/{self.stride}{position}" + (" frozen" if self.frozen else "")
 
     def output(self, shape: Shape) -> Shape:
         sides = [(side + 2 * self.padding - self.kernel) // self.stride + 1 for side in shape[1:]]
@@ -54,21 +56,14 @@ class EmbeddingStem(Stem):
         dim, height, width = self.output(shape)
         taps, positions = shape[0] * self.kernel**2, height * width
         held = shape[0] * (positions if self.kernel == 1 else shape[1] * shape[2])
-        conv = convolution(positions * taps * dim, dim * taps + dim, held)
-        return (
-            conv + NORM_COSTS[self.norm](dim, positions) + (position_cost(dim * positions) if self.position else Cost())
-        )
+        conv = convolution(positions * taps * dim, dim * taps + dim, held, trained=not self.frozen)
+        table = position_cost(dim * positions) if self.position else Cost()
+        return conv + NORM_COSTS[self.norm](dim, positions) + table
 
     @classmethod
     def options(cls, shape: Shape) -> dict[str, tuple[Any, ...]]:
-        return {
-            "dim": (16,),
-            "kernel": (1, 2, 3),
-            "stride": (1, 2),
-            "padding": (0, 1),
-            "position": (False, True),
-            "norm": get_args(Norm),
-        }
+        switches = {"position": (False, True), "frozen": (False, True), "norm": get_args(Norm)}
+        return {"dim": (16,), "kernel": (1, 2, 3), "stride": (1, 2), "padding": (0, 1), **switches}
 
     def build(self, shape: Shape) -> nn.Module:
         return Embedding(shape, self)
@@ -81,6 +76,7 @@ class Embedding(nn.Module):
         super().__init__()
         dim, height, width = config.output(shape)
         self.conv = full_convolution(shape[0], dim, config.kernel, config.stride, config.padding)
+        self.conv.requires_grad_(not config.frozen)
         self.norm = make_norm(config.norm, dim)
         self.position = nn.Parameter(0.02 * torch.randn(dim, height, width)) if config.position else None
 

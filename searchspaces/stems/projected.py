@@ -28,18 +28,21 @@ class ProjectedStem(Stem):
         dim: output channels.
         tokens: S, any number.
         patch: side of a patch in pixels.
+        frozen: the embedding stays as it starts too, a random lift of the pixels (2510.01796).
     """
 
     dim: int
     tokens: int
     patch: int = 4
+    frozen: bool = False
 
     def __post_init__(self) -> None:
         if min(self.dim, self.tokens, self.patch) < 1:
             raise ValueError(f"dim, tokens and patch must be at least 1, got {self.dim}, {self.tokens}, {self.patch}.")
 
     def label(self) -> str:
-        return f"dim {self.dim} projected to {self.tokens} tokens of {self.patch}"
+        frozen = " frozen" if self.frozen else ""
+        return f"dim {self.dim} projected to {self.tokens} tokens of {self.patch}{frozen}"
 
     def output(self, shape: Shape) -> Shape:
         if self.patch > min(shape[1:]):
@@ -50,12 +53,14 @@ class ProjectedStem(Stem):
         self.output(shape)
         taps, patches = shape[0] * self.patch**2, (shape[1] // self.patch) * (shape[2] // self.patch)
         fixed = taps * patches * self.tokens
-        embedding = convolution(self.tokens * taps * self.dim, self.dim * taps + self.dim, taps * self.tokens)
+        macs, weights = self.tokens * taps * self.dim, self.dim * taps + self.dim
+        embedding = convolution(macs, weights, taps * self.tokens, trained=not self.frozen)
         return embedding + Cost(macs=fixed, macs_executed=fixed, buffer_bytes=4 * self.tokens * patches)
 
     @classmethod
     def options(cls, shape: Shape) -> dict[str, tuple[Any, ...]]:
-        return {"dim": (16,), "tokens": (3, 16, 40), "patch": tuple(p for p in (1, 2, 3) if p <= min(shape[1:]))}
+        patches = tuple(p for p in (1, 2, 3) if p <= min(shape[1:]))
+        return {"dim": (16,), "tokens": (3, 16, 40), "patch": patches, "frozen": (False, True)}
 
     def build(self, shape: Shape) -> nn.Module:
         self.output(shape)
@@ -72,7 +77,7 @@ class ProjectedEmbedding(nn.Module):
         self.patch, self.grid = config.patch, (shape[1] // config.patch, shape[2] // config.patch)
         patches = self.grid[0] * self.grid[1]
         self.register_buffer("projection", torch.randn(config.tokens, patches) / patches**0.5)
-        self.conv = Conv1x1(shape[0] * config.patch**2, config.dim)
+        self.conv = Conv1x1(shape[0] * config.patch**2, config.dim).requires_grad_(not config.frozen)
 
     def forward(self, x: Tensor) -> Tensor:
         (rows, columns), p = self.grid, self.patch

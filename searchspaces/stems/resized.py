@@ -26,11 +26,13 @@ class ResizedStem(Stem):
         dim: output channels.
         tokens: S, a square.
         patch: side of a patch in pixels of the resized image.
+        frozen: the embedding stays as it starts, a random lift of the pixels (2510.01796).
     """
 
     dim: int
     tokens: int
     patch: int = 4
+    frozen: bool = False
 
     def __post_init__(self) -> None:
         if self.tokens < 1 or math.isqrt(self.tokens) ** 2 != self.tokens:
@@ -41,7 +43,8 @@ class ResizedStem(Stem):
             raise ValueError(f"dim and patch must be at least 1, got dim={self.dim}, patch={self.patch}.")
 
     def label(self) -> str:
-        return f"dim {self.dim} resized to {self.tokens} tokens of {self.patch}"
+        frozen = " frozen" if self.frozen else ""
+        return f"dim {self.dim} resized to {self.tokens} tokens of {self.patch}{frozen}"
 
     def output(self, shape: Shape) -> Shape:
         side = math.isqrt(self.tokens)
@@ -50,12 +53,13 @@ class ResizedStem(Stem):
     def cost(self, shape: Shape) -> Cost:
         side, taps = math.isqrt(self.tokens) * self.patch, shape[0] * self.patch**2
         size = shape[0] * side**2
-        embedding = convolution(self.tokens * taps * self.dim, self.dim * taps + self.dim, size)
+        macs, weights = self.tokens * taps * self.dim, self.dim * taps + self.dim
+        embedding = convolution(macs, weights, size, trained=not self.frozen)
         return embedding + elementwise(0 if shape[1:] == (side, side) else 7 * size)
 
     @classmethod
     def options(cls, shape: Shape) -> dict[str, tuple[Any, ...]]:
-        return {"dim": (16,), "tokens": (4, 9, 16, 36), "patch": (1, 2, 4)}
+        return {"dim": (16,), "tokens": (4, 9, 16, 36), "patch": (1, 2, 4), "frozen": (False, True)}
 
     def build(self, shape: Shape) -> nn.Module:
         return ResizedEmbedding(shape, self)
@@ -68,7 +72,7 @@ class ResizedEmbedding(nn.Module):
         super().__init__()
         side = math.isqrt(config.tokens) * config.patch
         self.side = None if shape[1:] == (side, side) else side
-        self.conv = nn.Conv2d(shape[0], config.dim, config.patch, config.patch)
+        self.conv = nn.Conv2d(shape[0], config.dim, config.patch, config.patch).requires_grad_(not config.frozen)
 
     def forward(self, x: Tensor) -> Tensor:
         if self.side is not None:

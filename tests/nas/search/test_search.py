@@ -264,3 +264,28 @@ def test_a_kill_between_asking_and_recording_trains_nothing_that_is_infeasible_o
     events.write_text("".join(line for line in asked if json.loads(line)["number"] <= infeasible))
     again = nas.search(path, out=tmp_path / "run")
     assert without_times(again.records) == without_times(whole.records)
+
+
+def test_candidates_that_cannot_be_built_are_refused_with_their_reason_and_the_study_goes_on(
+    study_file: StudyFile, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    choices = {"depth": 1, "layout": "isotropic", "channel": ["channel_mlp", "spartan_wave"], "expansion": [2, 1]}
+    space = {"kind": "mixing", "omega": 512, "choices": choices}
+    path = study_file(trials=5, space=space, objectives=["accuracy", "macs"], objective=None)
+    study = nas.search(path, out=tmp_path / "run")
+    refused = [record for record in study.records if record.status == "infeasible"]
+    assert refused
+    for record in refused:
+        assert (record.picks["s1.channel"], record.picks["s1.expansion"]) == ("spartan_wave", 1)
+        assert record.reason == "expansion must be at least 2, got 1. Usual: 2, 3, 4."
+        assert record.architecture == {}
+    assert Counter(record.status for record in study.records)["complete"] == 5
+    assert "candidates that cannot be built are refused: s1.channel = spartan_wave" in capsys.readouterr().err
+    assert nas.search(path, trials=6, out=tmp_path / "run").complete[-1].status == "complete"  # and continues
+
+
+def test_a_record_says_which_omega_its_split_realises(study_file: StudyFile, tmp_path: Path) -> None:
+    choices = {"depth": 1, "layout": "isotropic", "split": "25x9", "mixer": "pooling"}
+    path = study_file(trials=1, space={"kind": "mixing", "omega": 4096, "choices": choices}, objective=None)
+    (record,) = nas.search(path, out=tmp_path / "run").complete
+    assert record.facts == {"tokens": 25, "channels": 9, "omega": 25 * 9 * (25 + 9) / 2}

@@ -9,6 +9,7 @@ from searchspaces import build
 from searchspaces.blocks.metaformer import MetaFormerBlock
 from searchspaces.freezing import FREEZE_PATTERNS, Freeze
 from searchspaces.known.spartan import spartan_tiny
+from searchspaces.layers.drop_path import DropPath
 from searchspaces.operators.depthwise import Depthwise
 from searchspaces.operators.pointwise import Pointwise
 
@@ -44,3 +45,19 @@ def test_the_norms_of_the_blocks_are_over_all_channels_and_positions() -> None:
         x = 3 * torch.randn(2, norm.num_channels, 4, 3) + 1
         mean, var = x.mean((1, 2, 3), keepdim=True), x.var((1, 2, 3), unbiased=False, keepdim=True)
         torch.testing.assert_close(norm(x), (x - mean) / (var + 1e-6).sqrt())
+
+
+def test_drop_path_leaves_out_a_branch_of_some_images_in_training_and_scales_up_the_others() -> None:
+    drop, x = DropPath(0.25), torch.ones(4_000, 2, 1, 1)
+    torch.manual_seed(0)
+    kept = drop(x)
+    assert kept.unique().tolist() == pytest.approx([0, 4 / 3])
+    assert (kept[:, 0] == kept[:, 1]).all()
+    assert kept.mean().item() == pytest.approx(1, abs=0.05)
+    assert torch.equal(drop.eval()(x), x)
+
+
+def test_frozen_norms_are_not_trained_and_are_priced_as_that() -> None:
+    block = MetaFormerBlock(Depthwise(3), Pointwise(), freeze_norm=True)
+    trained = sum(p.numel() for p in block.build((6, 8, 8)).parameters() if p.requires_grad)
+    assert block.cost((6, 8, 8)).trainable_parameters == trained == 6 * 10 + 6 * 7

@@ -229,3 +229,16 @@ def test_the_canonical_form_of_a_filter_mode_keeps_its_number(mode: str) -> None
 def test_filters_that_a_bank_with_one_filter_per_channel_cannot_hold_are_refused_at_once(mode: str) -> None:
     with pytest.raises(ValueError, match="orthogonal"):
         Depthwise(filters=mode)
+
+
+@pytest.mark.parametrize(("mode", "norm"), [("box", 1 / 5), ("identity", 1.0), ("impulse", 1.0), ("taps(4)", 1 / 2)])
+def test_filters_that_keep_their_own_scale_have_the_norm_of_their_definition(mode: str, norm: float) -> None:
+    bank = filter_bank(mode, 6, 5, torch.Generator().manual_seed(0), norm_match=False)
+    assert bank.flatten(1).norm(dim=1).tolist() == pytest.approx([norm] * 6)
+
+
+def test_a_smoothed_filter_of_its_own_scale_has_the_norm_from_before_the_blur() -> None:
+    sharp, smooth = (
+        filter_bank(mode, 6, 5, torch.Generator().manual_seed(0), norm_match=False) for mode in ("random", "smooth(1)")
+    )
+    assert smooth.flatten(1).norm(dim=1).tolist() == pytest.approx(sharp.flatten(1).norm(dim=1).tolist())

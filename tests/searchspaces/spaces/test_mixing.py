@@ -15,6 +15,7 @@ from searchspaces.operators.depthwise import Depthwise
 from searchspaces.operators.pooling import Pooling
 from searchspaces.operators.raft import Raft
 from searchspaces.operators.token_mlp import TokenMLP
+from searchspaces.parts import architecture_cost
 from searchspaces.spaces.mixing import OURS, Mixers
 
 IMAGE = (3, 16, 16)
@@ -110,7 +111,7 @@ def block_macs(architecture: Architecture) -> list[int]:
 ROOMY = {"split": "64x64", "gamma": 2, "depth": 2}
 
 
-CROWDED = {("convolution", "channel_mlp"), ("convolution", "mlp_depthwise")}
+CROWDED = {"convolution", "mab", "nin", "s6"}
 """Mixers that leave no room at 64x64: a full 3x3 convolution alone takes more than the block may."""
 
 
@@ -118,7 +119,7 @@ CROWDED = {("convolution", "channel_mlp"), ("convolution", "mlp_depthwise")}
 @pytest.mark.parametrize("mixer", sorted(Mixers(TOKEN_MIXERS, OURS).names() - {"sparse_mlp"}))
 def test_iso_macs_is_iso_mac_whatever_the_mixers(mixer: str, channel: str) -> None:
     of = space(iso_macs=True, omega=2**18)
-    if (mixer, channel) in CROWDED:
+    if mixer in CROWDED:
         with pytest.raises(ValueError, match="iso_macs: a block of S x C = 64x64 must cost 2,097,152 MACs within 3%"):
             decode(of, mixer=mixer, channel=channel, **ROOMY)
     else:
@@ -232,9 +233,12 @@ def test_a_study_can_search_every_field_of_every_operator(table: Any, kind: str,
         assert inner, f"no study can search {kind}.{field.name}"
         if len(values := table[kind].options((16, 4, 4)).get(field.name, ())) > 1 and inner[0].count(kind):
             for value in values[:2]:
-                pick = ("off", "on")[value] if isinstance(value, bool) else value
+                pick = ("off", "on")[value] if isinstance(value, bool) else getattr(value, "kind", value)
                 made = block(decode(of, **{f"s1__{role}": kind, f"s1__{kind}__{field.name}": pick, **SMALL}))
                 found = made.token if role == "mixer" else made.channel
+                if pick == getattr(value, "kind", ""):  # a mixer in a mixer
+                    assert getattr(found, field.name).kind == pick
+                    continue
                 plain = table[kind](**{**vars(found), field.name: value}).canonical()
                 assert found == plain, (field.name, value)
 
@@ -315,3 +319,30 @@ def test_a_pattern_over_stages_is_ppaa() -> None:
     assert [isinstance(stage.block.token, Pooling) for stage in found.stages] == [True, True, False, False]  # type: ignore[attr-defined]
     with pytest.raises(ValueError, match=r"cannot be 'first' .* Allowed: own, uniform, alternate, first\(K\), every"):
         space().narrow({"pattern": "first"})
+
+
+@pytest.mark.parametrize("layout", ["isotropic", "pyramid"])
+def test_every_mixer_can_be_picked_by_its_name_and_builds_a_network_of_its_own(layout: str) -> None:
+    first = {choice.name: choice for choice in space().choices}
+    for role, expected in (("mixer", {"attention", "s6", "strip", "gated(raft)"}), ("channel", {"rfft_filter"})):
+        mixers = first[f"s1.{role}"].allowed
+        assert isinstance(mixers, Mixers)
+        assert expected <= mixers.names()
+        names = mixers.names() - {"conv"}  # whose first kind is the depthwise convolution
+        found = [decode(space(), layout=layout, s1__expansion=2, **{f"s1__{role}": name}) for name in names]
+        assert len({architecture.key for architecture in found}) == len(names)
+        assert all(architecture_cost(architecture).macs > 0 for architecture in found)
+
+
+@pytest.mark.parametrize(
+    ("name", "label"),
+    [
+        ("maxpool", "maxpool3"),
+        ("mixshift", "mixshift 2 g5 k1,1,3,5,7"),
+        ("mixshift4", "mixshift 2 g5 k1,7,7,7,7"),
+        ("gated(maxpool)", "gated(maxpool3)"),
+        ("gated(raft)", "gated(raft2 x2)"),
+    ],
+)
+def test_names_of_the_space_stand_for_operators_with_settings(name: str, label: str) -> None:
+    assert block(decode(space(), layout="pyramid", s1__mixer=name)).token.label() == label
