@@ -7,6 +7,7 @@ from torch import nn
 
 from searchspaces.architecture import Downsample, Shape, spec
 from searchspaces.costs import NORM_COSTS, Cost, batch_norm, convolution, elementwise
+from searchspaces.layers.cross_scale import CrossScale
 from searchspaces.layers.initialization import fan_out_normal
 from searchspaces.layers.norms import Norm, make_norm
 from searchspaces.layers.pointwise import full_convolution
@@ -75,6 +76,12 @@ class ConvDownsample(Downsample):
         conv = full_convolution(shape[0], self.dim, self.kernel, self.stride, self.border)
         layers = [conv, make_norm(self.norm, self.dim)]
         return nn.Sequential(*layers, *([PositionTable(self.output(shape))] if self.position else []))
+
+
+@spec("cross_scale")
+@dataclass(frozen=True)
+class CrossScaleDownsample(Downsample, CrossScale):
+    """RaftMLP's: patches of several sizes, embedded together; published with kernels (2, 4) and (2,)."""
 
 
 @spec("spartan")

@@ -21,6 +21,13 @@ def test_the_average_head_gives_the_mean_of_every_channel() -> None:
     assert AverageHead().build((3, 2, 2))(x).tolist() == [[1.5, 5.5, 9.5], [13.5, 17.5, 21.5]]
 
 
+def test_the_average_head_can_norm_the_mean() -> None:
+    x = torch.arange(24.0).view(2, 3, 2, 2)
+    mean = x.mean((2, 3))
+    expected = (mean - mean.mean(1, keepdim=True)) / mean.std(1, correction=0, keepdim=True)
+    torch.testing.assert_close(AverageHead("layer", norm_last=True).build((3, 2, 2))(x), expected)
+
+
 def test_every_token_becomes_its_patch_of_every_channel() -> None:
     layer = Unembedding((1, 1, 2), (2, 2, 6))  # two tokens, patches of 2 x 3 in two channels: 12 values of one feature
     with torch.no_grad():
