@@ -13,23 +13,33 @@ from searchspaces.layers.norms import Norm, make_norm
 @spec("average")
 @dataclass(frozen=True)
 class AverageHead(Head):
-    """Mean over all positions, after a norm unless it is ``none``."""
+    """Mean over all positions, with a norm unless it is ``none``.
+
+    Args:
+        norm: of every position, before the mean.
+        norm_last: of the mean instead.
+    """
 
     norm: Norm = "none"
+    norm_last: bool = False
+
+    def canonical(self) -> "AverageHead":
+        return replace(self, norm_last=self.norm_last and self.norm != "none")
 
     def output(self, shape: Shape) -> Shape:
         return shape[0], 1, 1
 
     def cost(self, shape: Shape) -> Cost:
         positions = shape[1] * shape[2]
-        return NORM_COSTS[self.norm](shape[0], positions) + elementwise(shape[0] * positions)
+        return NORM_COSTS[self.norm](shape[0], 1 if self.norm_last else positions) + elementwise(shape[0] * positions)
 
     @classmethod
     def options(cls, shape: Shape) -> dict[str, tuple[Any, ...]]:
-        return {"norm": get_args(Norm)}
+        return {"norm": get_args(Norm), "norm_last": (False, True)}
 
     def build(self, shape: Shape) -> nn.Module:
-        return nn.Sequential(make_norm(self.norm, shape[0]), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+        norm, mean = make_norm(self.norm, shape[0]), nn.AdaptiveAvgPool2d(1)
+        return nn.Sequential(*((mean, norm) if self.norm_last else (norm, mean)), nn.Flatten())
 
 
 @spec("dense")

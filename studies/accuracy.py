@@ -21,7 +21,7 @@ from types import MappingProxyType
 from typing import Any
 
 from searchspaces import SEARCH_SPACES, Architecture, Shape, Value, architecture_cost
-from searchspaces.known import asm_rh
+from searchspaces.known.asm_rh import asm_rh
 
 GREY, COLOUR = (1, 28, 28), (3, 32, 32)
 SPEAKERS = ("george", "jackson", "lucas", "nicolas", "theo", "yweweler")

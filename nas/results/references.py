@@ -10,12 +10,11 @@ from nas.results.picks import trial_number
 from nas.results.study import Study
 from nas.store.files import check_path
 from searchspaces import Architecture
-from searchspaces.known import KNOWN
-from searchspaces.registry import lookup
+from searchspaces.known import known_network
 
 
 def find_architecture(reference: str) -> Architecture:
-    """The architecture of a JSON file or an export, of a published network, or of a trial.
+    """The architecture of a JSON file or an export, of a published network (`known_network`), or of a trial.
 
     Raises:
         WrongInputError: if there is none.
@@ -24,7 +23,7 @@ def find_architecture(reference: str) -> Architecture:
     kind, _, name = reference.partition(":")
     if kind == "known":
         with user_input(""):
-            return lookup(KNOWN, "known network", name)()
+            return known_network(name)
     directory, hash_sign, text = reference.rpartition("#")
     if hash_sign and (number := trial_number(text)) is not None:
         study = Study(directory)

@@ -12,7 +12,8 @@ from nas.errors import user_input
 from nas.pricing import price
 from nas.show.architecture import parse_shape
 from searchspaces import SEARCH_SPACES, Architecture, Choice
-from searchspaces.known import KNOWN
+from searchspaces.freezing import FREEZE_PATTERNS
+from searchspaces.known import KNOWN, OPTION
 from searchspaces.registry import lookup
 from searchspaces.space import describe
 from trainers import DATASETS
@@ -105,7 +106,8 @@ def known_figures() -> dict[str, dict[str, Any]]:
 
 def known_table(found: Mapping[str, Mapping[str, Any]]) -> Table:
     """Published networks, one a row."""
-    table = Table()
+    patterns = " or ".join(f"{OPTION}={pattern}" for pattern in FREEZE_PATTERNS if pattern != "full")
+    table = Table(caption=f"known:NAME,{patterns} trains one kind of mixing alone", caption_justify="left")
     table.add_column("known:NAME")
     for column in ("input", "classes", "parameters", "MACs"):
         table.add_column(column, justify="right")

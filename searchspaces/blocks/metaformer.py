@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from searchspaces.architecture import Block, ChannelMixer, Shape, TokenMixer, spec
 from searchspaces.blocks.canonical import canonical_mixing
 from searchspaces.costs import NORM_COSTS, Cost, elementwise
-from searchspaces.freezing import FREEZE_PATTERNS, Freeze, freeze
+from searchspaces.freezing import FREEZE_PATTERNS, Freeze, Mixer, freeze
 from searchspaces.layers.drop_path import DropPath
 from searchspaces.layers.norms import LayerScale, Norm, make_norm
 from searchspaces.operators.depthwise import Depthwise
@@ -31,6 +31,8 @@ class MetaFormerBlock(Block):
         drop_path: probability that an image skips a mixer in training; the others are scaled up to make up for it
             (stochastic depth, 1603.09382).
         freeze_norm: keep the factors and offsets of the norms as they start; their statistics follow the data.
+        fused: one residual around both mixers and one norm between them, ``x <- x + s channel(norm(token(x)))``, as in
+            MS-MLP (2202.06510); no effect where a mixer is ``identity``.
     """
 
     token: TokenMixer
@@ -40,6 +42,7 @@ class MetaFormerBlock(Block):
     layer_scale: float = 0.0
     drop_path: float = 0.0
     freeze_norm: bool = False
+    fused: bool = False
 
     def __post_init__(self) -> None:
         if not 0 <= self.drop_path < 1:
@@ -54,27 +57,38 @@ class MetaFormerBlock(Block):
             "norm": get_args(Norm),
             "layer_scale": (0.0, 1e-2),
             "drop_path": (0.0, 0.2),
+            "fused": (False, True),
         }
 
     def canonical(self) -> Self:
         token, channel, pattern = canonical_mixing(self.token, self.channel, self.freeze)
         freeze_norm = self.freeze_norm and self.norm != "none"
-        return replace(self, token=token, channel=channel, freeze=pattern, freeze_norm=freeze_norm)
+        fused = self.fused and len(self.mixers()) == 2
+        return replace(self, token=token, channel=channel, freeze=pattern, freeze_norm=freeze_norm, fused=fused)
+
+    def mixers(self) -> list[TokenMixer | ChannelMixer]:
+        """The mixers that mix something, in order."""
+        return [mixer for mixer in (self.token, self.channel) if mixer.kind != "identity"]
+
+    def branches(self) -> list[list[TokenMixer | ChannelMixer]]:
+        """The mixers of each residual branch."""
+        mixers = self.mixers()
+        return [mixers] if self.fused and mixers else [[mixer] for mixer in mixers]
 
     def cost(self, shape: Shape) -> Cost:
         channels, positions = shape[0], shape[1] * shape[2]
         size = channels * positions
-        mixers = [mixer for mixer in (self.token, self.channel) if mixer.kind != "identity"]
         around = NORM_COSTS[self.norm](channels, positions, trained=not self.freeze_norm) + elementwise(size)
         if self.layer_scale:
             around += Cost(elementwise_flops=size, parameters=channels, trainable_parameters=channels, activations=size)
         if self.drop_path:
             around += Cost(activations=1)
-        return sum((mixer.cost(shape, self.freeze) for mixer in mixers), around * len(mixers))
+        return sum((mixer.cost(shape, self.freeze) for mixer in self.mixers()), around * len(self.branches()))
 
     def label(self) -> str:
         words = [f"{self.token.label()} + {self.channel.label()} {self.freeze}"]
         words += ["norms"] if self.freeze_norm else []
+        words += ["fused"] if self.fused else []
         words += [f"drop {self.drop_path:g}"] if self.drop_path else []
         return " ".join(words)
 
@@ -87,19 +101,24 @@ class MetaFormer(nn.Module):
 
     def __init__(self, shape: Shape, config: MetaFormerBlock) -> None:
         super().__init__()
-        self.token = self._branch(config.token, shape, config)
-        self.channel = self._branch(config.channel, shape, config)
+        fused = len(config.branches()) < len(config.mixers())
+        self.token = None if fused else self._branch(config.token, shape, config)
+        self.channel = self._branch(config.channel, shape, config, first=config.token if fused else None)
 
     @staticmethod
-    def _branch(mixer: TokenMixer | ChannelMixer, shape: Shape, config: MetaFormerBlock) -> nn.Sequential | None:
-        """Norm, mixer and layer scale; None for ``identity``, which mixes nothing."""
+    def _branch(
+        mixer: TokenMixer | ChannelMixer, shape: Shape, config: MetaFormerBlock, first: TokenMixer | None = None
+    ) -> nn.Sequential | None:
+        """``first``, norm, mixer and layer scale; None for ``identity``, which mixes nothing."""
         if mixer.kind == "identity":
             return None
-        scale = LayerScale(shape[0], config.layer_scale) if config.layer_scale else nn.Identity()
-        norm = make_norm(config.norm, shape[0]).requires_grad_(not config.freeze_norm)
-        module = mixer.build(shape)
-        freeze(config.freeze, [module])
-        layers = OrderedDict(norm=norm, mixer=module, scale=scale)
+        layers: OrderedDict[str, nn.Module] = OrderedDict()
+        if first:
+            layers["first"] = first.build(shape)
+        layers["norm"] = make_norm(config.norm, shape[0]).requires_grad_(not config.freeze_norm)
+        layers["mixer"] = mixer.build(shape)
+        layers["scale"] = LayerScale(shape[0], config.layer_scale) if config.layer_scale else nn.Identity()
+        freeze(config.freeze, (module for module in layers.values() if isinstance(module, Mixer)))
         if config.drop_path:
             layers["drop"] = DropPath(config.drop_path)
         return nn.Sequential(layers)

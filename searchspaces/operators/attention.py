@@ -11,7 +11,7 @@ reproducible. A grid of up to 256 positions, or its pooled keys, is small enough
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
 import torch
@@ -33,7 +33,7 @@ MOST_TOKENS, MOST_KEYS = 256, 64
 @spec("attention")
 @dataclass(frozen=True)
 class Attention(TokenMixer):
-    """``softmax(s Q K^T) V`` for tokens t (N, C), without biases; s = (C / heads)^-1/2, k the pooled tokens.
+    """``softmax(s Q K^T) V`` for tokens t (N, C); s = (C / heads)^-1/2, k the pooled tokens.
 
     Args:
         variant: ``full``: ``softmax(s t Wq (k Wk)^T) k Wv Wo``; ``sym``: the same with Wk = Wq; ``qk_vo``:
@@ -42,15 +42,25 @@ class Attention(TokenMixer):
         heads: attentions, each with its own channels of the values (``qk_vo``: added); must divide the channels.
         pool: side of the windows whose means are the tokens of keys and values, in positions; 0: none on grids of up
             to 256 positions, else the smallest that leaves at most 64.
+        bias: offsets after Wo, for the variants that have it; no other map has any.
     """
 
     variant: Variant = "full"
     heads: int = 1
     pool: int = 0
+    bias: bool = False
 
     def __post_init__(self) -> None:
         check_one_of("variant", self.variant, get_args(Variant))
         check_least(self, heads=1, pool=0)
+
+    def canonical(self) -> "Attention":
+        return replace(self, bias=self.bias and self.has_out)
+
+    @property
+    def has_out(self) -> bool:
+        """Whether there is a map after the heads."""
+        return self.variant in ("full", "sym")
 
     @property
     def symmetric(self) -> bool:
@@ -62,7 +72,8 @@ class Attention(TokenMixer):
 
     def label(self) -> str:
         heads = f" h{self.heads}" if self.heads > 1 else ""
-        return f"attention {self.variant}{heads}" + (f" pool{self.pool}" if self.pool else "")
+        bias = " bias" if self.bias else ""
+        return f"attention {self.variant}{heads}" + (f" pool{self.pool}" if self.pool else "") + bias
 
     def window(self, shape: Shape) -> tuple[int, int]:
         """Height and width of the windows of keys and values.
@@ -85,7 +96,7 @@ class Attention(TokenMixer):
         size, pooled, square, scores = channels * tokens, channels * keys, channels**2, heads * tokens * keys
         spatial, channel, smaller = freeze != "chans", freeze != "space", window != (1, 1)
         # Widths in multiples of C; the collapsed variants compare with the pooled tokens themselves.
-        collapsed, out = self.variant in ("qk_vo", "qk"), self.variant in ("full", "sym")
+        collapsed, out = self.variant in ("qk_vo", "qk"), self.has_out
         query = 1 if out else heads
         key = query if self.variant == "full" or (self.symmetric and smaller) else 0
         value = {"qk_vo": heads, "qk": 0, "chol": 0}.get(self.variant, 1)
@@ -93,7 +104,7 @@ class Attention(TokenMixer):
 
         qk = heads * (square + channels) // 2 if self.variant == "chol" else query * square
         qk += square if self.variant == "full" else 0
-        vo = (value + out) * square
+        vo = (value + out) * square + (channels if out and self.bias else 0)
         macs = square * (query * tokens + (key + value) * keys + out * tokens)
         macs += size * keys * ((heads if collapsed or self.variant == "chol" else 1) + added)
         work = query * size + (key * pooled if self.symmetric else 0) + 5 * scores
@@ -122,6 +133,7 @@ class Attention(TokenMixer):
             "variant": get_args(Variant),
             "heads": tuple(h for h in (1, 2, 4, 8) if shape[0] % h == 0),
             "pool": tuple(p for p in (0, 2, 4) if 2 * p <= min(shape[1:])),
+            "bias": (False, True),
         }
 
     def build(self, shape: Shape) -> "Attending":
@@ -132,10 +144,12 @@ def _keys(shape: Shape, window: tuple[int, int]) -> int:
     return math.ceil(shape[1] / window[0]) * math.ceil(shape[2] / window[1])
 
 
-def _linear(inputs: int, outputs: int) -> nn.Linear:
-    """A linear map without bias whose weights start with variance 1 / inputs."""
-    layer = nn.Linear(inputs, outputs, bias=False)
+def _linear(inputs: int, outputs: int, *, bias: bool = False) -> nn.Linear:
+    """A linear map whose weights start with variance 1 / inputs, and whose offsets start at 0."""
+    layer = nn.Linear(inputs, outputs, bias=bias)
     nn.init.normal_(layer.weight, std=inputs**-0.5)
+    if bias:
+        nn.init.zeros_(layer.bias)
     return layer
 
 
@@ -169,11 +183,11 @@ class Attending(Mixer):
         self.scale = (channels / heads) ** (-0.25 if config.symmetric else -0.5)  # of queries and keys alike, or not
         window = config.window(shape)
         self.window = None if window == (1, 1) else window
-        wide = channels if variant in ("full", "sym") else heads * channels
+        wide = channels if config.has_out else heads * channels
         self.query = Triangular(channels, heads) if variant == "chol" else _linear(channels, wide)
         self.key = _linear(channels, channels) if variant == "full" else None
         self.value = _linear(channels, wide) if variant in ("full", "sym", "qk_vo") else None
-        self.out = _linear(channels, channels) if variant in ("full", "sym") else None
+        self.out = _linear(channels, channels, bias=config.bias) if config.has_out else None
 
     def forward(self, x: Tensor) -> Tensor:
         batch, channels, height, width = x.shape
@@ -199,7 +213,8 @@ class Attending(Mixer):
         if self.adds and self.heads > 1:
             mixed = mixed.sum(1, keepdim=True)
         y = mixed.transpose(1, 2).flatten(2)  # (B, N, C)
-        y = self.out(y) if self.out else y
+        # Of rows: offsets then cost no pass of their own.
+        y = self.out(y.flatten(0, 1)).view_as(y) if self.out else y
         return y.transpose(1, 2).view(batch, channels, height, width)
 
     def _per_head(self, wide: Tensor) -> Tensor:

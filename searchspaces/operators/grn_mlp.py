@@ -24,7 +24,7 @@ EPS = 1e-6
 @spec("grn_mlp")
 @dataclass(frozen=True)
 class GrnMlp(ChannelMixer):
-    """``W2 GRN(GELU(W1 LN(DW(x))))``; the depthwise filters, without bias, are spatial parameters.
+    """``W2 GRN(GELU(W1 LN(DW(x))))``; the depthwise filters are spatial parameters.
 
     GRN(h) = gamma h n + beta + h for every channel, n its norm over the image divided by the mean norm of the channels
     (2301.00808). Both factors start at 0, where it does nothing. As a norm it trains under every freeze pattern.
@@ -32,10 +32,12 @@ class GrnMlp(ChannelMixer):
     Args:
         expansion: hidden channels over channels; published: 3.
         kernel: side of the depthwise filters, odd.
+        bias: offsets after the depthwise filters.
     """
 
     expansion: float = 3.0
     kernel: int = 7
+    bias: bool = False
 
     def __post_init__(self) -> None:
         check_positive(self, "expansion")
@@ -45,16 +47,17 @@ class GrnMlp(ChannelMixer):
         return frozenset({"spatial", "channel"})
 
     def label(self) -> str:
-        return f"grn_mlp x{self.expansion:g} dw{self.kernel}"
+        return f"grn_mlp x{self.expansion:g} dw{self.kernel}" + (" bias" if self.bias else "")
 
     @classmethod
     def options(cls, shape: Shape) -> dict[str, tuple[Any, ...]]:
-        return {"expansion": (0.5, 2.0, 3.0, 4.0), "kernel": (3, 5, 7)}
+        return {"expansion": (0.5, 2.0, 3.0, 4.0), "kernel": (3, 5, 7), "bias": (False, True)}
 
     def cost(self, shape: Shape, freeze: Freeze = "full") -> Cost:
         channels, positions, taps = shape[0], shape[1] * shape[2], self.kernel**2
         hidden, size = hidden_units(channels, self.expansion), channels * positions
-        filters = convolution(taps * size, taps * channels, size, trained=freeze != "chans")
+        weights = (taps + self.bias) * channels
+        filters = convolution(taps * size, weights, size, trained=freeze != "chans")
         # Its norm, its factor for each channel, and one pass over the elements.
         response = elementwise(2 * hidden * positions + 4 * hidden + 1, kept=hidden * positions + 3 * hidden + 1)
         response += Cost(parameters=2 * hidden, trainable_parameters=2 * hidden)
@@ -88,7 +91,7 @@ class RespondingMlp(Mixer):
     def __init__(self, channels: int, config: GrnMlp) -> None:
         super().__init__()
         hidden, kernel = hidden_units(channels, config.expansion), config.kernel
-        self.depthwise = nn.Conv2d(channels, channels, kernel, padding=kernel // 2, groups=channels, bias=False)
+        self.depthwise = nn.Conv2d(channels, channels, kernel, padding=kernel // 2, groups=channels, bias=config.bias)
         self.norm = LayerNorm(channels, eps=1e-6)
         self.expand, self.reduce = Conv1x1(channels, hidden), Conv1x1(hidden, channels)
         self.response = GlobalResponse(hidden)

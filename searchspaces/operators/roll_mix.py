@@ -58,6 +58,8 @@ class RollMix(TokenMixer):
         one_sided: distances of ``sum`` from 0 to 2 step instead.
         kernels: sides of the depthwise filters by group: ``none``; ``constant(k)``; ``index(k)`` and ``distance(k)``
             grow linearly from 1 to k with the number of the group or the distance of its roll; a list, ``1,1,3,5,7``.
+        sizes: of the groups where they do not divide the channels: ``spread``: the first ones have a channel more;
+            ``chunks``: all are as large as the largest but the last, as in the code of MS-MLP.
     """
 
     groups: int
@@ -68,6 +70,7 @@ class RollMix(TokenMixer):
     combine: Literal["select", "sum"] = "select"
     one_sided: bool = False
     kernels: str = "none"
+    sizes: Literal["spread", "chunks"] = "spread"
 
     def __post_init__(self) -> None:
         least = 1 if self.still else len(self.directions) if self.combine == "select" else 2
@@ -107,6 +110,7 @@ class RollMix(TokenMixer):
         words = ["roll" if self.combine == "select" else "mixshift", f"{self.step_w}{reach}", f"g{self.groups}"]
         words += [self.directions] if self.directions != "lrud" else []
         words += [self.fill] if self.fill != "circular" else []
+        words += ["chunks"] if self.sizes == "chunks" else []
         words += ["one-sided"] if self.one_sided else []
         kernels = self.kernels if len(self.kernels) < 20 else self.kernels[:16] + "..."
         return " ".join(words + ([f"k{kernels}"] if self.kernels != "none" else []))
@@ -144,6 +148,23 @@ class RollMix(TokenMixer):
             raise ValueError(f"kernels must be {SCHEDULES}, for {self.groups} groups, got {self.kernels!r}.")
         return sides
 
+    def _sizes(self, channels: int) -> list[int]:
+        """Channels of each group.
+
+        Raises:
+            ValueError: if some group would have none.
+        """
+        small, more = divmod(channels, self.groups)
+        sizes = [small + 1 if g < more else small for g in range(self.groups)]
+        if self.sizes == "chunks":
+            sizes = [min(max(sizes), channels - g * max(sizes)) for g in range(self.groups)]
+            if sizes[-1] < 1:
+                raise ValueError(
+                    f"chunks of {sizes[0]} channels leave none of the {channels} for the last of {self.groups} groups. "
+                    "Take sizes='spread'."
+                )
+        return sizes
+
     def branches(self, shape: Shape) -> list[list[Band]]:
         """The bands of each branch; neighbouring groups that are treated alike are one band.
 
@@ -153,8 +174,7 @@ class RollMix(TokenMixer):
         channels, height, width = shape
         if self.groups > channels:
             raise ValueError(f"groups must be at most the {channels} channels of {shape}, got {self.groups}.")
-        small, more = divmod(channels, self.groups)
-        sizes = [small + 1 if g < more else small for g in range(self.groups)]
+        sizes = self._sizes(channels)
         if self.combine == "select":
             moves = [(0, -self.step_w), (0, self.step_w), (-self.step_h, 0), (self.step_h, 0)][: len(self.directions)]
             rolls = [(moves + [(0, 0)] * self.groups)[: self.groups]]
@@ -196,6 +216,7 @@ class RollMix(TokenMixer):
             "combine": ("select", "sum"),
             "one_sided": tuple(o for o in (False, True) if not o or min(shape[1:]) > 2),
             "kernels": ("none", "constant(3)", "index(7)", "distance(5)"),
+            "sizes": ("spread", "chunks"),
         }
 
     def build(self, shape: Shape) -> "RolledGroups":

@@ -326,6 +326,7 @@ def _block_choices(stage: str, norm: Norm, layer_scale: float) -> list[Choice]:
         Choice(f"{stage}.drop_path", (0.0,), Numbers(0, 0.9), "chance that an image skips a mixer in training"),
         Choice(f"{stage}.freeze_norm", (SWITCH[0],), SWITCH, "factors and offsets of the norms stay as they start"),
         Choice(f"{stage}.dense_avg", (SWITCH[0],), SWITCH, "each mixer reads an average of all before it in the stage"),
+        Choice(f"{stage}.fused", (SWITCH[0],), SWITCH, "one residual around both mixers, one norm between them"),
         Choice(f"{stage}.activation", ("gelu",), tuple(ACTIVATIONS), "of both mixers, where they have one"),
     ]
 
@@ -441,14 +442,16 @@ def _activated(mixer: Any, values: Mapping[str, Value]) -> Any:
     return replace(mixer, activation=values["activation"]) if known else mixer
 
 
-BLOCK_FIELDS = ("norm", "layer_scale", "drop_path", "freeze_norm")
+BLOCK_SWITCHES = ("freeze_norm", "fused")
+"""Fields of the block that are on or off."""
+
+BLOCK_FIELDS = ("norm", "layer_scale", "drop_path", *BLOCK_SWITCHES)
 """Fields of the block that are choices as they are."""
 
 
 def _with_block_fields(block: MetaFormerBlock, values: Mapping[str, Value]) -> MetaFormerBlock:
     named: dict[str, Any] = {name: values[name] for name in BLOCK_FIELDS if name in values}
-    if "freeze_norm" in named:
-        named["freeze_norm"] = named["freeze_norm"] == SWITCH[1]
+    named |= {name: named[name] == SWITCH[1] for name in BLOCK_SWITCHES if name in named}
     return replace(block, **named) if named else block
 
 

@@ -1,14 +1,16 @@
 """Linear embedding of patches, ``(B, C, H, W) -> (B, dim, H', W')``."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from torch import Tensor, nn
 
 from searchspaces.architecture import Shape, Stem, spec
-from searchspaces.costs import Cost, convolution
+from searchspaces.costs import NORM_COSTS, Cost, convolution
+from searchspaces.layers.norms import Norm, make_norm
 from searchspaces.layers.pointwise import full_convolution
+from searchspaces.layers.positions import position_cost
 from searchspaces.registry import check_least
 
 
@@ -25,6 +27,7 @@ class EmbeddingStem(Stem):
         kernel, stride, padding: of the patches in pixels; padding on every side.
         position: add a learned embedding of each position.
         frozen: the convolution stays as it starts, a random lift of the pixels (2510.01796).
+        norm: kind of the norm after the convolution, ``none`` for none.
     """
 
     dim: int
@@ -33,6 +36,7 @@ class EmbeddingStem(Stem):
     padding: int = 0
     position: bool = False
     frozen: bool = False
+    norm: Norm = "none"
 
     def __post_init__(self) -> None:
         check_least(self, dim=1, kernel=1, stride=1, padding=0)
@@ -53,12 +57,12 @@ class EmbeddingStem(Stem):
         taps, positions = shape[0] * self.kernel**2, height * width
         held = shape[0] * (positions if self.kernel == 1 else shape[1] * shape[2])
         conv = convolution(positions * taps * dim, dim * taps + dim, held, trained=not self.frozen)
-        size = dim * positions if self.position else 0
-        return conv + Cost(elementwise_flops=size, parameters=size, trainable_parameters=size)
+        table = position_cost(dim * positions) if self.position else Cost()
+        return conv + NORM_COSTS[self.norm](dim, positions) + table
 
     @classmethod
     def options(cls, shape: Shape) -> dict[str, tuple[Any, ...]]:
-        switches = {"position": (False, True), "frozen": (False, True)}
+        switches = {"position": (False, True), "frozen": (False, True), "norm": get_args(Norm)}
         return {"dim": (16,), "kernel": (1, 2, 3), "stride": (1, 2), "padding": (0, 1), **switches}
 
     def build(self, shape: Shape) -> nn.Module:
@@ -73,8 +77,9 @@ class Embedding(nn.Module):
         dim, height, width = config.output(shape)
         self.conv = full_convolution(shape[0], dim, config.kernel, config.stride, config.padding)
         self.conv.requires_grad_(not config.frozen)
+        self.norm = make_norm(config.norm, dim)
         self.position = nn.Parameter(0.02 * torch.randn(dim, height, width)) if config.position else None
 
     def forward(self, x: Tensor) -> Tensor:
-        y: Tensor = self.conv(x)
+        y: Tensor = self.norm(self.conv(x))
         return y if self.position is None else y + self.position

@@ -25,7 +25,7 @@ from training import OurWay, PlainWay, member  # beside this file
 from nas.trial import TrialPlan, run_trial
 from objectives import OBJECTIVES
 from searchspaces import Architecture, Shape, Value, architecture_cost, build
-from searchspaces.known import convmixer
+from searchspaces.known.convmixer import convmixer
 from searchspaces.layers.pointwise import Conv1x1
 from trainers import Supervised, TrainingData
 from trainers.samples import Samples

@@ -8,7 +8,7 @@ import pytest
 from nas.packing import gpu_bytes, gpu_share
 from nas.testing.executors import plan
 from nas.trial import GPU_CONTEXT
-from searchspaces.known import convmixer
+from searchspaces.known.convmixer import convmixer
 from trainers import DATASETS, Supervised, Trainer, TrainingData, training_data
 
 

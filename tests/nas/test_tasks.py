@@ -14,7 +14,7 @@ from nas.export.evaluate import evaluate
 from nas.export.train import train
 from nas.problem import Problem, network_of
 from nas.settings import read_settings
-from searchspaces.known import convmixer
+from searchspaces.known.convmixer import convmixer
 
 StudyFile = Callable[..., Path]
 

@@ -10,7 +10,7 @@ import torch
 from nas.testing.costs import check_cost
 from searchspaces import SEARCH_SPACES, Architecture, Shape, architecture_cost, build
 from searchspaces.heads import AverageHead, DenseHead, Unembedding, fitted
-from searchspaces.known import convmixer
+from searchspaces.known.convmixer import convmixer
 
 CLASSIFIER = convmixer(8, 2, kernel=3, patch=2, side=8, classes=10)
 DENSE = fitted(CLASSIFIER, (3, 8, 8))
@@ -19,6 +19,13 @@ DENSE = fitted(CLASSIFIER, (3, 8, 8))
 def test_the_average_head_gives_the_mean_of_every_channel() -> None:
     x = torch.arange(24.0).view(2, 3, 2, 2)
     assert AverageHead().build((3, 2, 2))(x).tolist() == [[1.5, 5.5, 9.5], [13.5, 17.5, 21.5]]
+
+
+def test_the_average_head_can_norm_the_mean() -> None:
+    x = torch.arange(24.0).view(2, 3, 2, 2)
+    mean = x.mean((2, 3))
+    expected = (mean - mean.mean(1, keepdim=True)) / mean.std(1, correction=0, keepdim=True)
+    torch.testing.assert_close(AverageHead("layer", norm_last=True).build((3, 2, 2))(x), expected)
 
 
 def test_every_token_becomes_its_patch_of_every_channel() -> None:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from objectives.counting import count
 from searchspaces import architecture_cost, build
-from searchspaces.known import asm_rh
+from searchspaces.known.asm_rh import asm_rh
 
 
 def literal(x: Tensor, norm: str = "ortho") -> Tensor:

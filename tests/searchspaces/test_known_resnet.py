@@ -7,7 +7,7 @@ import torch
 
 from objectives.counting import count
 from searchspaces import Architecture, architecture_cost, build
-from searchspaces.known import resnet18, resnet20
+from searchspaces.known.resnet import resnet18, resnet20
 
 KNOWN = [
     (resnet18, 9, 11_448_714, 592_913_408, 11_173_962, 291_210),

@@ -8,7 +8,7 @@ import torch
 
 from objectives.counting import count
 from searchspaces import Architecture, architecture_cost, build
-from searchspaces.known import spartan, spartan_small, spartan_t, spartan_tiny
+from searchspaces.known.spartan import spartan, spartan_small, spartan_t, spartan_tiny
 from searchspaces.operators.spartan_wave import WaveConv
 
 

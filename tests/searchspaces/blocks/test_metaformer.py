@@ -8,9 +8,10 @@ from torch import Tensor, nn
 from searchspaces import build
 from searchspaces.blocks.metaformer import MetaFormerBlock
 from searchspaces.freezing import FREEZE_PATTERNS, Freeze
-from searchspaces.known import spartan_tiny
+from searchspaces.known.spartan import spartan_tiny
 from searchspaces.layers.drop_path import DropPath
 from searchspaces.operators.depthwise import Depthwise
+from searchspaces.operators.identity import NoChannelMixing, NoTokenMixing
 from searchspaces.operators.pointwise import Pointwise
 
 every_pattern = pytest.mark.parametrize("pattern", FREEZE_PATTERNS)
@@ -35,6 +36,25 @@ def test_a_metaformer_block_computes_what_was_published_and_its_gradient(pattern
     y = y + 0.5 * F.conv2d(norm(y), channel.weight, channel.bias)
     torch.testing.assert_close(block(x), y)
     torch.testing.assert_close(gradient(block(x), x), gradient(y, x))
+
+
+@every_pattern
+def test_a_fused_block_has_one_residual_and_one_norm_between_its_mixers(pattern: Freeze) -> None:
+    spec = MetaFormerBlock(Depthwise(5), Pointwise(), pattern, layer_scale=0.5, fused=True)
+    block = spec.build((6, 8, 8))
+    token, channel = (module for module in block.modules() if isinstance(module, nn.Conv2d))
+    x = torch.randn(4, 6, 8, 8)
+    mixed = F.conv2d(x, token.weight, token.bias, padding=2, groups=6)
+    normed = (mixed - mixed.mean(1, keepdim=True)) / (mixed.var(1, unbiased=False, keepdim=True) + 1e-6).sqrt()
+    torch.testing.assert_close(block(x), x + 0.5 * F.conv2d(normed, channel.weight, channel.bias))
+
+
+def test_a_block_with_one_mixer_is_not_fused() -> None:
+    for token, channel in ((NoTokenMixing(), Pointwise()), (Depthwise(), NoChannelMixing())):
+        plain = MetaFormerBlock(token, channel)
+        fused = MetaFormerBlock(token, channel, fused=True)
+        assert fused.canonical() == plain.canonical()
+        assert fused.cost((6, 8, 8)) == plain.cost((6, 8, 8))
 
 
 def test_the_norms_of_the_blocks_are_over_all_channels_and_positions() -> None:

@@ -1,6 +1,7 @@
 """Rolled groups of channels: rolls, fills, schedules of kernels, mix-shift, published counts."""
 
 import random
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ import torch.nn.functional as F
 from objectives.counting import count
 from searchspaces import build
 from searchspaces.architecture import Shape
-from searchspaces.known import asm_rh
+from searchspaces.known.asm_rh import asm_rh
 from searchspaces.operators.roll_mix import Fill, RollMix, shift
 
 SHIPPED = "1,1,3,5,7"
@@ -164,8 +165,15 @@ def _sizes(channels: int, groups: int) -> list[int]:
 
 def test_chunk_sizes_give_the_published_counts() -> None:
     for channels, parameters in ((64, 2_240), (96, 3_200), (256, 8_960)):
-        sizes = [len(part) for part in torch.arange(channels).chunk(5)]
-        assert sum(2 * c * (k * k + 1) for c, k in zip(sizes, [1, 1, 3, 5, 7], strict=True)) == parameters
+        chunked = replace(mixshift(5, 2, "1,1,3,5,7"), sizes="chunks")
+        assert chunked.cost((channels, 8, 8)).parameters == parameters
+        sizes = [band.channels for band in chunked.branches((channels, 8, 8))[0]]
+        assert sizes == [len(part) for part in torch.arange(channels).chunk(5)]
+
+
+def test_chunks_that_are_too_few_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"chunks of 4 channels leave none of the 16 for the last of 5 groups"):
+        replace(mixshift(5, 2, SHIPPED), sizes="chunks").cost((16, 6, 6))
 
 
 def test_there_are_as_many_groups_as_asked_for_where_chunks_would_be_fewer() -> None:

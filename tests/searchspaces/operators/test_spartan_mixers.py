@@ -11,7 +11,7 @@ from searchspaces import Shape, build
 from searchspaces.blocks.metaformer import MetaFormerBlock
 from searchspaces.downsamples import SpartanDownsample
 from searchspaces.freezing import freeze
-from searchspaces.known import spartan, spartan_t
+from searchspaces.known.spartan import spartan, spartan_t
 from searchspaces.layers.norms import LayerScale
 from searchspaces.operators.channel_mlp import ChannelMLP
 from searchspaces.operators.mlp_depthwise import MlpDepthwise

@@ -4,7 +4,7 @@ import pytest
 
 from searchspaces import Architecture, Value
 from searchspaces.architecture import Shape
-from searchspaces.known import asm_rh
+from searchspaces.known.asm_rh import asm_rh
 from searchspaces.spaces.asm_rh import asm_rh as space_of
 from searchspaces.spaces.asm_rh import grid
 

@@ -6,7 +6,7 @@ import pytest
 
 from searchspaces import Architecture, Value
 from searchspaces.blocks.separable_basic import BasicBlock
-from searchspaces.known import resnet18, resnet20
+from searchspaces.known.resnet import resnet18, resnet20
 from searchspaces.spaces.resnet import separable_resnet
 
 PICKS: dict[str, Value] = {

@@ -6,7 +6,7 @@ import random
 import pytest
 
 from searchspaces import Architecture, Shape, Value
-from searchspaces.known import spartan_t
+from searchspaces.known.spartan import spartan_t
 from searchspaces.spaces.spartan import spartan as space_of
 
 SPACE = space_of((3, 32, 32), 10)
