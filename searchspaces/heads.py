@@ -6,8 +6,10 @@ from typing import Any, get_args
 from torch import Tensor, nn
 
 from searchspaces.architecture import Architecture, Head, Shape, spec
-from searchspaces.costs import NORM_COSTS, Cost, convolution, elementwise
+from searchspaces.costs import NORM_COSTS, Cost, batch_norm, convolution, elementwise
 from searchspaces.layers.norms import Norm, make_norm
+from searchspaces.layers.pointwise import Conv1x1
+from searchspaces.registry import check_least
 
 
 @spec("average")
@@ -40,6 +42,38 @@ class AverageHead(Head):
     def build(self, shape: Shape) -> nn.Module:
         norm, mean = make_norm(self.norm, shape[0]), nn.AdaptiveAvgPool2d(1)
         return nn.Sequential(*((mean, norm) if self.norm_last else (norm, mean)), nn.Flatten())
+
+
+@spec("expanded")
+@dataclass(frozen=True)
+class ExpandedHead(Head):
+    """1x1 convolution without bias, BatchNorm, SiLU, and the mean over all positions (MobileNets, AFFNet).
+
+    Args:
+        dim: features.
+    """
+
+    dim: int
+
+    def __post_init__(self) -> None:
+        check_least(self, dim=1)
+
+    def output(self, shape: Shape) -> Shape:
+        return self.dim, 1, 1
+
+    def cost(self, shape: Shape) -> Cost:
+        positions, weights = shape[1] * shape[2], shape[0] * self.dim
+        size = self.dim * positions
+        conv = convolution(weights * positions, weights, shape[0] * positions)
+        return conv + batch_norm(self.dim, positions) + elementwise(2 * size, kept=size)
+
+    @classmethod
+    def options(cls, shape: Shape) -> dict[str, tuple[Any, ...]]:
+        return {"dim": (16, 24)}
+
+    def build(self, shape: Shape) -> nn.Module:
+        conv, norm = Conv1x1(shape[0], self.dim, bias=False), nn.BatchNorm2d(self.dim)
+        return nn.Sequential(conv, norm, nn.SiLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
 
 
 @spec("dense")

@@ -1,7 +1,7 @@
 """Stem of residual networks for small images (1512.03385), ``(B, C, H, W) -> (B, dim, H', W')``."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from torch import nn
 
@@ -12,15 +12,17 @@ from searchspaces.costs import Cost, batch_norm, convolution, elementwise
 @spec("conv")
 @dataclass(frozen=True)
 class ConvStem(Stem):
-    """Conv 3x3 without bias, BatchNorm, ReLU.
+    """Conv 3x3 without bias, BatchNorm, and an activation.
 
     Args:
         dim: output channels.
         stride: in pixels; one zero on every side.
+        activation: ``relu``, or ``silu`` as in later networks.
     """
 
     dim: int
     stride: int = 1
+    activation: Literal["relu", "silu"] = "relu"
 
     def __post_init__(self) -> None:
         if min(self.dim, self.stride) < 1:
@@ -40,8 +42,8 @@ class ConvStem(Stem):
 
     @classmethod
     def options(cls, shape: Shape) -> dict[str, tuple[Any, ...]]:
-        return {"dim": (16, 24), "stride": (1, 2)}
+        return {"dim": (16, 24), "stride": (1, 2), "activation": ("relu", "silu")}
 
     def build(self, shape: Shape) -> nn.Module:
         conv = nn.Conv2d(shape[0], self.dim, 3, self.stride, 1, bias=False)
-        return nn.Sequential(conv, nn.BatchNorm2d(self.dim), nn.ReLU())
+        return nn.Sequential(conv, nn.BatchNorm2d(self.dim), nn.SiLU() if self.activation == "silu" else nn.ReLU())

@@ -8,6 +8,7 @@ import torch
 
 from objectives.counting import count
 from searchspaces import Architecture, Stage, architecture_cost, build, parts
+from searchspaces.blocks.affnet import AffBlock
 from searchspaces.blocks.metaformer import MetaFormerBlock
 from searchspaces.freezing import FREEZE_PATTERNS
 from searchspaces.heads import AverageHead
@@ -43,6 +44,9 @@ PUBLISHED = {
     "strip_mlp_t": (24_904_480, 3_647_735_040),
     "strip_mlp_s": (42_571_576, 6_802_532_352),
     "strip_mlp_b": (57_219_952, 9_184_245_504),
+    "affnet_et": (1_436_264, 356_236_800),
+    "affnet_t": (2_654_232, 786_462_720),
+    "affnet": (5_568_696, 1_453_721_088),
     "spartan_t": (3_820_296, 1_044_147_968),
     "mixer_s16": (18_528_264, 3_776_958_464),
     "mixer_b16": (59_880_472, 12_601_767_936),
@@ -113,9 +117,25 @@ def test_counts_have_the_digits_that_are_published(name: str) -> None:
     assert (round(cost.parameters / 1e6, 2), round(macs / 1e9, 2)) == ROUNDED[name]
 
 
+@pytest.mark.parametrize(
+    ("name", "parameters", "macs"), [("affnet_et", 1.4, 0.4), ("affnet_t", 2.6, 0.8), ("affnet", 5.5, 1.5)]
+)
+def test_affnet_has_the_digits_that_are_published_which_leave_out_norms_and_offsets_of_its_blocks(
+    name: str, parameters: float, macs: float
+) -> None:
+    architecture = KNOWN[name]()
+    cost, left_out = architecture_cost(architecture), 0
+    for part in parts(architecture):
+        if isinstance(part.node, AffBlock):
+            left_out += part.output[0] * (8 * part.node.filters + 2)
+    assert round((cost.parameters - left_out) / 1e6, 1) == parameters
+    assert round(cost.macs / 1e9, 1) == macs
+
+
 DEEPER = {
     *("convmixer_768_32", "convmixer_1536_20", "poolformer_s24", "poolformer_s36", "poolformer_m36", "poolformer_m48"),
     *("raft_mlp_m", "raft_mlp_l", "ms_mlp_s", "ms_mlp_b", "strip_mlp_t", "strip_mlp_s", "strip_mlp_b"),
+    *("affnet_t", "affnet"),
 }
 """Networks of parts that others here have too, with more channels and more of them: counted in the exhaustive tier."""
 
