@@ -21,6 +21,7 @@ class DenseBlock(MetaFormerBlock):
     The average replaces the residual: token mixer l reads ``sum_i<l a_i y_T^i + b_i y_C^i``, channel mixer l
     ``sum_i<=l c_i y_T^i + sum_i<l d_i y_C^i``, with the input as y_T^0 and as y_C^0; the output is what the last mixer
     reads and its own output. 2 L^2 + 3 L scalars, which start where the layers are the plain ones one after the other.
+    Where mixers are fused, both are one.
 
     Args:
         layers: L.
@@ -43,21 +44,18 @@ class DenseBlock(MetaFormerBlock):
 
     def canonical(self) -> Self:
         simple = super().canonical()
-        return simple if simple._mixers() else replace(simple, layers=1)
-
-    def _mixers(self) -> int:
-        """Number of mixers of all layers; ``identity`` is none."""
-        return self.layers * sum(mixer.kind != "identity" for mixer in (self.token, self.channel))
+        return simple if simple.mixers() else replace(simple, layers=1)
 
     def cost(self, shape: Shape) -> Cost:
-        size, mixers = shape[0] * shape[1] * shape[2], self._mixers()
+        size, branches = shape[0] * shape[1] * shape[2], self.layers * len(self.branches())
         plain = super().cost(shape) * self.layers
-        if not mixers:
+        if not branches:
             return plain
-        terms = mixers * (mixers + 1) // 2  # mixer j reads the input and j outputs
+        terms = branches * (branches + 1) // 2  # branch j reads the input and j outputs
         # In place of the residuals; kept are the input, every output but the last, and the factors of the input.
-        averages = elementwise(terms * size + mixers + size - mixers * size, kept=mixers * size)
-        return plain + averages + Cost(parameters=terms + mixers, trainable_parameters=terms + mixers, kept_once=mixers)
+        averages = elementwise(terms * size + branches + size - branches * size, kept=branches * size)
+        factors = terms + branches
+        return plain + averages + Cost(parameters=factors, trainable_parameters=factors, kept_once=branches)
 
     def label(self) -> str:
         return f"dense {self.layers} x ({super().label()})"

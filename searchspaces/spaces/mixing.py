@@ -201,7 +201,7 @@ def mixing(
 
     def isotropic(picks: Picks, groups: list[list[int]]) -> Architecture:
         split, gamma = splits[picks["split"]], int(picks["gamma"])
-        stem = replace(_isotropic_stem(tokens_by, input, split.channels, split.tokens, grids), frozen=lifts(picks))
+        stem = _isotropic_stem(tokens_by, input, split.channels, split.tokens, grids, frozen=lifts(picks))
         shape, target = stem.output(input), 4 * split.budget * gamma if iso_macs else None
         rows = [
             row(own := stage_picks(picks, group), depth, stage_block(own, shape, gamma, target))
@@ -338,15 +338,15 @@ def _operator_choices() -> list[Choice]:
 
 
 def _isotropic_stem(
-    tokens_by: str, input: Shape, dim: int, tokens: int, grids: Mapping[int, int]
+    tokens_by: str, input: Shape, dim: int, tokens: int, grids: Mapping[int, int], *, frozen: bool
 ) -> EmbeddingStem | ResizedStem | ProjectedStem:
     # One patch side for all S, so that a sweep of S does not change the embedding (2306.01470, reading of "resize").
     patch = 2 if min(input[1:]) < 16 else 4
     if tokens_by == "resize":
-        return ResizedStem(dim, tokens, patch)
+        return ResizedStem(dim, tokens, patch, frozen)
     if tokens_by == "project":
-        return ProjectedStem(dim, tokens, min(patch, *input[1:]))
-    return EmbeddingStem(dim, grids[tokens], grids[tokens])
+        return ProjectedStem(dim, tokens, min(patch, *input[1:]), frozen)
+    return EmbeddingStem(dim, grids[tokens], grids[tokens], frozen=frozen)
 
 
 class TokenPicks(NamedTuple):
