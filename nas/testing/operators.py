@@ -188,7 +188,7 @@ class OperatorContract:
             if refuses(partial(built_on_meta, config), shape):
                 assert refuses(config.cost, shape)  # a search refuses what it cannot price
 
-    @pytest.mark.parametrize(("shape", "pattern"), zip(COST_SHAPES, FREEZE_PATTERNS, strict=True), ids=str)
+    @pytest.mark.parametrize(("shape", "pattern"), list(zip(COST_SHAPES, FREEZE_PATTERNS, strict=True)), ids=str)
     def test_its_closed_form_is_the_counted_cost(self, kind: Any, shape: Shape, pattern: Freeze) -> None:
         for config in variants(kind, shape, limit=12, seed=1):
             try:
