@@ -45,8 +45,17 @@ def test_records_survive_closing_and_opening(tmp_path: Path) -> None:
 
 
 def test_a_record_has_the_published_fields(tmp_path: Path) -> None:
-    names = "schema number status failure picks architecture key seed fidelity measured settings spread flags violations facts"
-    assert set(record(0).to_json()) == {*names.split(), "seconds", "ended", "error", "copied_from", "micro_batches"}
+    names = "schema number status failure picks architecture key seed fidelity measured settings spread flags"
+    assert set(record(0).to_json()) == {
+        *names.split(),
+        "violations",
+        "facts",
+        "seconds",
+        "ended",
+        "error",
+        "copied_from",
+        "micro_batches",
+    }
 
 
 def test_a_record_without_spread_and_flags_is_read_as_one_that_knows_none(tmp_path: Path) -> None:
