@@ -1,7 +1,7 @@
 """Which share of a GPU a trial needs: its memory is known before it is trained.
 
 Checked on an H200 (`studies/README.md`): trainings of random networks of every space, captured, attacked and measured,
-reserved at most 180 MB more than their weights, gradients, moments and activations, and their process 0.91 GB besides.
+reserved at most 230 MB more than their weights, gradients, moments and activations, and their process 0.91 GB besides.
 """
 
 import math

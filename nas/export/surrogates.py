@@ -180,7 +180,8 @@ def supplied(
         return {}
     for one in copies.values():
         keep(one, home)
-    for name in [name for name in _wanted(objectives) if name in SURROGATES and name not in _kept(home)]:
+    there = _kept(home)
+    for name in [name for name in _wanted(objectives) if name in SURROGATES and name not in there]:
         keep(train_surrogate(name, settings, data, trainer, say), home)
     return gathered(objectives, home)
 
