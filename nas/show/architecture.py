@@ -17,6 +17,9 @@ from searchspaces.architecture import answer, check_shape
 from searchspaces.diagnostics import mixing_figures
 from searchspaces.registry import brief
 
+MOST_TRACED = 100
+"""Blocks of a network whose activations are traced, which takes about a tenth of a second for each."""
+
 
 def parse_shape(text: str) -> Shape:
     """(C, H, W) from ``"C,H,W"``.
@@ -36,7 +39,7 @@ def parse_shape(text: str) -> Shape:
 
 
 def cost_figures(architecture: Architecture, shape: str | None = None, batch: int = 1) -> dict[str, Any]:
-    """All figures of an architecture, for one image; memory of training for a batch.
+    """All figures of an architecture, for one image; memory of training for a batch, None past `MOST_TRACED` blocks.
 
     Raises:
         WrongInputError: if the architecture cannot take images of that shape.
@@ -46,8 +49,10 @@ def cost_figures(architecture: Architecture, shape: str | None = None, batch: in
         architecture = replace(architecture, input=taken)
         priced = price(architecture)
     total = priced.total
-    with torch.device("meta"):
-        held = kept(build(architecture), architecture.input)
+    held = None
+    if sum(stage.depth for stage in architecture.stages) <= MOST_TRACED:
+        with torch.device("meta"):
+            held = kept(build(architecture), architecture.input)
     operators = [
         {"name": p.name, "spec": p.node.label() if p.node else "", "repeat": p.repeat, "output": list(p.output)}
         | asdict(p.cost)
@@ -67,8 +72,8 @@ def cost_figures(architecture: Architecture, shape: str | None = None, batch: in
         "parameters": total.parameters,
         "trainable_parameters": total.trainable_parameters,
         "frozen_parameters": total.parameters - total.trainable_parameters,
-        "activation_bytes": held.per_image,
-        "training_memory_bytes": training_bytes(priced.counts, held, batch),
+        "activation_bytes": held and held.per_image,
+        "training_memory_bytes": held and training_bytes(priced.counts, held, batch),
         "checkpoint_bytes": total.checkpoint_bytes,
         "batch": batch,
         "counted": list(priced.counted),
@@ -80,11 +85,16 @@ def cost_figures(architecture: Architecture, shape: str | None = None, batch: in
 def cost_table(name: str, figures: Mapping[str, Any]) -> Table:
     """The figures as a table: parts in order of execution, then the sums."""
     size = "x".join(map(str, figures["input"]))
+    memory = f"memory of training not traced: more than {MOST_TRACED} blocks"
+    if figures["activation_bytes"] is not None:
+        memory = (
+            f"activations {_bytes(figures['activation_bytes'])} an image, training with AdamW "
+            f"{_bytes(figures['training_memory_bytes'])} for a batch of {figures['batch']}"
+        )
     caption = (
         f"FLOPs {figures['flops']:,} = 2 x MACs + transforms {figures['transform_flops']:,} + element-wise "
         f"{figures['elementwise_flops']:,}; MACs as run {figures['macs_executed']:,}\n"
-        f"checkpoint {_bytes(figures['checkpoint_bytes'])}, activations {_bytes(figures['activation_bytes'])} an image,"
-        f" training with AdamW {_bytes(figures['training_memory_bytes'])} for a batch of {figures['batch']}"
+        f"checkpoint {_bytes(figures['checkpoint_bytes'])}, {memory}"
     )
     if figures["counted"]:
         caption += f"\ncounted, without a closed form: {', '.join(figures['counted'])}"
