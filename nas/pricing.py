@@ -7,7 +7,7 @@ import contextlib
 import math
 import random
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import cached_property, lru_cache
 from typing import Any
 
@@ -26,6 +26,7 @@ DRAWS = 1000
 """Random architectures among which the dearest is looked for; a tenth if each must be built on the meta device."""
 TRIES = 64
 """Random candidates among which those are looked for that can be built, and that use a choice."""
+FIGURES = tuple(field.name for field in fields(Cost))
 LARGEST = 10**15
 """Largest figure of a network that is priced: beyond it nothing can be built, and floats are no longer exact."""
 
@@ -45,7 +46,7 @@ class Price:
     counted: tuple[str, ...]
     uncounted: tuple[str, ...]
 
-    @property
+    @cached_property
     def total(self) -> Cost:
         """Cost of the whole network."""
         return sum((part.cost for part in self.parts), Cost())
@@ -88,10 +89,11 @@ def price(architecture: Architecture) -> Price:
         return cost
 
     found = tuple(parts(architecture.canonical(), by_counting))
-    for name, figure in asdict(sum((part.cost for part in found), Cost())).items():
-        if figure > LARGEST:
+    priced = Price(found, tuple(sorted(counted)), tuple(sorted(uncounted)))
+    for name in FIGURES:
+        if (figure := getattr(priced.total, name)) > LARGEST:
             raise ValueError(f"the network has {name} = {float(figure):.2g}, more than 10^15: it cannot be built.")
-    return Price(found, tuple(sorted(counted)), tuple(sorted(uncounted)))
+    return priced
 
 
 @lru_cache(maxsize=10_000)  # it takes a thousand times as long as a closed form
@@ -165,20 +167,27 @@ class Probe:
         """Value and settings of every cost of an architecture, by name."""
         if not self.costs:
             return {}, {}
+        candidate = self._candidate(architecture, price(architecture))
+        with user_input(""):
+            settings = {name: as_settings(name, o.settings(candidate)) for name, o in self.costs.items()}
+        return self._values(candidate), settings
+
+    def values(self, architecture: Architecture, priced: Price) -> dict[str, float]:
+        """Value of every cost of an architecture that was priced already, by name."""
+        return self._values(self._candidate(architecture, priced))
+
+    def _candidate(self, architecture: Architecture, priced: Price) -> Candidate:
+        """What costs are measured on."""
         model: nn.Module = nn.Identity()
-        priced = price(architecture)
         if not all(map(self.known, self.costs.values())):
             with torch.device("meta"):  # a user's own objective of shapes may need the module itself
                 model = build(architecture)
-        candidate = Candidate(
-            model, architecture.input, known=priced.counts, known_kept=priced.kept if self.closed else None
-        )
-        values, settings = {}, {}
-        for name, objective in self.costs.items():
-            with user_input(""):
-                values[name] = as_value(name, objective, objective.measure(candidate))
-                settings[name] = as_settings(name, objective.settings(candidate))
-        return values, settings
+        held = priced.kept if self.closed else None
+        return Candidate(model, architecture.input, known=priced.counts, known_kept=held)
+
+    def _values(self, candidate: Candidate) -> dict[str, float]:
+        with user_input(""):
+            return {name: as_value(name, o, o.measure(candidate)) for name, o in self.costs.items()}
 
     def known(self, objective: Objective) -> bool:
         """Whether closed forms are all that an objective needs."""

@@ -1,0 +1,1 @@
+"""What a sampler can believe about networks that were not trained, from those that were; no Optuna, no study."""

@@ -1,0 +1,360 @@
+"""Proposes networks one at a time, from what was measured of the others; the sampler `front` without a study around it.
+
+A pure function of what it was told, in that order, of the pending networks and of the seed of the proposal: what a
+model needs to learn, it learns at fixed numbers of trials from a fixed start.
+"""
+
+import itertools
+import math
+import random
+from collections.abc import Callable, Mapping, Sequence, Set
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from scipy.special import expit, logit, ndtr
+
+from nas.results.pareto import non_dominated
+from nas.search.belief.candidates import Options, Picks, changed, collect, drawn, proposals
+from nas.search.belief.features import Encoder, Traits
+from nas.search.belief.improvement import Improvement
+from nas.search.belief.process import Kernel, Process, learn, subset
+from searchspaces import Value
+
+SAMPLE = 256
+"""Random networks by which features and costs are scaled."""
+FIRST = 24
+"""Most trials that are spread over the costs before anything is believed."""
+SMALL, MANY, FEW = 50_000, 400, 128
+"""Assignments of a space that counts as small; candidates for a proposal there, and in a larger one."""
+LEARNED_FROM, PREDICTED_FROM = 150, 400
+"""Most trials from which hyperparameters are learned, and on which predictions stand."""
+CLIP = 1e-3
+"""Distance from 0 and 1 at which the logit of a fraction ends."""
+KEPT = 0.5
+"""Share of a measurement's deviation from the model that is taken for the network's own, not for luck."""
+BEST = 6
+"""Candidates whose neighbours are looked at too."""
+WIDENED = 1.3
+"""Factor of deviations: a model that searches for its own optimum is surer than it should be where it has not been."""
+NOTHING = 1e-15
+"""Weight of what is not known of a network, too small to count beside any expected growth."""
+FAILURE = -1
+"""Number that stands for failing among the objectives."""
+NODES = np.linspace(-3.5, 3.5, 29)
+"""Standard deviations at which a belief is looked at."""
+CHANCES = np.exp(-0.5 * NODES**2) / np.exp(-0.5 * NODES**2).sum()
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A network as far as it is known before it is trained.
+
+    Args:
+        key: equal networks have equal keys.
+        costs: (m,) known costs, to be minimised; NaN for what must be measured.
+        size: logarithm of the cost along which the first trials are spread.
+    """
+
+    picks: Picks
+    key: str
+    traits: Traits
+    costs: np.ndarray
+    size: float
+
+
+@dataclass(frozen=True)
+class Aim:
+    """What is searched for.
+
+    Args:
+        options: of every choice.
+        look: the network of some picks; None if it cannot be built or breaks a bound.
+        fractions: for each objective whether it lies in [0, 1].
+        reference: (m,) reference point of the hypervolume, in costs.
+        seed: of the random networks by which features are scaled.
+    """
+
+    options: Options
+    look: Callable[[Picks], Seen | None]
+    fractions: Sequence[bool]
+    reference: np.ndarray
+    seed: int = 0
+
+
+class Engine:
+    """Learns what networks are worth, and proposes the one that promises the largest growth of the hypervolume."""
+
+    def __init__(self, aim: Aim) -> None:
+        self.aim = aim
+        self._told: list[tuple[Seen, np.ndarray | None]] = []
+        self._rows = np.empty((0, 0))
+        self._kernels: dict[tuple[int, int], Kernel] = {}
+        self._looked: dict[tuple[Value, ...], Seen | None] = {}
+
+    def tell(self, seen: Seen, costs: np.ndarray | None) -> None:
+        """Learns how a network turned out; None if it failed, as similar ones might."""
+        self._told.append((seen, costs))
+
+    @property
+    def told(self) -> list[Seen]:
+        """All networks that were told."""
+        return [seen for seen, _ in self._told]
+
+    def look(self, picks: Mapping[str, Value]) -> Seen | None:
+        """As ``aim.look``, once for the same picks."""
+        place = tuple(picks[name] for name in self.aim.options)
+        if place not in self._looked:
+            if len(self._looked) > 50_000:
+                self._looked.clear()
+            self._looked[place] = self.aim.look(dict(picks))
+        return self._looked[place]
+
+    def propose(self, seed: int, pending: Sequence[Seen] = (), avoid: Set[str] = frozenset()) -> Picks | None:
+        """The next picks; None if no network is left.
+
+        Args:
+            seed: of this proposal.
+            pending: networks that are being trained.
+            avoid: keys of networks not to propose, beside those that were told or are pending.
+        """
+        generator = random.Random(seed)
+        told = self.told
+        taken = {seen.key for seen in (*told, *pending)} | avoid
+        first = min(FIRST, 8 + len([values for values in self.aim.options.values() if len(values) > 1]) // 2)
+        started = len(told) + len(pending)
+        if started < first or len(self.measured) < 2:
+            found = self._spread(started, [*told, *pending], taken, generator)
+        else:
+            found = self._promising(pending, taken, generator)
+        return found.picks if found is not None else self._any(taken, generator)
+
+    @cached_property
+    def _sample(self) -> list[Seen]:
+        generator = random.Random(self.aim.seed)
+        return collect(lambda: drawn(self.aim.options, generator), self.look, SAMPLE)
+
+    @cached_property
+    def encoder(self) -> Encoder:
+        """Of the networks of this space."""
+        return Encoder([seen.traits for seen in self._sample])
+
+    def _any(self, taken: Set[str], generator: random.Random) -> Picks | None:
+        """Some network that is not taken; None if there is none, in a space small enough to know."""
+        if math.prod(map(len, self.aim.options.values())) > SMALL:
+            return drawn(self.aim.options, generator)
+        lists = [generator.sample(list(values), len(values)) for values in self.aim.options.values()]
+        for values in itertools.product(*lists):
+            seen = self.look(dict(zip(self.aim.options, values, strict=True)))
+            if seen is not None and seen.key not in taken:
+                return seen.picks
+        return None
+
+    def _spread(self, number: int, others: Sequence[Seen], taken: Set[str], generator: random.Random) -> Seen | None:
+        """A random network near a cost that runs through the range of costs, unlike those that are there."""
+        sizes = np.sort([seen.size for seen in self._sample])
+        if not len(sizes):
+            return None
+        place = _van_der_corput(number + 1)
+        target = (sizes[0] + (sizes[-1] - sizes[0]) * place + float(np.quantile(sizes, place))) / 2
+        pool = collect(lambda: drawn(self.aim.options, generator), self._untaken(set(taken)), 64)
+        near = sorted(pool, key=lambda seen: abs(seen.size - target))[:6]
+        if not near or not others:
+            return near[0] if near else None
+        rows, there = self.encoded(near), self.encoded(others)
+        distances = ((rows[:, None] - there[None]) ** 2).sum(-1).min(1)
+        return near[int(np.argmax(distances))]
+
+    def encoded(self, networks: Sequence[Seen]) -> np.ndarray:
+        """(n, columns) features of networks."""
+        return self.encoder.rows([seen.traits for seen in networks])
+
+    def _untaken(self, taken: set[str]) -> Callable[[Picks], Seen | None]:
+        """As `look`, but each network once, and none that is taken."""
+
+        def look(picks: Picks) -> Seen | None:
+            seen = self.look(picks)
+            if seen is None or seen.key in taken:
+                return None
+            taken.add(seen.key)
+            return seen
+
+        return look
+
+    def _promising(self, pending: Sequence[Seen], taken: Set[str], generator: random.Random) -> Seen | None:
+        belief = _Belief(self, pending, np.random.default_rng(generator.getrandbits(64)))
+        members = sorted((self._told[i][0] for i in belief.members), key=lambda seen: seen.size)
+        small = math.prod(map(len, self.aim.options.values())) <= SMALL
+        wanted = (MANY if small else FEW) // 2
+        look = self._untaken(set(taken))
+        pool = collect(proposals([seen.picks for seen in members], self.aim.options, generator), look, wanted)
+        if not pool:
+            return None
+        promise = belief.promise(pool)
+        best = [pool[i].picks for i in np.argsort(-promise, kind="stable")[:BEST]]
+        near = collect(lambda: changed(generator.choice(best), self.aim.options, generator), look, wanted)
+        if near:
+            pool, promise = [*pool, *near], np.append(promise, belief.promise(near))
+        return pool[int(np.argmax(promise))]
+
+    @property
+    def measured(self) -> list[int]:
+        """Numbers of the networks that were told with values."""
+        return [i for i, (_, costs) in enumerate(self._told) if costs is not None]
+
+    def costs(self, numbers: Sequence[int]) -> np.ndarray:
+        """(n, m) costs that were measured."""
+        return np.array([self._told[i][1] for i in numbers])
+
+    def rows(self) -> np.ndarray:
+        """(told, columns) features of all networks that were told, in that order."""
+        known = len(self._rows)
+        if known < len(self._told):
+            new = self.encoded([seen for seen, _ in self._told[known:]])
+            self._rows = np.vstack([self._rows, new]) if known else new
+        return self._rows
+
+    def learned(self, objective: int) -> Kernel:
+        """Hyperparameters of an objective, from the measured networks at the last number at which they are learned."""
+        measured = self.measured
+        at = learned_at(len(measured))
+        if (objective, at) not in self._kernels:
+            first = measured[:at]
+            order = by_rank(self.costs(first)) if at > LEARNED_FROM else range(at)
+            chosen = [first[i] for i in subset(order, LEARNED_FROM, np.random.default_rng(at))]
+            values = standard(self.scaled(objective, self.costs(chosen)[:, objective]))[0]
+            self._kernels[objective, at] = learn(self.rows()[chosen], self.encoder.groups, values)
+        return self._kernels[objective, at]
+
+    def learned_failures(self) -> Kernel:
+        """Hyperparameters of whether networks fail."""
+        at = learned_at(len(self._told))
+        if (FAILURE, at) not in self._kernels:
+            chosen = subset(range(at), LEARNED_FROM, np.random.default_rng(at))
+            self._kernels[FAILURE, at] = learn(self.rows()[chosen], self.encoder.groups, self.failed(chosen))
+        return self._kernels[FAILURE, at]
+
+    def failed(self, numbers: Sequence[int]) -> np.ndarray:
+        """(n,) 1 for networks that failed, 0 for the others."""
+        return np.array([float(self._told[i][1] is None) for i in numbers])
+
+    def scaled(self, objective: int, costs: np.ndarray) -> np.ndarray:
+        """The costs on the scale on which they are believed."""
+        return unbounded(costs) if self.aim.fractions[objective] else costs
+
+
+class _Belief:
+    """What is believed at one moment.
+
+    Attributes:
+        members: numbers of the told networks on the front of the estimates.
+    """
+
+    def __init__(self, engine: Engine, pending: Sequence[Seen], generator: np.random.Generator) -> None:
+        self.engine, self.aim = engine, engine.aim
+        measured, rows = engine.measured, engine.rows()
+        costs = engine.costs(measured)
+        chosen = list(range(len(measured)))
+        if len(chosen) > PREDICTED_FROM:
+            chosen = subset(by_rank(costs), PREDICTED_FROM, generator)
+        unknown = np.isnan([seen.costs for seen in [*engine.told, *pending]]).any(0)
+        self.processes: dict[int, tuple[Process, float, float]] = {}
+        estimates = costs.copy()
+        for i in np.flatnonzero(unknown).tolist():
+            believed = engine.scaled(i, costs[:, i])
+            values, mean, deviation = standard(believed[chosen])
+            there = rows[[measured[j] for j in chosen]]
+            process = Process(engine.learned(i), engine.encoder.groups, there, values)
+            self.processes[i] = process, mean, deviation
+            means = self._mean_and_deviation(i, rows[measured])[0]
+            estimates[:, i] = self._cost(i, means + KEPT * (believed - means))
+        kept = np.flatnonzero(non_dominated(estimates))
+        self.members = [measured[j] for j in kept]
+        front = estimates[kept]
+        if pending:
+            front = np.vstack([front, self._expected_costs(pending)])
+        self.improvement = Improvement(front, self.aim.reference)
+        self.failures: Process | None = None
+        if len(measured) < len(rows):
+            told = subset(range(len(rows)), PREDICTED_FROM, generator)
+            kernel = engine.learned_failures()
+            self.failures = Process(kernel, engine.encoder.groups, rows[told], engine.failed(told))
+
+    def _mean_and_deviation(self, objective: int, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        process, mean, deviation = self.processes[objective]
+        means, deviations = process.predict(rows)
+        return mean + deviation * means, deviation * deviations
+
+    def _cost(self, objective: int, values: np.ndarray) -> np.ndarray:
+        return bounded(values) if self.aim.fractions[objective] else values
+
+    def _expected_costs(self, networks: Sequence[Seen]) -> np.ndarray:
+        costs, rows = np.array([seen.costs for seen in networks]), self.engine.encoded(networks)
+        for i in self.processes:
+            costs[:, i] = self._cost(i, self._mean_and_deviation(i, rows)[0])
+        return costs
+
+    def promise(self, networks: Sequence[Seen]) -> np.ndarray:
+        """(n,) expected growth of the hypervolume by each network, if it does not fail.
+
+        Where none is expected of any, what is known least comes first.
+        """
+        costs, rows = np.array([seen.costs for seen in networks]), self.engine.encoded(networks)
+        outcomes, chances = [costs[:, [i]] for i in range(costs.shape[1])], [np.ones(1)] * costs.shape[1]
+        unknown = np.zeros(len(networks))
+        for i in self.processes:
+            means, deviations = self._mean_and_deviation(i, rows)
+            spread = WIDENED * deviations[:, None] * NODES
+            outcomes[i], chances[i] = self._cost(i, means[:, None] + spread), CHANCES
+            unknown += deviations
+        promise = self.improvement.expected(outcomes, chances) + NOTHING * unknown
+        if self.failures is not None:
+            means, deviations = self.failures.predict(rows)  # of 1 for a failure, 0 for none
+            promise = promise * ndtr((0.5 - means) / deviations)
+        return promise
+
+
+def learned_at(trials: int) -> int:
+    """The number of trials at which hyperparameters were last to be learned: each is the one before, 15 % and 2."""
+    at = 2
+    while (following := math.ceil(1.15 * at) + 2) <= trials:
+        at = following
+    return at
+
+
+def by_rank(costs: np.ndarray) -> list[int]:
+    """Numbers of the rows, the non-dominated ones first, then those that only these dominate, and so on."""
+    left, order = np.arange(len(costs)), list[int]()
+    while len(left) and len(order) < PREDICTED_FROM // 2:
+        first = non_dominated(costs[left])
+        order += left[first].tolist()
+        left = left[~first]
+    return [*order, *left.tolist()]
+
+
+def standard(values: np.ndarray) -> tuple[np.ndarray, float, float]:
+    """The values at mean 0 and standard deviation 1, with those that they had."""
+    mean, deviation = float(values.mean()), max(1e-6, float(values.std()))
+    return (values - mean) / deviation, mean, deviation
+
+
+def unbounded(fractions: np.ndarray) -> np.ndarray:
+    """Logits."""
+    logits: np.ndarray = logit(np.clip(fractions, CLIP, 1 - CLIP))
+    return logits
+
+
+def bounded(values: np.ndarray) -> np.ndarray:
+    """Fractions of logits."""
+    fractions: np.ndarray = expit(values)
+    return fractions
+
+
+def _van_der_corput(number: int) -> float:
+    """The binary digits of a number, mirrored behind the point: 1/2, 1/4, 3/4, 1/8, ..."""
+    place, step = 0.0, 0.5
+    while number:
+        place += step * (number & 1)
+        number >>= 1
+        step /= 2
+    return place

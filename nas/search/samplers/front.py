@@ -1,0 +1,122 @@
+"""The sampler that believes: costs are exact before training, so only what must be trained is learned.
+
+Proposes the network whose expected growth of the front's hypervolume is largest, for any number of trained objectives
+beside any number of known costs. See `nas.search.belief` for the parts.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from random import Random
+from typing import Any
+
+import numpy as np
+
+from nas.errors import WrongInputError
+from nas.pricing import Probe, price
+from nas.problem import Problem
+from nas.search.belief.engine import Aim, Engine, Seen
+from nas.search.belief.features import traits_of
+from nas.search.samplers.sampler import Proposal, sampler
+from nas.store.records import TrialRecord, trial_seed
+from objectives import to_minimise
+from searchspaces import Value
+
+LEARNED_AS_FAILED = ("diverged", "out_of_memory", "timeout")
+"""Failures that are the network's own; what else fails says nothing about it."""
+
+
+@dataclass(frozen=True)
+class Networks:
+    """The candidates of a problem, as the engine sees them.
+
+    Args:
+        problem: whose space, costs and bounds they have.
+    """
+
+    problem: Problem
+    probe: Probe
+
+    @classmethod
+    def of(cls, problem: Problem) -> "Networks":
+        """Those of a problem; what training keeps is priced by closed forms."""
+        return cls(problem, replace(problem.probe, closed=True))
+
+    def look(self, picks: Mapping[str, Value]) -> Seen | None:
+        """What is known of a candidate before it is trained; None if it cannot be built or breaks a bound."""
+        architecture = self.problem.space.network(picks)
+        if architecture is None:
+            return None
+        try:
+            priced = price(architecture)
+            values = self.probe.values(architecture, priced)
+        except WrongInputError:
+            raise
+        except ValueError:
+            return None
+        if self.probe.violations(values):
+            return None
+        names, objectives = self.problem.settings.objectives, self.problem.objectives
+        costs = np.array([to_minimise(objectives[n], values[n]) if n in values else np.nan for n in names])
+        known = costs[~np.isnan(costs)]
+        size = float(known[0]) if len(known) else float(np.log10(1 + priced.total.macs))
+        return Seen(dict(picks), architecture.key, traits_of(architecture, priced), costs, size)
+
+    def aim(self, seed: int) -> Aim:
+        """What is searched for."""
+        problem = self.problem
+        return Aim(
+            options={choice.name: choice.options for choice in problem.space.choices},
+            look=self.look,
+            fractions=[problem.objectives[name].scale == "fraction" for name in problem.settings.objectives],
+            reference=problem.reference,
+            seed=seed,
+        )
+
+
+@sampler("front")
+class FrontSampler:
+    """Expected hypervolume improvement with exact costs."""
+
+    def __init__(self, problem: Problem) -> None:
+        self.problem = problem
+        self._engine = Engine(Networks.of(problem).aim(trial_seed(problem.settings.seed, 0, "features")))
+        self._pending: dict[int, Seen] = {}
+        self._asked = 0
+        self._spent: set[str] = set()
+        """Networks whose trials said nothing about them, and that are not to be proposed again."""
+
+    def ask(self, number: int, draw: int, *, explore: bool = False) -> Proposal:
+        seed = trial_seed(self.problem.settings.seed, number, f"{'explore' if explore else 'sampler'}/{draw}")
+        picks = None
+        if not explore:
+            picks = self._engine.propose(seed, list(self._pending.values()), self._spent)
+        return self._expect(picks or self.problem.space.draw(Random(seed)))
+
+    def _expect(self, picks: Mapping[str, Value]) -> Proposal:
+        self._asked += 1
+        if (seen := self._engine.look(picks)) is not None:
+            self._pending[self._asked] = seen
+        return Proposal(dict(picks), self._asked)
+
+    def forget(self, proposal: Proposal) -> None:
+        self._pending.pop(proposal.handle, None)
+
+    def tell(self, proposal: Proposal, record: TrialRecord) -> None:
+        self.forget(proposal)
+        self.replay(record, {})
+
+    def replay(self, record: TrialRecord, memory: Mapping[str, Any]) -> None:
+        seen = self._engine.look(record.picks)
+        if seen is None or record.status == "duplicate":
+            return
+        objectives = self.problem.settings.objectives
+        if record.status == "complete":
+            told = [to_minimise(self.problem.objectives[name], record.measured[name]) for name in objectives]
+            self._engine.tell(seen, np.array(told))
+        elif record.failure in LEARNED_AS_FAILED:
+            self._engine.tell(seen, None)
+        else:
+            self._spent.add(seen.key)
+
+    def resume(self, picks: Mapping[str, Value], memory: Mapping[str, Any]) -> Proposal:
+        return self._expect(picks)
