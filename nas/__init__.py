@@ -6,17 +6,20 @@ heavy: torch, Optuna and Ray are imported when a function needs them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from optuna.distributions import BaseDistribution
+    from optuna.samplers import BaseSampler
     from torch import nn
 
     from nas.results.study import Study
+    from nas.search.samplers.for_optuna import Scale
 
 __version__ = "0.1.0"
-__all__ = ["load", "open", "search"]
+__all__ = ["load", "open", "optuna_sampler", "search"]
 
 
 def search(
@@ -92,3 +95,31 @@ def load(directory: str | Path, *, plugins: Sequence[str | Path] = (), trust: bo
     from nas.export.bundle import load
 
     return load(directory, plugins=plugins, trust=trust)
+
+
+def optuna_sampler(
+    space: Mapping[str, BaseDistribution],
+    *,
+    costs: Callable[[dict[str, Any]], Sequence[float | None]] | None = None,
+    scales: Sequence[Scale] | None = None,
+    seed: int = 0,
+) -> BaseSampler:
+    """The sampler ``front`` for a study of Optuna's own, with any number of objectives.
+
+    Args:
+        space: every parameter that the objective suggests, with its distribution; of a long range 33 values are tried.
+        costs: returns for some parameters the values of all objectives that are known before the trial is run, None for
+            the others; may be called some hundred times for a trial.
+        scales: of each objective: ``fraction`` in [0, 1], ``count`` to be compared by its logarithm, or ``plain``,
+            which all are unless given.
+        seed: of everything drawn.
+
+    Raises:
+        ValueError: if the space is empty or a distribution is of an unknown kind.
+
+    Example: ``optuna.create_study(directions=["maximize", "minimize"], sampler=nas.optuna_sampler({"depth":
+    IntDistribution(1, 8)}, costs=lambda params: [None, 9 * params["depth"]], scales=["fraction", "count"]))``.
+    """
+    from nas.search.samplers.for_optuna import FrontSampler
+
+    return FrontSampler(space, costs, scales, seed)

@@ -109,11 +109,11 @@ class SearchSettings:
     """``[search]``.
 
     Args:
-        sampler: Optuna sampler that proposes (`nas.search.samplers.optuna.SAMPLERS`).
+        sampler: that proposes (`nas.search.samplers.SAMPLERS`).
         options: passed on to the sampler, for example ``population_size``.
     """
 
-    sampler: str = "tpe"
+    sampler: str = "front"
     options: Table = field(default_factory=dict)
 
 

@@ -21,7 +21,7 @@ StudyFile = Callable[..., Path]
 
 def test_defaults_fill_what_the_file_leaves_out(study_file: StudyFile) -> None:
     settings = read_settings(study_file())
-    assert (settings.trials, settings.execution.workers, settings.search.sampler) == (4, 1, "tpe")
+    assert (settings.trials, settings.execution.workers, settings.search.sampler) == (4, 1, "front")
 
 
 def test_a_file_may_begin_with_a_byte_order_mark(study_file: StudyFile) -> None:

@@ -43,7 +43,7 @@ def test_a_search_ends_with_its_trials_a_front_and_their_weights(study_file: Stu
     assert all((study.directory / f"artifacts/{r.number}/weights.safetensors").exists() for r in study.records)
 
 
-@pytest.mark.parametrize("sampler", ["tpe", "nsga2", "nsga3", "random", "qmc"])
+@pytest.mark.parametrize("sampler", ["front", "tpe", "nsga2", "nsga3", "random", "qmc"])
 def test_the_same_seed_gives_the_same_records_and_a_resumed_study_too(
     study_file: StudyFile, tmp_path: Path, sampler: str
 ) -> None:
@@ -71,7 +71,8 @@ def test_running_a_finished_study_again_changes_nothing(study_file: StudyFile, t
 def test_infeasible_candidates_are_recorded_not_counted_and_never_trained(
     study_file: StudyFile, tmp_path: Path
 ) -> None:
-    study = nas.search(study_file(trials=6, bounds={"macs": 8_000}), out=tmp_path / "run")
+    path = study_file(trials=6, bounds={"macs": 8_000}, search={"sampler": "random"})
+    study = nas.search(path, out=tmp_path / "run")
     infeasible = [record for record in study.records if record.status == "infeasible"]
     assert infeasible
     for record in infeasible:
@@ -266,12 +267,20 @@ def test_a_kill_between_asking_and_recording_trains_nothing_that_is_infeasible_o
     assert without_times(again.records) == without_times(whole.records)
 
 
+def test_the_default_sampler_asks_for_no_candidate_that_breaks_a_bound_or_was_tried(
+    study_file: StudyFile, tmp_path: Path
+) -> None:
+    study = nas.search(study_file(trials=16, bounds={"macs": 8_000}), out=tmp_path / "run")
+    assert Counter(record.status for record in study.records) == {"complete": 16}
+
+
 def test_candidates_that_cannot_be_built_are_refused_with_their_reason_and_the_study_goes_on(
     study_file: StudyFile, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     choices = {"depth": 1, "layout": "isotropic", "channel": ["channel_mlp", "spartan_wave"], "expansion": [2, 1]}
     space = {"kind": "mixing", "omega": 512, "choices": choices}
-    path = study_file(trials=5, space=space, objectives=["accuracy", "macs"], objective=None)
+    unknowing = {"sampler": "random"}
+    path = study_file(trials=5, space=space, objectives=["accuracy", "macs"], objective=None, search=unknowing)
     study = nas.search(path, out=tmp_path / "run")
     refused = [record for record in study.records if record.status == "infeasible"]
     assert refused
