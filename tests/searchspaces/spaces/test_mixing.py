@@ -116,7 +116,7 @@ CROWDED = {"convolution", "mab", "nin", "s6"}
 
 
 @pytest.mark.parametrize("channel", ["channel_mlp", "mlp_depthwise"])
-@pytest.mark.parametrize("mixer", sorted(Mixers(TOKEN_MIXERS, OURS).names() - {"sparse_mlp"}))
+@pytest.mark.parametrize("mixer", sorted(Mixers(TOKEN_MIXERS, OURS).names()))
 def test_iso_macs_is_iso_mac_whatever_the_mixers(mixer: str, channel: str) -> None:
     of = space(iso_macs=True, omega=2**18)
     if mixer in CROWDED:
