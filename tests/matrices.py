@@ -46,5 +46,7 @@ def effective(layer: PermutedMLP, x: Tensor) -> Tensor:
         j1, j2 = matrix(index), matrix(index).T
     blocks = size // layer.length
     up, down = (torch.block_diag(*w.expand(blocks, *w.shape[-2:])) for w in layer.factors())
-    one, two = (maps.bias.expand(blocks, -1).flatten() for maps in (layer.up, layer.down))
+    one, two = (
+        maps.bias.repeat(width // len(maps.bias)) for maps, width in ((layer.up, up.shape[0]), (layer.down, size))
+    )
     return (layer.activation(x @ j1.T @ up.T + one) @ down.T + two) @ j2.T

@@ -119,10 +119,11 @@ class BlockLinear(nn.Module):
         super().__init__()
         self.in_features = inputs
         self.weight = nn.Parameter(torch.empty(blocks, outputs, inputs))
-        self.bias = nn.Parameter(torch.empty(blocks, outputs))
+        self.bias = nn.Parameter(torch.empty(blocks * outputs))  # a vector, as all biases are, which do not decay
 
     def forward(self, x: Tensor) -> Tensor:
-        return torch.baddbmm(self.bias[:, None], x.transpose(0, 1), self.weight.mT).transpose(0, 1)
+        bias = self.bias.view(len(self.weight), 1, -1)  # (n1, 1, outputs)
+        return torch.baddbmm(bias, x.transpose(0, 1), self.weight.mT).transpose(0, 1)
 
 
 class PermutedMLP(nn.Module):

@@ -119,7 +119,8 @@ class ListedLinear(nn.Module):
         super().__init__()
         self.inputs, self.outputs = inputs, outputs
         places = draw_places(outputs, inputs, density, mask)
-        self.weight = nn.Parameter(torch.randn(len(places)) / (density * inputs) ** 0.5)
+        # (1, connections), not a vector: it stands for a matrix, and decays as one.
+        self.weight = nn.Parameter(torch.randn(1, len(places)) / (density * inputs) ** 0.5)
         self.bias = nn.Parameter(torch.zeros(outputs))
         self.register_buffer("columns", (places % inputs).int())
         self.register_buffer("starts", torch.searchsorted(places, inputs * torch.arange(outputs), out_int32=True))
@@ -129,12 +130,12 @@ class ListedLinear(nn.Module):
     def effective(self) -> Tensor:
         """The matrix (outputs, inputs), sparse."""
         places, sides = torch.stack([self.rows, self.columns]), (self.outputs, self.inputs)
-        return torch.sparse_coo_tensor(places, self.weight, sides, check_invariants=True).coalesce()
+        return torch.sparse_coo_tensor(places, self.weight[0], sides, check_invariants=True).coalesce()
 
     def forward(self, x: Tensor) -> Tensor:
         inputs = x.T.to(self.weight.dtype).contiguous()  # (inputs, B); no copy between two layers of this class
         lists = (self.columns, self.starts, self.rows, self.order, self.back_columns, self.back_starts)
-        y: Tensor = _Product.apply(inputs, self.weight, *lists)  # type: ignore[no-untyped-call]
+        y: Tensor = _Product.apply(inputs, self.weight[0], *lists)  # type: ignore[no-untyped-call]
         return (y + self.bias[:, None]).T
 
 

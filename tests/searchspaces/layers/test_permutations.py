@@ -13,6 +13,7 @@ from searchspaces.heads import AverageHead
 from searchspaces.layers.permutations import PERMUTATIONS, Permutation, commutation, draw, vec
 from searchspaces.operators.channel_mlp import ChannelMLP
 from searchspaces.operators.raft import Raft
+from searchspaces.operators.sparse_mlp import SparseMLP
 from searchspaces.operators.token_mlp import TokenMLP
 from searchspaces.stems.embedding import EmbeddingStem
 
@@ -99,8 +100,14 @@ def test_i12_monarch_layers_of_equal_blocks_are_mixer_layers(shape: tuple[int, i
         mixer, monarch, x = lively(kind().build(shape)), kind(shared=False).build(shape).double(), random(2, *shape)
         for one, blocks in ((mixer.mlp.up, monarch.mlp.up), (mixer.mlp.down, monarch.mlp.down)):
             blocks.weight.data.copy_(one.weight)
-            blocks.bias.data.copy_(one.bias)
+            blocks.bias.data.copy_(one.bias.repeat(len(blocks.weight)))
         close(monarch(x), mixer(x))
+
+
+def test_matrices_decay_and_biases_do_not() -> None:
+    for spec in (TokenMLP(), TokenMLP(shared=False), SparseMLP(form="csr"), SparseMLP(form="masked")):
+        for name, parameter in spec.build((6, 4, 5)).named_parameters():
+            assert (parameter.ndim > 1) == name.endswith("weight")  # what the optimizer goes by
 
 
 def test_a_monarch_layer_has_the_macs_of_a_mixer_layer_and_an_mlp_for_each_block() -> None:
