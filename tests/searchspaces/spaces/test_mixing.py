@@ -303,6 +303,7 @@ TOKENS = {"s1__mixer": "pooling", "s2__mixer": "conv", "depth": 8}
         ("alternate", "ABABABAB"),
         ("first(3)", "AAABBBBB"),
         ("every(4)", "BBBABBBA"),
+        ("only(3)", "BBABBBBB"),
     ],
 )
 @pytest.mark.parametrize("layout", ["isotropic", "pyramid"])
