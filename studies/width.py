@@ -1,6 +1,7 @@
 """How the error depends on S at a fixed number of connections Omega (2306.01470, figure of width and density).
 
-    python studies/width.py [--data NAME ...] [--kinds KIND ...] [--omega N] [--images N] [--epochs N] [--seeds N]
+    python studies/width.py [--data NAME ...] [--kinds KIND ...] [--omega N] [--tokens S ...]
+                              [--images N] [--epochs N] [--seeds N]
 
 Networks of `wide_sparse` with gamma 2 and two blocks, one for each pair S x C that keeps Omega / gamma, on images that
 are resized, so that the embedding does not change with S. Means over seeds on the test images, with the standard error
@@ -20,12 +21,13 @@ from searchspaces import SEARCH_SPACES, Architecture, build
 from searchspaces.spaces.wide_sparse import KINDS
 from trainers import DATASETS, PRESETS, Samples, Supervised, TrainingData, training_data
 
-OMEGA = 2**15
 TOKENS = (4, 9, 16, 25, 36, 64)
 
 
-def networks(data: TrainingData, kind: str, omega: int) -> dict[tuple[int, int, float], Architecture]:
-    """(S, C, realised Omega / gamma) -> network, for every S of `TOKENS` that keeps the budget."""
+def networks(
+    data: TrainingData, kind: str, omega: int, tokens: Sequence[int]
+) -> dict[tuple[int, int, float], Architecture]:
+    """(S, C, realised Omega / gamma) -> network, for every S of ``tokens`` that keeps the budget."""
     space = SEARCH_SPACES["wide_sparse"](data.input, len(data.classes), omega=omega)
     pairs = next(choice for choice in space.choices if choice.name == "split").options
     fixed = space.narrow({"kind": kind, "gamma": 2.0, "depth": 2, "source": "resize", "patch": 2})
@@ -33,7 +35,7 @@ def networks(data: TrainingData, kind: str, omega: int) -> dict[tuple[int, int, 
     for pair in pairs:
         one = fixed.narrow({"split": pair})
         facts = one.facts(one.first)
-        if facts["tokens"] in TOKENS:
+        if facts["tokens"] in tokens:
             found[int(facts["tokens"]), int(facts["channels"]), float(facts["omega"])] = one.decode(one.first)
     return found
 
@@ -68,6 +70,7 @@ def main() -> None:
     parser.add_argument("--data", nargs="+", default=["digits", "fashion_mnist"])
     parser.add_argument("--kinds", nargs="+", default=["mixer", "rp_mixer"], choices=KINDS)
     parser.add_argument("--omega", type=int, default=2**15, help="Omega / gamma")
+    parser.add_argument("--tokens", type=int, nargs="+", default=TOKENS, help="S")
     parser.add_argument("--images", type=int, default=2000, help="of the training images, and of the test images")
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--seeds", type=int, default=3)
@@ -79,7 +82,7 @@ def main() -> None:
         dataset = DATASETS[name]()
         data = training_data(dataset, limit=options.images, validation=0.1, seed=0)
         test = dataset.load("test", options.images)
-        for (s, c, omega), architecture in networks(data, kind, options.omega).items():
+        for (s, c, omega), architecture in networks(data, kind, options.omega, options.tokens).items():
             seeds = range(options.seeds)
             models = (trained(architecture, data, seed=seed, epochs=options.epochs) for seed in seeds)
             errors, losses = zip(*(measured(model, test) for model in models), strict=True)
