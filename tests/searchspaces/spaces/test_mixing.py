@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from nas.show.catalogue import space_figures
 from searchspaces import SEARCH_SPACES, Architecture, SearchSpace
 from searchspaces.architecture import CHANNEL_MIXERS, TOKEN_MIXERS
 from searchspaces.blocks.metaformer import MetaFormerBlock
@@ -83,6 +84,13 @@ def test_a_budget_is_met_by_the_nearest_number_of_channels() -> None:
         ValueError, match=r"choice 'split' cannot be '16x16' .* Allowed: 4x360, .*256x8 \(Omega 262,144\)"
     ):
         of.narrow({"split": "16x16"})
+
+
+@pytest.mark.parametrize("space", ["mixing", "wide_sparse"])
+def test_a_table_of_the_space_shows_the_pairs_that_keep_each_budget(space: str) -> None:
+    found = space_figures(space, "3,32,32", 10)[space]["choices"]["split"]
+    assert "4x43, 9x26, 16x16, 25x9 (Omega 4,096)" in found["allowed"]
+    assert {"4x43", "9x26", "16x16", "25x9"} <= set(found["options"])
 
 
 def test_former_choices_say_what_to_write() -> None:
