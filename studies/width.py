@@ -71,7 +71,7 @@ def main() -> None:
     parser.add_argument("--kinds", nargs="+", default=["mixer", "rp_mixer"], choices=KINDS)
     parser.add_argument("--omega", type=int, default=2**15, help="Omega / gamma")
     parser.add_argument("--tokens", type=int, nargs="+", default=TOKENS, help="S")
-    parser.add_argument("--images", type=int, default=2000, help="of the training images, and of the test images")
+    parser.add_argument("--images", type=int, default=2000, help="of the training split")
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--seeds", type=int, default=3)
     options = parser.parse_args()
@@ -81,7 +81,7 @@ def main() -> None:
     for name, kind in itertools.product(options.data, options.kinds):
         dataset = DATASETS[name]()
         data = training_data(dataset, limit=options.images, validation=0.1, seed=0)
-        test = dataset.load("test", options.images)
+        test = dataset.load("test")
         for (s, c, omega), architecture in networks(data, kind, options.omega, options.tokens).items():
             seeds = range(options.seeds)
             models = (trained(architecture, data, seed=seed, epochs=options.epochs) for seed in seeds)
