@@ -415,6 +415,45 @@ def show(directory: Path, trial: int, against: int | None) -> Answer:
 
 @cli.command()
 @DIRECTORY
+@click.argument("first", metavar="TRIAL", type=int)
+@click.argument("second", metavar="TRIAL", type=int)
+@click.option("--cka", is_flag=True, help="Also compare what their layers compute, by linear CKA.")
+@click.option("--data", help="The study's data set, NAME:LOCATION, where it lies elsewhere now.")
+@may_run_plugins
+@answers
+def diff(directory: Path, first: int, second: int, cka: bool, data: str | None) -> Answer:
+    """What two trials do not have in common: picks, values, and with --cka what their trained layers compute.
+
+    \b
+    Example: nas diff runs/quickstart 3 5 --cka
+    """
+    from nas.results.differences import differences, similarity
+    from nas.show.differences import difference_table, similarity_table
+
+    if data is not None and not cka:
+        raise WrongInputError("--data belongs to --cka, which alone needs the images. Leave it out, or add --cka.")
+    study = _opened(directory)
+    one, other = study.trial(first), study.trial(second)
+    figures = differences(study, one, other)
+    if cka:
+        found = similarity(study, one, other, data)
+        figures["cka"] = {
+            "rows": list(found.rows),
+            "columns": list(found.columns),
+            "values": found.cka.tolist(),
+            "diagonal": found.diagonal,
+        }
+
+    def draw(console: Console) -> None:
+        console.print(difference_table(figures, study.objectives))
+        if cka:
+            console.print(similarity_table(figures))
+
+    return Answer(figures, draw)
+
+
+@cli.command()
+@DIRECTORY
 @click.option("--pick", required=True, help="knee, best:OBJECTIVE, trial:NUMBER, or front for every member.")
 @click.option("-o", "--out", required=True, type=click.Path(path_type=Path), help="Where to write.")
 @click.option("--data", help="The study's data set, NAME:LOCATION, where it lies elsewhere now.")

@@ -61,6 +61,15 @@ PER_ELEMENT_WRITTEN = {
 }
 
 
+def _bag_flops(weight: Any, indices: Any, *args: Any, **kwargs: Any) -> int:
+    """Operations of a weighted sum of rows, which is how a sparse matrix is applied; from the shapes of its inputs."""
+    return int(2 * math.prod(indices) * weight[1])
+
+
+SPARSE = {torch.ops.aten._embedding_bag: _bag_flops, torch.ops.aten._embedding_bag_forward_only: _bag_flops}
+"""Products that FlopCounterMode leaves out."""
+
+
 @dataclass(frozen=True)
 class Counts:
     """What one forward pass of one image takes, in the conventions of this module.
@@ -91,7 +100,7 @@ def count(model: nn.Module, input: tuple[int, int, int]) -> Counts:
     training = [module for module in model.modules() if module.training]
     model.eval()
     try:
-        with torch.no_grad(), FlopCounterMode(display=False) as products, _Tally() as tally:
+        with torch.no_grad(), FlopCounterMode(display=False, custom_mapping=SPARSE) as products, _Tally() as tally:
             model(image)
     finally:
         for module in training:
@@ -166,7 +175,7 @@ class _Tally(TorchDispatchMode):  # type: ignore[no-untyped-call]
         out = func(*args, **(kwargs or {}))
         name = func.overloadpacket.__name__
         written = out[0] if isinstance(out, tuple | list) and out else out
-        if name in FREE or func.overloadpacket in flop_registry:
+        if name in FREE or func.overloadpacket in flop_registry or func.overloadpacket in SPARSE:
             pass
         elif name in TRANSFORMS:
             self.transform += TRANSFORMS[name](args, written)

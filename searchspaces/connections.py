@@ -23,16 +23,25 @@ def connections(tokens: int, channels: int, gamma: float = 1.0, channel_gamma: f
     return width(tokens, channels) * (gamma * tokens + channel_gamma * channels) / 2
 
 
-def partner(tokens: int, omega: float, gamma: float = 1.0) -> int:
+def partner(tokens: int, omega: float, gamma: float = 1.0, channel_gamma: float | None = None) -> int:
     """C(S; Omega, gamma): the channels with which ``tokens`` come closest to ``omega`` connections; 0 if none fit.
+
+    Expansions as in `connections`.
 
     Example: ``partner(64, 2**18)`` is 64, the widest network of that budget.
     """
-    exact = (-tokens + math.sqrt(tokens**2 + 8 * omega / (gamma * tokens))) / 2
+    channel_gamma = gamma if channel_gamma is None else channel_gamma
+    tokens_alone = gamma * tokens
+    root = math.sqrt(tokens_alone**2 + 8 * channel_gamma * omega / tokens)
+    exact = (root - tokens_alone) / (2 * channel_gamma)
     nearest = (math.floor(exact), math.ceil(exact))
-    return min(nearest, key=lambda channels: abs(connections(tokens, channels, gamma) - omega))
+    return min(nearest, key=lambda channels: abs(connections(tokens, channels, gamma, channel_gamma) - omega))
 
 
-def density(tokens: int, channels: int) -> float:
-    """p, mean density of the effective matrices: (1/S + 1/C)/2."""
-    return (1 / tokens + 1 / channels) / 2
+def density(tokens: int, channels: int, ratio: float = 1.0) -> float:
+    """p, density of all effective matrices together: (1/S + 1/C)/2.
+
+    Args:
+        ratio: expansion of channel mixing for that of token mixing.
+    """
+    return (tokens + ratio * channels) / ((1 + ratio) * width(tokens, channels))

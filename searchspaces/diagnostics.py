@@ -4,10 +4,14 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from searchspaces.architecture import Shape
+
+SMALL = 64
+"""Side up to which a sparse matrix is made dense for its singular values."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +37,11 @@ class Factored(Protocol):
     """A mixing layer that states its matrices."""
 
     def factors(self) -> Iterable[Tensor]:
-        """Its two matrices in order of execution; the effective ones are block-diagonal with copies of them."""
+        """Its two matrices in order of execution, of which some are sparse.
+
+        The effective ones are block-diagonal: with copies of a matrix, or with the matrices of a stack (n1, rows,
+        columns).
+        """
         ...
 
 
@@ -46,9 +54,10 @@ def mixing_figures(network: nn.Module, shape: Shape) -> list[MixingFigures]:
             width = inputs[0][0].numel()
             first, second = [matrix.detach() for matrix in layer.factors()]
             # The first matrix reads the table of m elements, the second writes it, block by block.
-            copies = (width // first.shape[1], width // second.shape[0])
-            nonzeros = [n * int(f.count_nonzero()) for n, f in zip(copies, (first, second), strict=True)]
-            sizes = [n * n * f.numel() for n, f in zip(copies, (first, second), strict=True)]
+            blocks = (width // first.shape[-1], width // second.shape[-2])
+            both = list(zip(blocks, (first, second), strict=True))
+            nonzeros = [(n if matrix.ndim == 2 else 1) * _nonzeros(matrix) for n, matrix in both]
+            sizes = [n * n * matrix.shape[-2] * matrix.shape[-1] for n, matrix in both]
             sigma = (_largest_singular_value(first), _largest_singular_value(second))
             found.append(MixingFigures(name, width, sum(nonzeros) / 2, sum(nonzeros) / sum(sizes), sigma))
 
@@ -84,5 +93,18 @@ def sigma_max(layer: nn.Module) -> tuple[float, ...]:
     return tuple(_largest_singular_value(matrix) for module in layers for matrix in module.factors())
 
 
+def _nonzeros(matrix: Tensor) -> int:
+    return int((matrix.values() if matrix.is_sparse else matrix).count_nonzero())
+
+
 def _largest_singular_value(matrix: Tensor) -> float:
-    return float(torch.linalg.matrix_norm(matrix.detach(), ord=2))
+    """Of a matrix, or of all in a stack; a large sparse one is not made dense."""
+    matrix = matrix.detach()
+    if matrix.is_sparse and min(matrix.shape) > SMALL:
+        import scipy.sparse.linalg  # takes as long to import as all of this module
+
+        lists = matrix.cpu().double()
+        form = scipy.sparse.coo_array((lists.values(), lists.indices()), lists.shape)
+        found = scipy.sparse.linalg.svds(form, k=1, v0=np.ones(min(lists.shape)), return_singular_vectors=False)
+        return float(found[0])
+    return float(torch.linalg.matrix_norm(matrix.to_dense(), ord=2).max())

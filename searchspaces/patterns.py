@@ -12,10 +12,11 @@ PATTERNS = {
     "alternate": "A, B, A, B, ...",
     "first": "first(k): A in the first k places, B in the rest",
     "every": "every(k): A in each k-th place, B elsewhere",
+    "only": "only(k): A in the k-th place, B elsewhere",
 }
 """Name of each pattern -> what it means."""
 
-NUMBERED = ("first", "every")
+NUMBERED = ("first", "every", "only")
 """Patterns that take a number."""
 
 
@@ -41,18 +42,25 @@ def takes_first(pattern: str, place: int) -> bool:
         return True
     if name == "alternate":
         return place % 2 == 1
-    return place <= number if name == "first" else place % number == 0
+    return {"first": place <= number, "every": place % number == 0, "only": place == number}[name]
 
 
 class Patterns:
-    """Container of the patterns."""
+    """Container of the patterns.
+
+    Args:
+        without: names of those that make no sense where it is used.
+    """
+
+    def __init__(self, *, without: tuple[str, ...] = ()) -> None:
+        self.names = [name for name in PATTERNS if name not in without]
 
     def __contains__(self, value: object) -> bool:
         try:
-            parse_pattern(value)
+            name, _ = parse_pattern(value)
         except ValueError:
             return False
-        return isinstance(value, str)
+        return name in self.names and isinstance(value, str)
 
     def __str__(self) -> str:
-        return ", ".join(f"{name}(K)" if name in NUMBERED else name for name in PATTERNS)
+        return ", ".join(f"{name}(K)" if name in NUMBERED else name for name in self.names)

@@ -93,8 +93,9 @@ class _Read(Mapping[str, Value]):
         self.picks, self.names = picks, set[str]()
 
     def __getitem__(self, name: str) -> Value:
+        value = self.picks[name]
         self.names.add(name)
-        return self.picks[name]
+        return value
 
     def __contains__(self, name: object) -> bool:
         return name in self.picks  # to look whether there is a pick is not to use it

@@ -4,6 +4,7 @@ C is the integer that comes closest to the budget; a pair that misses it by more
 than `LEAST_CHANNELS` channels, is no option: sweeping S at one budget changes the width and nothing else.
 """
 
+import itertools
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -19,23 +20,30 @@ SQUARES = tuple(side**2 for side in range(2, 33))
 
 Budgets = int | tuple[int, ...]
 BUDGETS = range(2**6, 2**28 + 1)
+Ratios = float | tuple[float, ...]
+RATIOS = (1 / 64, 64.0)
 
 
 @dataclass(frozen=True)
 class Split:
-    """S tokens and C channels for a budget Omega/gamma."""
+    """S tokens and C channels for a budget Omega/gamma.
+
+    Args:
+        ratio: expansion of channel mixing for that of token mixing, gamma; ``16x20:4`` has one of 4 gamma.
+    """
 
     tokens: int
     channels: int
     budget: int
+    ratio: float = 1.0
 
     def __str__(self) -> str:
-        return f"{self.tokens}x{self.channels}"
+        return f"{self.tokens}x{self.channels}" + ("" if self.ratio == 1 else f":{self.ratio:g}")
 
     @property
     def omega(self) -> float:
         """The realised Omega/gamma."""
-        return connections(self.tokens, self.channels)
+        return connections(self.tokens, self.channels, 1.0, self.ratio)
 
     @property
     def deviation(self) -> float:
@@ -44,7 +52,8 @@ class Split:
 
     def facts(self) -> dict[str, Value]:
         """What a record keeps of it."""
-        return {"tokens": self.tokens, "channels": self.channels, "omega": self.omega}
+        found: dict[str, Value] = {"tokens": self.tokens, "channels": self.channels, "omega": self.omega}
+        return found if self.ratio == 1 else {**found, "ratio": self.ratio}
 
 
 class Splits:
@@ -53,22 +62,27 @@ class Splits:
     Args:
         budgets: Omega/gamma, one or several.
         tokens: numbers of tokens that the networks can have.
-        largest: the highest budget that they can have.
+        ratios: of the two expansions, one or several.
 
     Raises:
-        ValueError: if a budget is out of range, or no pair keeps it.
+        ValueError: if a budget or ratio is out of range, or no pair keeps a budget.
     """
 
-    def __init__(self, budgets: Budgets, tokens: Iterable[int] = SQUARES, largest: int = BUDGETS[-1]) -> None:
+    def __init__(self, budgets: Budgets, tokens: Iterable[int] = SQUARES, ratios: Ratios = 1.0) -> None:
         self.budgets = (budgets,) if isinstance(budgets, int) else budgets
         self.tokens = sorted(tokens)
         self.pairs: dict[str, Split] = {}
+        ratios = tuple(ratios) if isinstance(ratios, tuple | list) else (ratios,)
         if not self.budgets:
-            raise ValueError(f"omega needs at least one budget, {BUDGETS[0]} to {largest}.")
-        for budget in self.budgets:
-            if not BUDGETS[0] <= budget <= largest:
-                raise ValueError(f"omega must be {BUDGETS[0]} to {largest}, got {budget}.")
-            kept = list(filter(fits, (Split(s, partner(s, budget), budget) for s in self.tokens)))
+            raise ValueError(f"omega needs at least one budget, {BUDGETS[0]} to {BUDGETS[-1]}.")
+        for ratio in ratios or (0.0,):
+            if not RATIOS[0] <= ratio <= RATIOS[1]:
+                raise ValueError(f"ratios must be numbers from {RATIOS[0]:g} to {RATIOS[1]:g}, got {ratios}.")
+        for budget, ratio in itertools.product(self.budgets, ratios):
+            if not BUDGETS[0] <= budget <= BUDGETS[-1]:
+                raise ValueError(f"omega must be {BUDGETS[0]} to {BUDGETS[-1]}, got {budget}.")
+            pairs = (Split(s, partner(s, budget, 1.0, ratio), budget, ratio) for s in self.tokens)
+            kept = list(filter(fits, pairs))
             if not kept:
                 raise ValueError(
                     f"omega = {budget} fits no S of {', '.join(map(str, self.tokens[:20]))} with at least "

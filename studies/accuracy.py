@@ -70,7 +70,7 @@ def trained(epochs: int) -> tuple[str, ...]:
 def rows() -> list[Row]:
     """The table."""
     found = []
-    wide: dict[str, Value] = {"split": "64x64", "sw.split": "16x16", "gamma": 2.0, "depth": 4}
+    wide: dict[str, Value] = {"split": "64x64", "gamma": 2.0, "depth": 4}
     for data, shape in (("fashion_mnist", GREY), ("cifar10", COLOUR)):
         convmixer = partial(member, "convmixer", shape, dim=64, depth=4, patch=2, kernel=5)
         spartan = partial(member, "spartan", shape, stem_stride=2, stages=3, hybrid=1, layer_scale=1.0, **SMALL)

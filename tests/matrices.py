@@ -45,6 +45,8 @@ def effective(layer: PermutedMLP, x: Tensor) -> Tensor:
         index = layer.arrange(torch.arange(size).view(1, -1)).flatten()
         j1, j2 = matrix(index), matrix(index).T
     blocks = size // layer.length
-    up, down = (torch.kron(eye(blocks), w) for w in layer.factors())
-    hidden = x @ j1.T @ up.T + layer.up.bias.repeat(blocks)
-    return (layer.activation(hidden) @ down.T + layer.down.bias.repeat(blocks)) @ j2.T
+    up, down = (torch.block_diag(*w.expand(blocks, *w.shape[-2:])) for w in layer.factors())
+    one, two = (
+        maps.bias.repeat(width // len(maps.bias)) for maps, width in ((layer.up, up.shape[0]), (layer.down, size))
+    )
+    return (layer.activation(x @ j1.T @ up.T + one) @ down.T + two) @ j2.T

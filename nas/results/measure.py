@@ -81,7 +81,8 @@ def measure_study(
             say(note)
         done = {one.trial for one in kept.entries if one.name == text}
         left = [record for record in records if record.number not in done]
-        _check_weights(study, left, objective)
+        if objective.needs == "training":
+            check_weights(study, left)
         measure = _measured_by(study, objective, text, data, say) if left else None
         for record in left:
             assert measure is not None
@@ -91,8 +92,13 @@ def measure_study(
     return Study(study.directory, trust=study.trust)
 
 
-def _check_weights(study: Study, records: Sequence[TrialRecord], objective: Objective) -> None:
-    for record in records if objective.needs == "training" else ():
+def check_weights(study: Study, records: Sequence[TrialRecord]) -> None:
+    """Makes sure that trials have left their weights.
+
+    Raises:
+        WrongInputError: naming the first that has not.
+    """
+    for record in records:
         if record.status != "complete" or not weights_path(study.directory, record.number).exists():
             raise WrongInputError(
                 f"trial {record.number} has no weights to measure: it ended {record.status}, or limits.artifacts_gb "

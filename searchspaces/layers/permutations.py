@@ -4,8 +4,9 @@ A table X of S tokens and C channels is the vector ``vec(X)`` of its columns, x[
 ``(B, C, H, W)``, so ``x.flatten(1)`` is vec. On m = S C = n1 n2 elements the layer computes
 ``u = J2 (I_{n1} kron W2) phi((I_{n1} kron W1) J1 x)`` with W1 (h, n2), W2 (n2, h) and biases: one MLP shared by n1
 blocks of n2 elements. Token mixing has n2 = S and J1 = J2 = I; channel mixing n2 = C, J1 = J_c and J2 = J_c^T. RP-Mixer
-draws J1 and J2 at random, once. Neither Kronecker products nor matrices J are ever formed: a commutation is a view, a
-random permutation one ``index_select``.
+draws J1 and J2 at random, once. Unshared, every block has an MLP of its own: the two mixings of a network are then the
+factors of Monarch matrices (2204.00595), those of a Mixer the case of equal blocks. Neither Kronecker products nor
+matrices J are ever formed: a commutation is a view, a random permutation one ``index_select``.
 """
 
 from collections.abc import Iterable, Sequence
@@ -65,20 +66,30 @@ def hidden_units(length: int, expansion: float, hidden: int = 0) -> int:
     return hidden or max(1, round(expansion * length))
 
 
-def mlp_label(name: str, expansion: float, hidden: int, activation: str, permutation: str = "commutation") -> str:
+def mlp_label(
+    name: str, expansion: float, hidden: int, activation: str, permutation: str = "commutation", *, shared: bool = True
+) -> str:
     """Label such as ``token_mlp x0.5``, followed by the fields that are not at their usual value."""
     size = f"h{hidden}" if hidden else f"x{expansion:g}"
     rest = [word for word in (activation, permutation) if word not in ("gelu", "commutation")]
-    return " ".join([name, size, *rest])
+    return " ".join([name, size, *rest, *([] if shared else ["unshared"])])
 
 
 def mlp_cost(
-    size: int, length: int, hidden: int, activation: MlpActivation, permutation: Permutation, *, trained: bool
+    size: int,
+    length: int,
+    hidden: int,
+    activation: MlpActivation,
+    permutation: Permutation,
+    *,
+    trained: bool,
+    shared: bool = True,
 ) -> Cost:
     """Cost of a `PermutedMLP` over ``size`` elements in blocks of ``length``."""
     units = size // length * hidden
-    up = linear(size * hidden, length * hidden + hidden, size, trained=trained)
-    down = linear(size * hidden, hidden * length + length, units, trained=trained)
+    mlps = 1 if shared else size // length
+    up = linear(size * hidden, mlps * (length * hidden + hidden), size, trained=trained)
+    down = linear(size * hidden, mlps * (hidden * length + length), units, trained=trained)
     # ReLU keeps its output, which is what the second matrix keeps too.
     kept = units if activation == "gelu" or not trained else 0
     indices = 2 * 8 * size if permutation.startswith("random") else 0
@@ -101,6 +112,20 @@ def _derive_channels_last(layer: "PermutedMLP", *loaded: object) -> None:
     layer.register_buffer("after_last", layer.after.view(layer.channels, -1).T.flatten(), persistent=False)
 
 
+class BlockLinear(nn.Module):
+    """A linear map of its own for each of n1 blocks, ``(B, n1, inputs) -> (B, n1, outputs)``."""
+
+    def __init__(self, blocks: int, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.in_features = inputs
+        self.weight = nn.Parameter(torch.empty(blocks, outputs, inputs))
+        self.bias = nn.Parameter(torch.empty(blocks * outputs))  # a vector, as all biases are, which do not decay
+
+    def forward(self, x: Tensor) -> Tensor:
+        bias = self.bias.view(len(self.weight), 1, -1)  # (n1, 1, outputs)
+        return torch.baddbmm(bias, x.transpose(0, 1), self.weight.mT).transpose(0, 1)
+
+
 class PermutedMLP(nn.Module):
     """Permuted-Kronecker MLP ``(B, C, H, W) -> (B, C, H, W)``.
 
@@ -109,6 +134,7 @@ class PermutedMLP(nn.Module):
 
     Args:
         length: n2, elements of a block; must divide C H W.
+        shared: one MLP for all blocks, not one for each.
         sizes, order: the transposition of ``commutation``: the table viewed as ``sizes``, its axes in ``order``.
     """
 
@@ -125,6 +151,7 @@ class PermutedMLP(nn.Module):
         *,
         activation: MlpActivation = "gelu",
         permutation: Permutation = "commutation",
+        shared: bool = True,
         sizes: Sequence[int],
         order: Sequence[int],
     ) -> None:
@@ -139,7 +166,11 @@ class PermutedMLP(nn.Module):
             self.channels = shape[0]
             _derive_channels_last(self)
             self.register_load_state_dict_post_hook(_derive_channels_last)  # type: ignore[no-untyped-call]
-        self.up, self.down = nn.Linear(length, hidden), nn.Linear(hidden, length)
+        blocks = shape[0] * shape[1] * shape[2] // length
+        self.up, self.down = (
+            nn.Linear(*sides) if shared else BlockLinear(blocks, *sides)
+            for sides in ((length, hidden), (hidden, length))
+        )
         self.activation = ACTIVATIONS[activation]()
         for layer in (self.up, self.down):
             nn.init.normal_(layer.weight, std=layer.in_features**-0.5)
@@ -170,10 +201,10 @@ class PermutedMLP(nn.Module):
                 last = like.permute(0, 2, 3, 1).shape  # (B, H, W, C)
                 return rows.flatten(1).index_select(1, self.after_last).view(last).permute(0, 3, 1, 2)
             return rows.flatten(1).index_select(1, self.after).view(like.shape)
-        table = rows.view(-1, *(self.sizes[axis] for axis in self.order))
+        table = rows.reshape(-1, *(self.sizes[axis] for axis in self.order))
         inverse = (self.order.index(axis) + 1 for axis in range(len(self.order)))
         return table.permute(0, *inverse).reshape(like.shape)
 
     def factors(self) -> Iterable[Tensor]:
-        """W1 and W2; the effective matrices are block-diagonal with copies of them."""
+        """W1 and W2, of which the effective matrices have copies; unshared all of their blocks."""
         return self.up.weight, self.down.weight

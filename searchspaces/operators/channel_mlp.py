@@ -36,12 +36,14 @@ class ChannelMLP(ChannelMixer):
         hidden: number of hidden units; 0 for those of ``expansion``.
         permutation: ``commutation`` is the ordinary channel MLP; under ``identity`` the blocks of C elements are
             neighbours within a channel instead, and positions are mixed.
+        shared: one MLP for all positions; without it each block has its own, which makes Monarch matrices (2204.00595).
     """
 
     expansion: float = 4.0
     hidden: int = 0
     activation: MlpActivation = "gelu"
     permutation: Permutation = "commutation"
+    shared: bool = True
 
     def __post_init__(self) -> None:
         check_mlp(self.expansion, self.hidden, self.activation, self.permutation)
@@ -50,13 +52,21 @@ class ChannelMLP(ChannelMixer):
         return replace(self, expansion=ChannelMLP.expansion if self.hidden else self.expansion)
 
     def label(self) -> str:
-        return mlp_label("channel_mlp", self.expansion, self.hidden, self.activation, self.permutation)
+        return mlp_label(
+            "channel_mlp", self.expansion, self.hidden, self.activation, self.permutation, shared=self.shared
+        )
 
     def cost(self, shape: Shape, freeze: Freeze = "full") -> Cost:
         channels, tokens = shape[0], shape[1] * shape[2]
         hidden = hidden_units(channels, self.expansion, self.hidden)
         return mlp_cost(
-            channels * tokens, channels, hidden, self.activation, self.permutation, trained=freeze != "space"
+            channels * tokens,
+            channels,
+            hidden,
+            self.activation,
+            self.permutation,
+            trained=freeze != "space",
+            shared=self.shared,
         )
 
     @classmethod
@@ -68,6 +78,7 @@ class ChannelMLP(ChannelMixer):
             "hidden": (0, 24),
             "activation": MLP_ACTIVATIONS,
             "permutation": mixing,
+            "shared": (True, False),
         }
 
     def build(self, shape: Shape) -> "ChannelMixing":
@@ -86,6 +97,7 @@ class ChannelMixing(Mixer):
             hidden_units(channels, config.expansion, config.hidden),
             activation=config.activation,
             permutation=config.permutation,
+            shared=config.shared,
             sizes=(channels, tokens),
             order=(1, 0),
         )

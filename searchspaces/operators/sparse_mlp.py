@@ -2,26 +2,31 @@
 
 The control of the mixers of the same width m = C H W and density: unstructured sparse matrices M1 * W1 (gamma m, m) and
 M2 * W2 (m, gamma m) with static random masks. A mixer's four matrices have density (1/S + 1/C)/2 on average, the
-default here. Masks are applied in the forward pass, so that neither momentum nor weight decay can revive a zero. The
-dense matrices are stored: meant for m up to about a thousand.
+default here. Nothing can revive a zero, neither momentum nor weight decay: masks are applied in the forward pass, or
+the connections alone are stored, with which m is limited by the connections and not by its square.
 """
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
-import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from searchspaces.architecture import ChannelMixer, Shape, TokenMixer, spec
+from searchspaces.connections import density
 from searchspaces.costs import Cost, elementwise, linear
 from searchspaces.freezing import Freeze, Mixer
 from searchspaces.layers.activations import ACTIVATIONS
 from searchspaces.layers.permutations import MLP_ACTIVATIONS, MlpActivation, check_mlp, hidden_units, mlp_label
+from searchspaces.layers.sparse import MASKS, ListedLinear, Mask, MaskedLinear, connection_count
 from searchspaces.registry import check_one_of
 
-Mask = Literal["exact", "bernoulli"]
+Form = Literal["auto", "masked", "csr"]
+FORMS: tuple[Form, ...] = get_args(Form)
+
+LARGEST_MASKED = 128
+"""Largest m of which ``auto`` makes dense matrices: a training step takes 2 times as long as with lists at m = 256, 7
+times at 1,024 (gamma 2, batch 64, one thread)."""
 
 
 @dataclass(frozen=True)
@@ -32,39 +37,52 @@ class _Sparse:
         density: share of connections kept, p; 0 for that of a mixer of the same table, (1/S + 1/C)/2.
         expansion: gamma, hidden units for each element of the table.
         mask: ``exact``: round(p gamma m^2) connections in each matrix, at random; ``bernoulli``: each with
-            probability p (its ``macs`` are then the expected ones).
+            probability p (its ``macs`` are then the expected ones); ``fan_in``: round(p n) to each output of n inputs.
+        form: ``masked``: dense matrices and their masks; ``csr``: lists of the connections, not for ``bernoulli``;
+            ``auto``: lists where m is above 128.
     """
 
     density: float = 0.0
     expansion: float = 1.0
     activation: MlpActivation = "gelu"
     mask: Mask = "exact"
+    form: Form = "auto"
 
     def __post_init__(self) -> None:
         check_mlp(self.expansion, 0, self.activation)
         if not 0 <= self.density <= 1:
             raise ValueError(f"density must be 0 to 1 (0: that of a mixer), got {self.density}.")
-        check_one_of("mask", self.mask, get_args(Mask))
+        check_one_of("mask", self.mask, MASKS)
+        check_one_of("form", self.form, FORMS)
+        if self.form == "csr" and self.mask == "bernoulli":
+            raise ValueError("form = csr needs a fixed number of connections: mask = exact or fan_in, got bernoulli.")
+
+    def listed(self, size: int) -> bool:
+        """Whether the connections are stored as lists if the table has ``size`` elements."""
+        return self.form == "csr" or (self.form == "auto" and self.mask != "bernoulli" and size > LARGEST_MASKED)
 
     def sizes(self, shape: Shape) -> tuple[int, int, float]:
         """m, hidden units, density."""
         channels, tokens = shape[0], shape[1] * shape[2]
         size = channels * tokens
-        return size, hidden_units(size, self.expansion), self.density or (1 / tokens + 1 / channels) / 2
+        return size, hidden_units(size, self.expansion), self.density or density(tokens, channels)
 
     def _label(self, name: str) -> str:
         density = f" p{self.density:g}" if self.density else ""
-        mask = " bernoulli" if self.mask == "bernoulli" else ""
-        return mlp_label(name, self.expansion, 0, self.activation) + density + mask
+        words = [word for word in (self.mask, self.form) if word not in ("exact", "auto")]
+        return " ".join([mlp_label(name, self.expansion, 0, self.activation) + density, *words])
 
     def _cost(self, shape: Shape, *, trained: bool) -> Cost:
-        size, hidden, density = self.sizes(shape)
-        dense = size * hidden
-        run = linear(2 * dense, 2 * dense + hidden + size, size + (hidden if self.activation == "gelu" else 0))
-        if not trained:
-            run = linear(2 * dense, 2 * dense + hidden + size, 0, trained=False)
-        masked = elementwise(2 * dense) + Cost(buffer_bytes=2 * dense, kept_once=2 * dense)
-        return run + masked + elementwise(hidden, kept=hidden) + Cost(macs=2 * round(density * dense) - 2 * dense)
+        size, hidden, share = self.sizes(shape)
+        dense, biases = size * hidden, hidden + size
+        sides = ((hidden, size), (size, hidden))
+        connections = sum(connection_count(rows, columns, share, self.mask) for rows, columns in sides)
+        stored = connections if self.listed(size) else 2 * dense
+        run = linear(stored, stored + biases, size + (hidden if self.activation == "gelu" else 0), trained=trained)
+        run += elementwise(hidden, kept=hidden)
+        if self.listed(size):
+            return run + elementwise(biases) + Cost(buffer_bytes=4 * (connections + biases))
+        return run + elementwise(2 * dense) + Cost(connections - 2 * dense, buffer_bytes=2 * dense, kept_once=2 * dense)
 
     @classmethod
     def options(cls, shape: Shape) -> dict[str, tuple[Any, ...]]:
@@ -73,7 +91,8 @@ class _Sparse:
             "density": (0.0, 0.3),
             "expansion": (0.5, 1.0),
             "activation": MLP_ACTIVATIONS,
-            "mask": get_args(Mask),
+            "mask": ("exact", "fan_in"),
+            "form": FORMS,
         }
 
 
@@ -107,38 +126,6 @@ class SparseChannelMLP(_Sparse, ChannelMixer):
         return SparseMixing(shape, self, mixes="channels")
 
 
-class MaskedLinear(nn.Module):
-    """Linear map with a static mask on its weights, (B, inputs) -> (B, outputs).
-
-    Weights start normal with variance 1 / (p inputs), so that sums over the kept connections have variance 1.
-    """
-
-    mask: Tensor
-
-    def __init__(self, inputs: int, outputs: int, density: float, mask: Mask) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.randn(outputs, inputs) / (density * inputs) ** 0.5)
-        self.bias = nn.Parameter(torch.zeros(outputs))
-        self.register_buffer("mask", draw_mask(outputs, inputs, density, mask))
-
-    def effective(self) -> Tensor:
-        """The masked matrix."""
-        return self.weight * self.mask
-
-    def forward(self, x: Tensor) -> Tensor:
-        return F.linear(x, self.effective(), self.bias)
-
-
-def draw_mask(rows: int, columns: int, density: float, mask: Mask) -> Tensor:
-    """Boolean (rows, columns) from torch's global generator, True where a connection is kept."""
-    if mask == "bernoulli":
-        return torch.rand(rows, columns) < density
-    size = rows * columns
-    kept = torch.zeros(size, dtype=torch.bool)
-    kept[torch.randperm(size)[: round(density * size)]] = True
-    return kept.view(rows, columns)
-
-
 class SparseMixing(Mixer):
     """Module of `SparseMLP` and `SparseChannelMLP`, which differ in the pattern that freezes it."""
 
@@ -146,12 +133,12 @@ class SparseMixing(Mixer):
         super().__init__()
         size, hidden, density = config.sizes(shape)
         self.mixes = mixes
-        self.up = MaskedLinear(size, hidden, density, config.mask)
-        self.down = MaskedLinear(hidden, size, density, config.mask)
+        layer = ListedLinear if config.listed(size) else MaskedLinear
+        self.up, self.down = (layer(*sides, density, config.mask) for sides in ((size, hidden), (hidden, size)))
         self.activation = ACTIVATIONS[config.activation]()
 
     def forward(self, x: Tensor) -> Tensor:
-        y: Tensor = self.down(self.activation(self.up(x.flatten(1)))).view(x.shape)  # (B, C H W) to (B, C, H, W)
+        y: Tensor = self.down(self.activation(self.up(x.flatten(1)))).reshape(x.shape)  # (B, C H W) to (B, C, H, W)
         return y
 
     def spatial_parameters(self) -> Iterable[nn.Parameter]:
@@ -161,5 +148,5 @@ class SparseMixing(Mixer):
         return self.parameters() if self.mixes == "channels" else ()
 
     def factors(self) -> Iterable[Tensor]:
-        """The two effective matrices."""
+        """The two effective matrices; those of ``csr`` sparse."""
         return self.up.effective(), self.down.effective()

@@ -35,12 +35,14 @@ class TokenMLP(TokenMixer):
         hidden: number of hidden units; 0 for those of ``expansion``.
         permutation: of the table before and after; ``identity`` is the ordinary token MLP too, because its blocks
             of H W elements are in order already.
+        shared: one MLP for all channels; without it each block has its own, which makes Monarch matrices (2204.00595).
     """
 
     expansion: float = 0.5
     hidden: int = 0
     activation: MlpActivation = "gelu"
     permutation: Permutation = "commutation"
+    shared: bool = True
 
     def __post_init__(self) -> None:
         check_mlp(self.expansion, self.hidden, self.activation, self.permutation)
@@ -50,12 +52,22 @@ class TokenMLP(TokenMixer):
         return replace(self, expansion=TokenMLP.expansion if self.hidden else self.expansion, permutation=permutation)
 
     def label(self) -> str:
-        return mlp_label("token_mlp", self.expansion, self.hidden, self.activation, self.canonical().permutation)
+        return mlp_label(
+            "token_mlp", self.expansion, self.hidden, self.activation, self.canonical().permutation, shared=self.shared
+        )
 
     def cost(self, shape: Shape, freeze: Freeze = "full") -> Cost:
         channels, tokens = shape[0], shape[1] * shape[2]
         hidden = hidden_units(tokens, self.expansion, self.hidden)
-        return mlp_cost(channels * tokens, tokens, hidden, self.activation, self.permutation, trained=freeze != "chans")
+        return mlp_cost(
+            channels * tokens,
+            tokens,
+            hidden,
+            self.activation,
+            self.permutation,
+            trained=freeze != "chans",
+            shared=self.shared,
+        )
 
     @classmethod
     def options(cls, shape: Shape) -> dict[str, tuple[Any, ...]]:
@@ -64,6 +76,7 @@ class TokenMLP(TokenMixer):
             "hidden": (0, 24),
             "activation": MLP_ACTIVATIONS,
             "permutation": PERMUTATIONS,
+            "shared": (True, False),
         }
 
     def build(self, shape: Shape) -> "TokenMixing":
@@ -82,6 +95,7 @@ class TokenMixing(Mixer):
             hidden_units(tokens, config.expansion, config.hidden),
             activation=config.activation,
             permutation=config.permutation,
+            shared=config.shared,
             sizes=(channels, tokens),
             order=(0, 1),
         )

@@ -69,13 +69,14 @@ OURS = {
     "conv": ("depthwise", "convolution"),
     "roll": ("roll_mix",),
     "maxpool": ("pooling",),
+    "monarch_mlp": ("token_mlp",),
     **dict.fromkeys(MIXSHIFT, ("roll_mix",)),
 }
 """Names of token mixers that stand for several kinds or for a kind with fields of our choice, and those kinds."""
 STATIC = ("pooling", "maxpool", "token_mlp", "raft", "depthwise", "spatial_fc", "random_mix", "mixshift", "gfilter")
 """Token mixers that have a gated form, ``gated(raft)``."""
 OURS |= {f"gated({name})": ("gated", *OURS.get(name, (name,))) for name in STATIC}
-OUR_CHANNELS = dict.fromkeys(FILTERS, ("hermit",))
+OUR_CHANNELS = {"monarch_channel_mlp": ("channel_mlp",), **dict.fromkeys(FILTERS, ("hermit",))}
 """The same of channel mixers."""
 
 
@@ -374,7 +375,7 @@ def _used(picks: StagePicks, gamma: int) -> TokenPicks:
         return TokenPicks(mixer, picks.conv, picks.kernel, picks.dilation, picks.filters)
     if mixer in ("pooling", "maxpool"):
         return TokenPicks(mixer, kernel=picks.kernel)
-    if mixer == "token_mlp":
+    if mixer in ("token_mlp", "monarch_mlp"):
         return TokenPicks(mixer, permutation=picks.permutation, gamma=gamma)
     return TokenPicks(mixer, permutation=picks.permutation if mixer == "raft" else "commutation")
 
@@ -395,6 +396,7 @@ def _token_mixer(picks: TokenPicks, shape: Shape) -> TokenMixer:
     ours: dict[str, Callable[[], TokenMixer]] = {
         "conv": lambda: convolutions[picks.conv](),
         "token_mlp": lambda: TokenMLP(float(picks.gamma), permutation=permutation),
+        "monarch_mlp": lambda: TokenMLP(float(picks.gamma), permutation=permutation, shared=False),
         "raft": lambda: Raft(permutation=permutation),
         "roll": lambda: RollMix(GROUP_WIDTH, step_w=min(1, shape[2] - 1), step_h=min(1, shape[1] - 1)),
         "pooling": lambda: Pooling(max(3, kernel)),
@@ -427,7 +429,10 @@ def _channel_mixer(
     values = dict(named)
 
     def make(name: str) -> Any:
-        mixer: Any = Hermit(cast(Reading, name)) if name in FILTERS else example(CHANNEL_MIXERS[name], shape)
+        if name in FILTERS:
+            mixer: Any = Hermit(cast(Reading, name))
+        else:
+            mixer = ChannelMLP(shared=False) if name in OUR_CHANNELS else example(CHANNEL_MIXERS[name], shape)
         if expansion is not None and f"{mixer.kind}.expansion" not in values and hasattr(mixer, "expansion"):
             mixer = replace(mixer, expansion=type(mixer.expansion)(expansion))
         return replace(mixer, permutation=permutation) if isinstance(mixer, ChannelMLP) else mixer

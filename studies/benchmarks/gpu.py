@@ -46,7 +46,7 @@ def images(shape: Shape, classes: int, number: int) -> TrainingData:
 
 def networks(quick: bool) -> Iterator[tuple[str, Architecture, int]]:
     """A network of each paper with the batch it is trained in, small ones and one that fills a device."""
-    wide: dict[str, Value] = {"split": "64x64", "sw.split": "16x16", "gamma": 2.0, "depth": 4}
+    wide: dict[str, Value] = {"split": "64x64", "gamma": 2.0, "depth": 4}
     yield "digits ConvMixer", member("convmixer", (1, 8, 8), dim=32, depth=2, patch=1, kernel=3), 64
     if quick:
         return

@@ -29,6 +29,7 @@ from searchspaces.operators.hourglass import Hourglass
 from searchspaces.operators.rbf_kan import GaussianKan
 from searchspaces.operators.shift_mlp import ShiftMlp
 from searchspaces.operators.strip import StripMap
+from searchspaces.operators.token_mlp import TokenMLP
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 Form = Callable[..., Tensor]
@@ -142,6 +143,14 @@ def shift_mlp(m: Any, x: Tensor) -> Tensor:
     return F.linear(h, power(m.down.weight), m.down.bias).permute(0, 3, 1, 2)
 
 
+def monarch(m: Any, x: Tensor) -> Tensor:
+    up, down = m.mlp.up, m.mlp.down
+    rows = x.flatten(2)  # (B, C, N)
+    biases = [layer.bias.view(x.shape[1], -1) for layer in (up, down)]
+    hidden = F.gelu(torch.einsum("bcn,chn->bch", rows, up.weight) + biases[0])
+    return (torch.einsum("bch,cnh->bcn", hidden, down.weight) + biases[1]).view(x.shape)
+
+
 def channel_aggregation(m: Any, x: Tensor) -> Tensor:
     h = F.gelu(m.depthwise(m.expand(x)))
     y: Tensor = m.reduce(h + m.aggregation.gamma * (h - F.gelu(m.aggregation.mixture(h))))
@@ -196,6 +205,7 @@ def main() -> None:
         "`cheb_kan`, plain: by cosines": (ChebyshevKan(), cheb_kan),
         "`rbf_kan`": (GaussianKan(), rbf_kan),
         "`shift_mlp`": (ShiftMlp(), shift_mlp),
+        "`monarch_mlp`": (TokenMLP(1.0, shared=False), monarch),
         "`channel_aggregation`": (ChannelAggregation(), channel_aggregation),
     }
     for name, (config, plain) in mixers.items():

@@ -238,7 +238,7 @@ def separable(repeats: int) -> None:
 
 def networks() -> Iterator[tuple[str, Architecture]]:
     """One small network of each paper, for 3x32x32 images (ASM-RH: 1x64x64 spectrograms)."""
-    wide: dict[str, Value] = {"split": "64x64", "sw.split": "16x16", "gamma": 2.0, "depth": 4}
+    wide: dict[str, Value] = {"split": "64x64", "gamma": 2.0, "depth": 4}
     yield "ConvMixer", member("convmixer", dim=64, depth=4, patch=2, kernel=5)
     yield "SpaRTAN", member("spartan", stem_stride=2, stages=3, branches="hl")
     yield "Mixer", member("wide_sparse", settings={"omega": 2**18}, kind="mixer", **wide)

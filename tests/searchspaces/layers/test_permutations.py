@@ -1,5 +1,7 @@
 """Permuted-Kronecker layers: the identities of vectorised mixing in float64, and promises of drawn permutations."""
 
+from typing import Any
+
 import pytest
 import torch
 from matrices import close, effective, eye, lively, matrix, random
@@ -11,6 +13,7 @@ from searchspaces.heads import AverageHead
 from searchspaces.layers.permutations import PERMUTATIONS, Permutation, commutation, draw, vec
 from searchspaces.operators.channel_mlp import ChannelMLP
 from searchspaces.operators.raft import Raft
+from searchspaces.operators.sparse_mlp import SparseMLP
 from searchspaces.operators.token_mlp import TokenMLP
 from searchspaces.stems.embedding import EmbeddingStem
 
@@ -81,12 +84,36 @@ def test_i7_densities_of_the_effective_matrices(tokens: int, channels: int) -> N
 
 @every_grid
 @every_permutation
-def test_token_and_channel_mlps_are_permuted_kronecker_layers(
-    shape: tuple[int, int, int], permutation: Permutation
+@pytest.mark.parametrize("shared", [True, False], ids=["shared", "unshared"])
+def test_token_and_channel_mlps_are_permuted_block_diagonal_layers(
+    shape: tuple[int, int, int], permutation: Permutation, shared: bool
 ) -> None:
-    for spec in (TokenMLP(2.0, permutation=permutation), ChannelMLP(1.5, permutation=permutation)):
+    fields: dict[str, Any] = {"permutation": permutation, "shared": shared}
+    for spec in (TokenMLP(2.0, **fields), ChannelMLP(1.5, **fields)):
         mixer, x = lively(spec.build(shape)), random(2, *shape)
         close(mixer(x).flatten(1), effective(mixer.mlp, x.flatten(1)))
+
+
+@every_grid
+def test_i12_monarch_layers_of_equal_blocks_are_mixer_layers(shape: tuple[int, int, int]) -> None:
+    for kind in (TokenMLP, ChannelMLP):
+        mixer, monarch, x = lively(kind().build(shape)), kind(shared=False).build(shape).double(), random(2, *shape)
+        for one, blocks in ((mixer.mlp.up, monarch.mlp.up), (mixer.mlp.down, monarch.mlp.down)):
+            blocks.weight.data.copy_(one.weight)
+            blocks.bias.data.copy_(one.bias.repeat(len(blocks.weight)))
+        close(monarch(x), mixer(x))
+
+
+def test_matrices_decay_and_biases_do_not() -> None:
+    for spec in (TokenMLP(), TokenMLP(shared=False), SparseMLP(form="csr"), SparseMLP(form="masked")):
+        for name, parameter in spec.build((6, 4, 5)).named_parameters():
+            assert (parameter.ndim > 1) == name.endswith("weight")  # what the optimizer goes by
+
+
+def test_a_monarch_layer_has_the_macs_of_a_mixer_layer_and_an_mlp_for_each_block() -> None:
+    for kind, blocks in ((TokenMLP, 6), (ChannelMLP, 20)):
+        one, own = kind().cost((6, 4, 5)), kind(shared=False).cost((6, 4, 5))
+        assert (own.macs, own.parameters) == (one.macs, blocks * one.parameters)
 
 
 @every_grid

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from nas.show.catalogue import space_figures
 from searchspaces import SEARCH_SPACES, Architecture, SearchSpace
 from searchspaces.architecture import CHANNEL_MIXERS, TOKEN_MIXERS
 from searchspaces.blocks.metaformer import MetaFormerBlock
@@ -85,6 +86,13 @@ def test_a_budget_is_met_by_the_nearest_number_of_channels() -> None:
         of.narrow({"split": "16x16"})
 
 
+@pytest.mark.parametrize("space", ["mixing", "wide_sparse"])
+def test_a_table_of_the_space_shows_the_pairs_that_keep_each_budget(space: str) -> None:
+    found = space_figures(space, "3,32,32", 10)[space]["choices"]["split"]
+    assert "4x43, 9x26, 16x16, 25x9 (Omega 4,096)" in found["allowed"]
+    assert {"4x43", "9x26", "16x16", "25x9"} <= set(found["options"])
+
+
 def test_former_choices_say_what_to_write() -> None:
     with pytest.raises(ValueError, match=r"no choice 'tokens' any more\. .* omega = \[4096, 16384\] in \[space\]"):
         space().narrow({"tokens": [16]})
@@ -116,7 +124,7 @@ CROWDED = {"convolution", "mab", "nin", "s6"}
 
 
 @pytest.mark.parametrize("channel", ["channel_mlp", "mlp_depthwise"])
-@pytest.mark.parametrize("mixer", sorted(Mixers(TOKEN_MIXERS, OURS).names() - {"sparse_mlp"}))
+@pytest.mark.parametrize("mixer", sorted(Mixers(TOKEN_MIXERS, OURS).names()))
 def test_iso_macs_is_iso_mac_whatever_the_mixers(mixer: str, channel: str) -> None:
     of = space(iso_macs=True, omega=2**18)
     if mixer in CROWDED:
@@ -303,6 +311,7 @@ TOKENS = {"s1__mixer": "pooling", "s2__mixer": "conv", "depth": 8}
         ("alternate", "ABABABAB"),
         ("first(3)", "AAABBBBB"),
         ("every(4)", "BBBABBBA"),
+        ("only(3)", "BBABBBBB"),
     ],
 )
 @pytest.mark.parametrize("layout", ["isotropic", "pyramid"])

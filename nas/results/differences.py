@@ -1,0 +1,56 @@
+"""`nas diff`: what two trials do not have in common, and how alike their trained layers are."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from nas.errors import user_input
+from nas.export.bundle import load_weights
+from nas.export.evaluate import candidate_of, same_data
+from nas.problem import network_of
+from nas.results.measure import check_weights
+from nas.results.study import Study
+from nas.store.artifacts import weights_path
+from nas.store.records import TrialRecord
+from searchspaces.similarity import Similarity, linear_cka
+
+IMAGES = 1_000
+"""Validation images that are compared, at most."""
+BATCH = 250
+
+
+def differences(study: Study, first: TrialRecord, second: TrialRecord) -> dict[str, Any]:
+    """Values of both, by name: of choices that either uses and of facts where they differ, of objectives always."""
+    used = study.space.used(first.picks) | study.space.used(second.picks)
+
+    def both(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, list[Any]]:
+        names = [*one, *(name for name in other if name not in one)]
+        return {name: [one.get(name), other.get(name)] for name in names}
+
+    picks, facts = both(first.picks, second.picks), both(first.facts, second.facts)
+    return {
+        "trials": [first.number, second.number],
+        "picks": {name: pair for name, pair in picks.items() if name in used and pair[0] != pair[1]},
+        "facts": {name: pair for name, pair in facts.items() if pair[0] != pair[1]},
+        "measured": both(first.measured, second.measured),
+    }
+
+
+def similarity(study: Study, first: TrialRecord, second: TrialRecord, data: str | None = None) -> Similarity:
+    """Linear CKA of the layers of two trained trials on validation images, chosen at random and always the same ones.
+
+    Args:
+        data: the study's data set as ``name`` or ``name:location``, where it lies elsewhere now.
+
+    Raises:
+        WrongInputError: if a trial has no weights, or the data are not those of the study.
+    """
+    check_weights(study, [first, second])
+    loaded = same_data(study.settings, data)
+    order = np.random.default_rng(0).permutation(len(loaded.validation))
+    one, other = (load_weights(network_of(r), weights_path(study.directory, r.number)) for r in (first, second))
+    images = candidate_of(one, loaded.validation[order[:IMAGES]], study.settings, task=loaded.task).inputs()
+    with user_input("--cka"):
+        return linear_cka(one, other, images[:].tensor_split(math.ceil(len(images) / BATCH)))
