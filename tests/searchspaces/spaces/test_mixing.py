@@ -16,7 +16,7 @@ from searchspaces.operators.pooling import Pooling
 from searchspaces.operators.raft import Raft
 from searchspaces.operators.token_mlp import TokenMLP
 from searchspaces.parts import architecture_cost
-from searchspaces.spaces.mixing import OURS, Mixers
+from searchspaces.spaces.mixing import CONTROLS, OURS, TWINS, Mixers
 
 IMAGE = (3, 16, 16)
 
@@ -111,7 +111,7 @@ def block_macs(architecture: Architecture) -> list[int]:
 ROOMY = {"split": "64x64", "gamma": 2, "depth": 2}
 
 
-CROWDED = {"convolution", "mab", "nin", "s6"}
+CROWDED = {"convolution", "mab", "static(mab)", "nin", "static(nin)", "s6"}
 """Mixers that leave no room at 64x64: a full 3x3 convolution alone takes more than the block may."""
 
 
@@ -328,7 +328,7 @@ def test_every_mixer_can_be_picked_by_its_name_and_builds_a_network_of_its_own(l
         mixers = first[f"s1.{role}"].allowed
         assert isinstance(mixers, Mixers)
         assert expected <= mixers.names()
-        names = mixers.names() - {"conv"}  # whose first kind is the depthwise convolution
+        names = mixers.names() - {"conv", "avgpool3"}  # their first kernels are those of depthwise and pooling
         found = [decode(space(), layout=layout, s1__expansion=2, **{f"s1__{role}": name}) for name in names]
         assert len({architecture.key for architecture in found}) == len(names)
         assert all(architecture_cost(architecture).macs > 0 for architecture in found)
@@ -346,3 +346,38 @@ def test_every_mixer_can_be_picked_by_its_name_and_builds_a_network_of_its_own(l
 )
 def test_names_of_the_space_stand_for_operators_with_settings(name: str, label: str) -> None:
     assert block(decode(space(), layout="pyramid", s1__mixer=name)).token.label() == label
+
+
+STATIC_KINDS = {
+    "identity", "pooling", "depthwise", "convolution", "token_mlp", "raft", "spatial_fc", "random_mix", "roll_mix",
+    "gfilter", "sparse_mlp", "spartan_mixer", "roll_token_mlp",
+}  # fmt: skip
+"""Token mixers by which no position is weighted by what the image shows; those of SpaRTAN gate channels."""
+
+
+def test_every_dynamic_token_mixer_has_a_static_twin_among_the_controls() -> None:
+    ours = {kind for kind, cls in TOKEN_MIXERS.items() if cls.__module__.startswith("searchspaces.")}
+    assert ours - STATIC_KINDS == TWINS.keys()
+    assert {"identity", "avgpool3", "frozen_dw7", "token_mlp", *TWINS.values()} == set(CONTROLS)
+
+
+def test_the_controls_are_one_name_in_a_study() -> None:
+    of = space().narrow({"mixer": ["attention", "controls", "token_mlp"]})
+    options = next(choice for choice in of.choices if choice.name == "s1.mixer").options
+    assert set(options) == {"attention", *CONTROLS}
+    assert len(options) == len(set(options))
+    labels = {block(decode(space(), s1__mixer=name)).token.label() for name in CONTROLS}
+    assert labels == {
+        "identity", "avgpool3", "dw7", "token_mlp x1", "gfilter", "fc", "dsm static", "nin h2 x2 none",
+        "mab ungated", "strip local0",
+    }  # fmt: skip
+
+
+def test_controls_are_the_same_whatever_is_picked_beside_them() -> None:
+    for name in ("avgpool3", "frozen_dw7"):
+        other = {"s1__kernel": 5, "s1__pooling.kernel": 5, "s1__depthwise.kernel": 9}
+        assert block(decode(space(), s1__mixer=name, **other)) == block(decode(space(), s1__mixer=name))
+    for pattern in ("full", "chans", "space"):
+        assert block(decode(space(), s1__mixer="frozen_dw7", s1__freeze=pattern)).freeze == "chans"
+    static = decode(space(), **{"s1__mixer": "static(nin)", "s1__nin.gate": "tanh", "s1__nin.hidden": 4})
+    assert block(static).token.label() == "nin h4 x2 none"
