@@ -61,13 +61,14 @@ def example(cls: type[Spec], shape: Shape = TRIED) -> Spec | None:
 
 
 def fitted(spec: Spec, shape: Shape) -> Spec:
-    """``spec``, or if it cannot take ``shape``, with the values of ``options`` nearest to its own."""
+    """``spec``, or if it cannot take ``shape``, with the nearest values of ``options``, in the specs inside it too."""
     try:
         spec.cost(shape)
     except NoFormulaError:
         return spec
     except ValueError:
-        near = {}
+        inside = {field.name: getattr(spec, field.name) for field in dataclasses.fields(spec)}
+        near: dict[str, Any] = {name: fitted(own, shape) for name, own in inside.items() if isinstance(own, Spec)}
         for name, values in type(spec).options(shape).items():
             own = getattr(spec, name)
             if values and own not in values and type(own) in (int, float):

@@ -207,8 +207,9 @@ class RollMix(TokenMixer):
     @classmethod
     def options(cls, shape: Shape) -> dict[str, tuple[Any, ...]]:
         steps = tuple(s for s in (0, 1) if s < min(shape[1:]))
+        fitting = tuple(g for g in (4, 8, 16, 32) if g <= shape[0])
         return {
-            "groups": tuple(g for g in (4, 8, 16, 32) if shape[0] % g == 0),
+            "groups": tuple(g for g in fitting if shape[0] % g == 0) or fitting,
             "step_w": tuple(s for s in (0, 1, 2) if 2 * s < shape[2]),
             "step_h": steps,
             "directions": ("lrud", "lr"),

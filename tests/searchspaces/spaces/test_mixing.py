@@ -381,3 +381,8 @@ def test_controls_are_the_same_whatever_is_picked_beside_them() -> None:
         assert block(decode(space(), s1__mixer="frozen_dw7", s1__freeze=pattern)).freeze == "chans"
     static = decode(space(), **{"s1__mixer": "static(nin)", "s1__nin.gate": "tanh", "s1__nin.hidden": 4})
     assert block(static).token.label() == "nin h4 x2 none"
+
+
+def test_defaults_inside_a_mixer_that_do_not_fit_give_way_too() -> None:
+    found = decode(space(), split="25x9", s1__mixer="roll_token_mlp")  # published with 16 groups of channels
+    assert block(found).token.label() == "roll 1 g8 > token mlp 5"
