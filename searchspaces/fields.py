@@ -105,16 +105,20 @@ def field_choices(cls: type[Spec]) -> tuple[Choice, ...]:
     return tuple(found)
 
 
-def with_fields(spec: Any, values: Mapping[str, Value], make: Make) -> Any:
-    """``spec`` with the fields that ``values`` names, ``kind.field``, in itself and in the specs inside it."""
-    if not values:
+def with_fields(spec: Any, values: Mapping[str, Value], make: Make, outer: frozenset[str] = frozenset()) -> Any:
+    """``spec`` with the fields that ``values`` names, ``kind.field``, in itself and in the specs inside it.
+
+    Args:
+        outer: kinds of the specs that it is inside of. One of those has the defaults, or nesting would never end.
+    """
+    if not values or spec.kind in outer:
         return spec
     changed: dict[str, Any] = {}
     for field in dataclasses.fields(spec):
         current, value = getattr(spec, field.name), values.get(f"{spec.kind}.{field.name}")
         if isinstance(current, Spec):
             inner = current if value is None else make(str(value))
-            changed[field.name] = with_fields(inner, values, make)
+            changed[field.name] = with_fields(inner, values, make, outer | {spec.kind})
         elif value is not None:
             changed[field.name] = value == SWITCH[1] if isinstance(current, bool) else value
     return replace(spec, **changed) if changed else spec

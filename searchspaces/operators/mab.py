@@ -53,6 +53,14 @@ class MultiAxis(TokenMixer):
         grid = 0 if self.branches == "block" else self.grid
         return replace(self, grid=grid, block=0 if self.branches == "grid" else self.block)
 
+    def at(self, shape: Shape) -> "MultiAxis":
+        simple, cells = self.canonical(), self.cells(shape)
+        for usual in (replace(simple, grid=0), replace(simple, block=0), replace(simple, grid=0, block=0)):
+            simple = usual if usual.cells(shape) == cells else simple
+        if simple.branches == "block" and cells["block"] == shape[1:]:  # a single window is a single cell
+            simple = replace(simple, grid=simple.block, block=0, branches="grid")
+        return simple
+
     def weights(self) -> frozenset[Weights]:
         return frozenset({"spatial", "channel"})
 

@@ -438,7 +438,7 @@ def _token_mixer(picks: TokenPicks, shape: Shape) -> TokenMixer:
         mixer = replace(mixer, **STILL[still])
     if isinstance(mixer, Depthwise | Convolution):  # taps farther apart read nothing but padding
         mixer = replace(mixer, dilation=min(mixer.dilation, max(shape[1:])))
-    return cast(TokenMixer, mixer.canonical())
+    return cast(TokenMixer, mixer.at(shape))
 
 
 def _nearest_groups(channels: int) -> int:
