@@ -409,3 +409,20 @@ def test_what_a_mixer_would_be_anyway_on_this_grid_is_not_part_of_the_key(
 ) -> None:
     picks = {"layout": "pyramid", "dim": 16, "patch": 2, "s1.mixer": mixer}  # 16 channels of 8x8
     assert decode(space(), **picks, **fields).key == decode(space(), **picks, **usual).key
+
+
+@pytest.mark.parametrize(
+    ("picks", "message"),
+    [
+        ({"s1.mixer": "gated", "s1.gated.op": "gated"}, "op must be a token mixer that mixes and is not gated itself"),
+        ({"s1.mixer": "random_mix", "s1.random_mix.tau": -3.0}, r"tau must be positive, got -3\."),
+        ({"s1.mixer": "attention", "s1.attention.heads": 5, "split": "16x16"}, r"heads=5 .* Allowed: 1, 2, 4, 8, 16"),
+        (
+            {"s1.mixer": "static(aff)"},
+            r"cannot be 'static\(aff\)' .* controls \(all of identity, avgpool3",
+        ),
+    ],
+)
+def test_an_operator_that_cannot_be_is_refused(picks: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        decode(space(), **picks)
