@@ -98,6 +98,10 @@ class TokenMixer(Spec):
     table = TOKEN_MIXERS
     noun = "token mixer"
 
+    def at(self, shape: Shape) -> Self:
+        """The simplest spec that builds the same module for inputs of ``shape``."""
+        return self.canonical()
+
     def weights(self) -> frozenset[Weights]:
         """Kinds of parameters that the module has; a pattern that freezes a kind it lacks freezes nothing."""
         return frozenset({"spatial"})

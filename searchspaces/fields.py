@@ -61,13 +61,14 @@ def example(cls: type[Spec], shape: Shape = TRIED) -> Spec | None:
 
 
 def fitted(spec: Spec, shape: Shape) -> Spec:
-    """``spec``, or if it cannot take ``shape``, with the values of ``options`` nearest to its own."""
+    """``spec``, or if it cannot take ``shape``, with the nearest values of ``options``, in the specs inside it too."""
     try:
         spec.cost(shape)
     except NoFormulaError:
         return spec
     except ValueError:
-        near = {}
+        inside = {field.name: getattr(spec, field.name) for field in dataclasses.fields(spec)}
+        near: dict[str, Any] = {name: fitted(own, shape) for name, own in inside.items() if isinstance(own, Spec)}
         for name, values in type(spec).options(shape).items():
             own = getattr(spec, name)
             if values and own not in values and type(own) in (int, float):
@@ -104,16 +105,20 @@ def field_choices(cls: type[Spec]) -> tuple[Choice, ...]:
     return tuple(found)
 
 
-def with_fields(spec: Any, values: Mapping[str, Value], make: Make) -> Any:
-    """``spec`` with the fields that ``values`` names, ``kind.field``, in itself and in the specs inside it."""
-    if not values:
+def with_fields(spec: Any, values: Mapping[str, Value], make: Make, outer: frozenset[str] = frozenset()) -> Any:
+    """``spec`` with the fields that ``values`` names, ``kind.field``, in itself and in the specs inside it.
+
+    Args:
+        outer: kinds of the specs that it is inside of. One of those has the defaults, or nesting would never end.
+    """
+    if not values or spec.kind in outer:
         return spec
     changed: dict[str, Any] = {}
     for field in dataclasses.fields(spec):
         current, value = getattr(spec, field.name), values.get(f"{spec.kind}.{field.name}")
         if isinstance(current, Spec):
             inner = current if value is None else make(str(value))
-            changed[field.name] = with_fields(inner, values, make)
+            changed[field.name] = with_fields(inner, values, make, outer | {spec.kind})
         elif value is not None:
             changed[field.name] = value == SWITCH[1] if isinstance(current, bool) else value
     return replace(spec, **changed) if changed else spec

@@ -45,6 +45,7 @@ class Choice:
         allowed: every value that a study may ask for.
         help: one sentence with the unit.
         tied: made once for all groups, so that the name has none.
+        presets: name -> the options for which it stands where a study names options.
     """
 
     name: str
@@ -52,6 +53,13 @@ class Choice:
     allowed: Container[Value]
     help: str
     tied: bool = False
+    presets: Mapping[str, tuple[Value, ...]] = field(default_factory=dict)
+
+    @property
+    def takes(self) -> str:
+        """What a study may ask for, in words."""
+        sets = (f"{name} (all of {_listed(options)})" for name, options in self.presets.items())
+        return "; ".join([describe(self.allowed), *sets])
 
     @property
     def short(self) -> str:
@@ -59,7 +67,7 @@ class Choice:
         return self.name if self.tied else self.name.partition(".")[2] or self.name
 
     def narrow(self, values: Sequence[Value]) -> "Choice":
-        """The choice with ``values`` as its options; whole numbers may stand for any numbers.
+        """The choice with ``values`` as its options; whole numbers may stand for any numbers, a preset for its options.
 
         Raises:
             ValueError: if there are none, or one is repeated or not allowed.
@@ -67,15 +75,14 @@ class Choice:
         if type(self.options[0]) is float:
             values = [float(value) if type(value) is int else value for value in values]
         if not values:
-            raise ValueError(f"choice {self.name!r} needs at least one option. Allowed: {describe(self.allowed)}.")
+            raise ValueError(f"choice {self.name!r} needs at least one option. Allowed: {self.takes}.")
         for i, value in enumerate(values):
             if value in list(values)[:i]:
                 raise ValueError(f"choice {self.name!r} names the option {value!r} twice.")
-            if type(value) is not type(self.options[0]) or value not in self.allowed:
-                raise ValueError(
-                    f"choice {self.name!r} cannot be {value!r} ({self.help}). Allowed: {describe(self.allowed)}."
-                )
-        return replace(self, options=tuple(values))
+            if type(value) is not type(self.options[0]) or not (value in self.allowed or value in self.presets):
+                raise ValueError(f"choice {self.name!r} cannot be {value!r} ({self.help}). Allowed: {self.takes}.")
+        options = [option for value in values for option in self.presets.get(str(value), (value,))]
+        return replace(self, options=tuple(dict.fromkeys(options)))
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 import importlib.util
 import sys
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -12,19 +13,40 @@ import pytest
 import nas
 from nas.pricing import price
 from nas.problem import Problem, find_trainer
+from nas.search.samplers.random import RandomSampler
 from nas.settings import read_settings, settings_of
 from searchspaces import SEARCH_SPACES
+from searchspaces.architecture import CHANNEL_MIXERS, TOKEN_MIXERS
+from searchspaces.spaces.mixing import CONTROLS
 
 ROOT = Path(__file__).parent.parent / "studies"
 DATA = {"asm_rh": "spectrograms"}
 """Data sets of the spaces that are not for images."""
 
 
+@cache
+def problem(path: Path) -> Problem:
+    """The problem that a study file states."""
+    return Problem.of(read_settings(path))
+
+
 @pytest.mark.parametrize("path", sorted(ROOT.rglob("*.toml")), ids=lambda path: str(path.relative_to(ROOT)))
 def test_a_shipped_study_resolves_and_is_described(path: Path) -> None:
-    settings = read_settings(path)
-    assert Problem.of(settings).settings.name == settings.name == path.stem
+    assert problem(path).settings.name == read_settings(path).name == path.stem
     assert f"`{path.relative_to(ROOT)}`" in (ROOT / "README.md").read_text()
+
+
+@pytest.mark.parametrize(("role", "table"), [("mixer", TOKEN_MIXERS), ("channel", CHANNEL_MIXERS)])
+def test_the_study_of_all_operators_tries_each_of_them(role: str, table: dict[str, Any]) -> None:
+    of = problem(ROOT / "operators.toml")
+    drawn = [RandomSampler(of).ask(number, 0).picks for number in range(of.settings.trials)]
+    tried = {picks[f"s{stage}.{role}"] for picks in drawn for stage in (1, 2)}
+    ours = {kind for kind, cls in table.items() if cls.__module__.startswith("searchspaces.")}
+    named = {"pooling": "avgpool3", "roll_mix": "roll"}
+    assert {named.get(kind, kind) for kind in ours} <= tried
+    assert tried == set(next(choice for choice in of.space.choices if choice.name == f"s1.{role}").options)
+    assert role != "mixer" or tried.issuperset(CONTROLS)
+    assert [of.probe.refusal(picks) for picks in drawn] == [None] * len(drawn)
 
 
 @pytest.mark.parametrize("kind", sorted(SEARCH_SPACES))

@@ -39,6 +39,8 @@ class AdaMixUp(Supervised):
         for name in ("mixup", "cutmix", "compile"):
             if getattr(self, name):
                 raise ValueError(f"{name} does not go with kind = 'adamixup', which mixes images itself. Leave it out.")
+        if self.bce:
+            raise ValueError("bce does not go with kind = 'adamixup', whose loss is cross-entropy. Leave it out.")
 
     @property
     def images_at_a_time(self) -> int:

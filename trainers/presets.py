@@ -63,6 +63,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "warmup": 5 / 30,
         "mixup": 10.0,
         "mix_rate": 0.6,
+        "bce": True,
         "mask_mel": 48,
         "mask_frames": 48,
         "clip_norm": 0.0,

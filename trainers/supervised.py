@@ -17,6 +17,7 @@ from typing import Literal, Self
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from trainers.augment import Augmentation, Mixed, beside
@@ -57,6 +58,7 @@ class Supervised(Augmentation, Trainer):
         sharpness: radius of sharpness-aware steps (SAM), twice the time; 0 for none. Frozen parameters have no part in
             it, so it is not comparable between frozen and full networks.
         adaptive_sharpness: measure the radius relative to the weights (ASAM; about ten times the radius).
+        bce: mean binary cross-entropy of each class for itself in place of cross-entropy (AST on Speech Commands).
         decoupled: weight of the decoupled term of mixed pairs (arXiv:2203.10761, 0.1 there); 0 for none.
         precision: of the training, never of a measurement; ``auto`` is bf16 on a GPU and fp32 on a CPU.
         compile: compile the network first; it takes minutes and pays in long trainings only.
@@ -77,6 +79,7 @@ class Supervised(Augmentation, Trainer):
     average: float = 0.0
     sharpness: float = 0.0
     adaptive_sharpness: bool = False
+    bce: bool = False
     decoupled: float = 0.0
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     compile: bool = False
@@ -96,6 +99,8 @@ class Supervised(Augmentation, Trainer):
         for name in ("warmup", "label_smoothing", "beta1", "beta2", "average"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"{name} must be in [0, 1), got {getattr(self, name)}.")
+        if self.decoupled and self.bce:
+            raise ValueError("decoupled does not go with bce. Leave one of them out.")
         if self.decoupled and self.label_smoothing:
             raise ValueError("decoupled does not go with label_smoothing. Set one of them to 0.")
         check_most(self, epochs=10**9, batch_size=10**9, micro_batches=10**9)
@@ -109,7 +114,7 @@ class Supervised(Augmentation, Trainer):
         return math.ceil(self.batch_size / self.micro_batches)
 
     def suited(self, data: Dataset) -> Self:
-        for name in ("label_smoothing", "decoupled"):
+        for name in ("label_smoothing", "decoupled", "bce"):
             check_idle(self, name, data.poses().labelled, "classes to learn")
         return self
 
@@ -137,9 +142,10 @@ class Supervised(Augmentation, Trainer):
         with training.precision():
             logits = training.run(images)
         logits = logits.float()
-        loss = task.loss(logits, first, smoothing=smoothing)
+        of = binary_loss if self.bce else task.loss
+        loss = of(logits, first, smoothing=smoothing)
         if share is not None:
-            loss = share * loss + (1 - share) * task.loss(logits, second, smoothing=smoothing)
+            loss = share * loss + (1 - share) * of(logits, second, smoothing=smoothing)
             if self.decoupled:
                 loss = loss + self.decoupled * decoupled_loss(logits, first, second, share)
         return loss
@@ -383,6 +389,13 @@ class Training:
             torch.cuda.set_rng_state(tensors["random.device"], self.device)
         self.total.copy_(tensors["loss"])
         self.epoch, self.step = tensors["position"].tolist()
+
+
+def binary_loss(logits: Tensor, labels: Tensor, *, smoothing: float = 0.0) -> Tensor:
+    """Mean binary cross-entropy of each of K classes for itself; ``smoothing`` as of cross-entropy: (B, K), (B,)."""
+    classes = logits.shape[1]
+    targets = (1 - smoothing) * F.one_hot(labels, classes).to(logits.dtype) + smoothing / classes
+    return F.binary_cross_entropy_with_logits(logits, targets)
 
 
 def decoupled_loss(logits: Tensor, first: Tensor, second: Tensor, share: Tensor | float) -> Tensor:

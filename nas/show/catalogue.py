@@ -15,7 +15,6 @@ from searchspaces import SEARCH_SPACES, Architecture, Choice
 from searchspaces.freezing import FREEZE_PATTERNS
 from searchspaces.known import KNOWN, OPTION
 from searchspaces.registry import lookup
-from searchspaces.space import describe
 from trainers import DATASETS
 
 
@@ -47,7 +46,7 @@ def space_figures(name: str | None, shape: str, classes: int, *, every: bool = F
 
 
 def _figures(choices: Iterable[Choice]) -> dict[str, dict[str, Any]]:
-    return {c.name: {"options": list(c.options), "allowed": describe(c.allowed), "help": c.help} for c in choices}
+    return {c.name: {"options": list(c.options), "allowed": c.takes, "help": c.help} for c in choices}
 
 
 def spaces_table(found: Mapping[str, Mapping[str, Any]]) -> Table:

@@ -1,12 +1,13 @@
 """MetaFormer block (2111.11418), ``(B, C, H, W) -> (B, C, H, W)``."""
 
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Self, get_args
+from typing import Any, Self, cast, get_args
 
 from torch import Tensor, nn
 
-from searchspaces.architecture import Block, ChannelMixer, Shape, TokenMixer, spec
+from searchspaces.architecture import Block, ChannelMixer, Shape, Stage, TokenMixer, spec
 from searchspaces.blocks.canonical import canonical_mixing
 from searchspaces.costs import NORM_COSTS, Cost, elementwise
 from searchspaces.freezing import FREEZE_PATTERNS, Freeze, Mixer, freeze
@@ -94,6 +95,21 @@ class MetaFormerBlock(Block):
 
     def build(self, shape: Shape) -> nn.Module:
         return MetaFormer(shape, self)
+
+
+def with_rising_drop_path(stages: Sequence[Stage], most: float) -> tuple[Stage, ...]:
+    """The stages with ``drop_path = most k / n`` in block k of n, counted from 0, as published networks have it.
+
+    Each block is a stage of its own then; without drop path nothing changes.
+    """
+    total, found = sum(stage.depth for stage in stages), list[Stage]()
+    if not most:
+        return tuple(stages)
+    for stage in stages:
+        for place in range(stage.depth):
+            block = replace(cast(MetaFormerBlock, stage.block), drop_path=most * len(found) / total)
+            found.append(Stage(block, 1, None if place else stage.downsample))
+    return tuple(found)
 
 
 class MetaFormer(nn.Module):

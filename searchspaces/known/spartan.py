@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from searchspaces.architecture import Architecture, Shape, Stage
-from searchspaces.blocks.metaformer import MetaFormerBlock
+from searchspaces.blocks.metaformer import MetaFormerBlock, with_rising_drop_path
 from searchspaces.downsamples import SpartanDownsample
 from searchspaces.heads import AverageHead
 from searchspaces.operators.spartan_mixer import SpartanMixer
@@ -25,16 +25,20 @@ def spartan(
     channel_convs: tuple[WaveConv, ...] = RELEASED_CONVS,
     layer_scale: float = 1e-5,
     stem_stride: int = 4,
+    drop_path: float = 0.0,
+    classifier_start: float = 0.0,
 ) -> Architecture:
     """SpaRTAN (2507.10999) with the published SpaRTAN-T as its defaults.
 
-    Left out: drop-path (0 to 0.095 over the blocks), which short trainings do not need. The released code decays layer
-    scales and W_c like weights.
+    Not its defaults are the published drop path, 0.1, and start of the classifier, 0.02, which short trainings do not
+    need. The released code decays layer scales and W_c like weights.
 
     Args:
         widths, depths, expansions, channel_convs: one value for each stage.
         hybrid: leading stages whose spatial mixers have full convolutions; the later ones are depthwise.
         layer_scale: start of the residual factors; short trainings need 1 or 1e-2.
+        drop_path: of the blocks, rising from 0 in the first.
+        classifier_start: standard deviation of the classifier's weights at the start; 0: PyTorch's start.
     """
     stages = [
         Stage(
@@ -49,7 +53,9 @@ def spartan(
         )
         for number, width in enumerate(widths)
     ]
-    return Architecture(input, classes, SpartanStem(widths[0], stem_stride), tuple(stages), AverageHead())
+    head = AverageHead(start=classifier_start)
+    rows = with_rising_drop_path(stages, drop_path)
+    return Architecture(input, classes, SpartanStem(widths[0], stem_stride), rows, head)
 
 
 def spartan_t(input: Shape = (3, 256, 256), classes: int = 1000) -> Architecture:

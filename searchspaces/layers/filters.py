@@ -72,6 +72,8 @@ def canonical_filters(mode: str, kernel: int, multiplier: int = 1) -> str:
         raise ValueError(f"orthogonal filters need multiplier = kernel^2 = {kernel**2}, got {multiplier}.")
     if (name == "heads" and number == 1) or (name == "same_per_multiplier" and multiplier == 1):
         return "same"
+    if name == "smooth" and kernel == 1:
+        return "random"  # nothing to smooth
     if name == "taps" and number is not None and number >= kernel**2:
         return "box"
     return name if number is None else f"{name}({np.format_float_positional(number, trim='-')})"

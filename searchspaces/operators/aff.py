@@ -8,7 +8,7 @@ The mask mixes channels to decide over frequencies: all of it counts as spatial.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
 from torch import Tensor, nn
@@ -22,6 +22,8 @@ from searchspaces.registry import check_least, check_one_of
 
 MaskActivation = Literal["relu", "gelu", "silu"]
 Reading = Literal["complex", "magnitude"]
+
+USUAL_BLOCKS = 8
 
 
 @spec("aff")
@@ -64,7 +66,10 @@ class AdaptiveFilter(TokenMixer):
     def count(self, channels: int) -> int:
         """Blocks for so many channels."""
         check_groups(self.blocks or 1, channels, name="blocks")
-        return self.blocks or most_groups(channels, 8)
+        return self.blocks or most_groups(channels, USUAL_BLOCKS)
+
+    def at(self, shape: Shape) -> "AdaptiveFilter":
+        return replace(self, blocks=0) if self.blocks == most_groups(shape[0], USUAL_BLOCKS) else self
 
     def cost(self, shape: Shape, freeze: Freeze = "full") -> Cost:
         return frequency_mask_cost(

@@ -57,6 +57,11 @@ class Attention(TokenMixer):
     def canonical(self) -> "Attention":
         return replace(self, bias=self.bias and self.has_out)
 
+    def at(self, shape: Shape) -> "Attention":
+        usual = replace(self.canonical(), pool=0)
+        simple = usual if usual.window(shape) == self.window(shape) else self.canonical()
+        return replace(simple, heads=1) if self.has_out and _keys(shape, self.window(shape)) == 1 else simple
+
     @property
     def has_out(self) -> bool:
         """Whether there is a map after the heads."""

@@ -57,6 +57,10 @@ class SpectrumMixer(TokenMixer):
     def canonical(self) -> "SpectrumMixer":
         return replace(self, hidden=SpectrumMixer.hidden) if self.static else self
 
+    def at(self, shape: Shape) -> "SpectrumMixer":
+        simple = self.canonical()
+        return replace(simple, bands=0) if self.bands == replace(self, bands=0).count(shape) else simple
+
     def label(self) -> str:
         words = [f"k{self.bands}"] if self.bands else []
         words += [f"v{self.hidden}"] if self.hidden != SpectrumMixer.hidden else []

@@ -45,6 +45,9 @@ class Gated(TokenMixer):
     def canonical(self) -> "Gated":
         return replace(self, op=self.op.canonical())
 
+    def at(self, shape: Shape) -> "Gated":
+        return replace(self, op=self.op.at(shape))
+
     def weights(self) -> frozenset[Weights]:
         return self.op.weights() | {"channel"}
 

@@ -6,7 +6,7 @@ cost, beside a small channel mixer. Bound to the resolution it was built for.
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
 import torch
@@ -35,6 +35,7 @@ class MultiAxis(TokenMixer):
         inner: p, channels of both branches together for each channel.
         hidden: f, units of a gated MLP for each of its channels.
         branches: both, or one, which has all p C channels.
+        gated: off: a sum ``z1 + D LN(z2)`` in place of the product, the control of this operator.
     """
 
     grid: int = 0
@@ -42,6 +43,7 @@ class MultiAxis(TokenMixer):
     inner: int = 2
     hidden: int = 2
     branches: Branches = "both"
+    gated: bool = True
 
     def __post_init__(self) -> None:
         check_least(self, grid=0, block=0, inner=1, hidden=1)
@@ -49,7 +51,15 @@ class MultiAxis(TokenMixer):
 
     def canonical(self) -> "MultiAxis":
         grid = 0 if self.branches == "block" else self.grid
-        return MultiAxis(grid, 0 if self.branches == "grid" else self.block, self.inner, self.hidden, self.branches)
+        return replace(self, grid=grid, block=0 if self.branches == "grid" else self.block)
+
+    def at(self, shape: Shape) -> "MultiAxis":
+        simple, cells = self.canonical(), self.cells(shape)
+        for usual in (replace(simple, grid=0), replace(simple, block=0), replace(simple, grid=0, block=0)):
+            simple = usual if usual.cells(shape) == cells else simple
+        if simple.branches == "block" and cells["block"] == shape[1:]:  # a single window is a single cell
+            simple = replace(simple, grid=simple.block, block=0, branches="grid")
+        return simple
 
     def weights(self) -> frozenset[Weights]:
         return frozenset({"spatial", "channel"})
@@ -59,7 +69,8 @@ class MultiAxis(TokenMixer):
         words += [f"block{self.block}"] if self.block else []
         words += [f"p{self.inner}"] if self.inner != 2 else []
         words += [f"f{self.hidden}"] if self.hidden != 2 else []
-        return " ".join(["mab", *words, *([self.branches] if self.branches != "both" else [])])
+        words += [self.branches] if self.branches != "both" else []
+        return " ".join(["mab", *words, *(["ungated"] if not self.gated else [])])
 
     def cells(self, shape: Shape) -> dict[str, tuple[int, int]]:
         """For each branch, height and width of the set of positions that are mixed.
@@ -100,7 +111,7 @@ class MultiAxis(TokenMixer):
             # GELU; both of its halves are kept, and the normed one is a part of them.
             total += elementwise(2 * gate, kept=3 * gate)
             total += linear(number * gate, number * number + number, gate, trained=spatial)
-            total += elementwise(2 * gate + size, kept=gate)
+            total += elementwise(2 * gate + size, kept=gate) if self.gated else elementwise(gate + size)
             total += linear(half * size, half * width + width, gate, trained=channel)
         return total + linear(channels * wide, channels * inner + channels, wide, trained=channel)
 
@@ -113,6 +124,7 @@ class MultiAxis(TokenMixer):
             "inner": (1, 2) if shape[0] % 4 == 0 else (2,),
             "hidden": (1, 2) if shape[0] % 4 == 0 else (2,),
             "branches": get_args(Branches),
+            "gated": (False, True),
         }
 
     def build(self, shape: Shape) -> "MultiAxisGates":
@@ -127,9 +139,11 @@ def _near_root(side: int) -> int:
 class GatedAxis(nn.Module):
     """The gmlp of `MultiAxis` on (B, H, W, c) in channels-last order."""
 
-    def __init__(self, width: int, hidden: int, positions: tuple[int, int], *, dilated: bool) -> None:
+    def __init__(
+        self, width: int, hidden: int, positions: tuple[int, int], *, dilated: bool, gated: bool = True
+    ) -> None:
         super().__init__()
-        self.positions, self.dilated = positions, dilated
+        self.positions, self.dilated, self.gated = positions, dilated, gated
         number = positions[0] * positions[1]
         self.norm, self.gate_norm = nn.LayerNorm(width, eps=1e-6), nn.LayerNorm(hidden // 2, eps=1e-6)
         self.expand, self.reduce = nn.Linear(width, hidden), nn.Linear(hidden // 2, width)
@@ -151,8 +165,8 @@ class GatedAxis(nn.Module):
         # Contiguous: on the transposed rows of a single window the bias would be added in a pass of its own.
         mixed = self.gate(rows.flatten(4).contiguous()).view(rows.shape)
         back = [order.index(axis) for axis in range(6)]
-        gated = z1 * (mixed.permute(back).reshape(z2.shape) + 1)
-        y: Tensor = t + self.reduce(gated)
+        mixed = mixed.permute(back).reshape(z2.shape)
+        y: Tensor = t + self.reduce(z1 * (mixed + 1) if self.gated else z1 + mixed)
         return y
 
 
@@ -165,7 +179,8 @@ class MultiAxisGates(Mixer):
         self.norm = nn.LayerNorm(shape[0], eps=1e-6)
         self.inward, self.outward = nn.Linear(shape[0], inner), nn.Linear(inner, shape[0])
         self.branches = nn.ModuleList(
-            GatedAxis(width, config.hidden * width, sides, dilated=name == "grid") for name, sides in cells.items()
+            GatedAxis(width, config.hidden * width, sides, dilated=name == "grid", gated=config.gated)
+            for name, sides in cells.items()
         )
 
     def forward(self, x: Tensor) -> Tensor:

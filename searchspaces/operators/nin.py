@@ -24,6 +24,7 @@ from searchspaces.operators.token_mlp import TokenMLP
 from searchspaces.registry import check_least, check_one_of
 
 Inner = Literal["token_mlp", "raft", "depthwise", "mixshift"]
+InnerGate = Literal[Gate, "none"]
 
 
 @spec("nin")
@@ -35,17 +36,17 @@ class NiN(TokenMixer):
         token: T: the MLP over the tokens, or another static mixer with its defaults.
         hidden: units of the token MLP for each channel.
         expansion: hidden units of the inner channel MLP for each channel; 0 for none.
-        gate: ``raw``, as published, ``sigmoid``, or ``tanh``, 1 + tanh.
+        gate: ``raw``, as published, ``sigmoid``, or ``tanh``, 1 + tanh; ``none``: y = m, the control of this operator.
     """
 
     token: Inner = "token_mlp"
     hidden: int = 2
     expansion: int = 2
-    gate: Gate = "raw"
+    gate: InnerGate = "raw"
 
     def __post_init__(self) -> None:
         check_one_of("token", self.token, get_args(Inner))
-        check_one_of("gate", self.gate, get_args(Gate))
+        check_one_of("gate", self.gate, get_args(InnerGate))
         check_least(self, hidden=1, expansion=0)
 
     def canonical(self) -> "NiN":
@@ -72,18 +73,20 @@ class NiN(TokenMixer):
         channels, positions, trained = shape[0], shape[1] * shape[2], freeze != "space"
         size, hidden = channels * positions, self.expansion * channels
         total = self.inner(shape).cost(shape, freeze) + layer_norm(channels, positions) + elementwise(size)
-        total += convolution(channels * size, channels**2 + channels, size, trained=trained)
         if hidden:
             total += layer_norm(channels, positions) + elementwise(size)
             total += convolution(hidden * size, hidden * channels + hidden, size, trained=trained)
             total += elementwise(hidden * positions, kept=hidden * positions)
             total += convolution(hidden * size, hidden * channels + channels, hidden * positions, trained=trained)
+        if self.gate == "none":
+            return total
+        total += convolution(channels * size, channels**2 + channels, size, trained=trained)
         # The norm and the projection keep the same input.
         return total + gate_cost(size, self.gate) + Cost(activations=-size)
 
     @classmethod
     def options(cls, shape: Shape) -> dict[str, tuple[Any, ...]]:
-        return {"token": get_args(Inner), "hidden": (1, 2, 4), "expansion": (0, 1, 2, 4), "gate": get_args(Gate)}
+        return {"token": get_args(Inner), "hidden": (1, 2, 4), "expansion": (0, 1, 2, 4), "gate": get_args(InnerGate)}
 
     def build(self, shape: Shape) -> "NetworkInNetwork":
         return NetworkInNetwork(shape, self)
@@ -94,17 +97,19 @@ class NetworkInNetwork(Mixer):
 
     def __init__(self, shape: Shape, config: NiN) -> None:
         super().__init__()
-        channels, hidden, self.gate = shape[0], config.expansion * shape[0], config.gate
-        self.projection = Conv1x1(channels, channels)
+        channels, hidden = shape[0], config.expansion * shape[0]
+        self.gate, self.projection = config.gate, None if config.gate == "none" else Conv1x1(channels, channels)
         self.norm, self.token = LayerNorm(channels, eps=1e-6), config.inner(shape).build(shape)
         self.channel_norm = LayerNorm(channels, eps=1e-6) if hidden else None
         self.expand = Conv1x1(channels, hidden) if hidden else None
         self.reduce = Conv1x1(hidden, channels) if hidden else None
 
     def forward(self, x: Tensor) -> Tensor:
-        m = x + self.token(self.norm(x))
+        m: Tensor = x + self.token(self.norm(x))
         if self.channel_norm and self.expand and self.reduce:
             m = m + self.reduce(F.gelu(self.expand(self.channel_norm(m))))
+        if self.projection is None or self.gate == "none":
+            return m
         y: Tensor = self.projection(x) * opened(m, self.gate)
         return y
 

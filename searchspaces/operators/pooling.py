@@ -1,6 +1,6 @@
 """Pooling as a token mixer, ``(B, C, H, W) -> (B, C, H, W)``, without parameters (2111.11418, 2505.18608)."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import torch.nn.functional as F
@@ -29,6 +29,9 @@ class Pooling(TokenMixer):
     def __post_init__(self) -> None:
         if self.kernel < 1 or self.kernel % 2 == 0:
             raise ValueError(f"kernel of a pooling must be odd, got {self.kernel}. Take 3, 5 or 7.")
+
+    def canonical(self) -> "Pooling":
+        return replace(self, reduce="avg") if self.kernel == 1 else self
 
     def label(self) -> str:
         return f"{self.reduce}pool{self.kernel}" + ("" if self.subtract else " plain")

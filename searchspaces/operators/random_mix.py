@@ -14,6 +14,7 @@ from searchspaces.architecture import Shape, TokenMixer, Weights, spec
 from searchspaces.costs import Cost
 from searchspaces.freezing import Freeze, Mixer
 from searchspaces.layers.groups import check_groups
+from searchspaces.registry import check_least, check_positive
 
 
 @spec("random_mix")
@@ -30,6 +31,10 @@ class RandomMix(TokenMixer):
     init: Literal["orthogonal", "softmax", "uniform"] = "orthogonal"
     tau: float = 5.0
     groups: int = 1
+
+    def __post_init__(self) -> None:
+        check_positive(self, "tau")
+        check_least(self, groups=1)
 
     def canonical(self) -> "RandomMix":
         return self if self.init == "softmax" else replace(self, tau=5.0)

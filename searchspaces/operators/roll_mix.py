@@ -9,6 +9,7 @@ Groups have explicit sizes, the remainder spread over the first ones: chunks of 
 are fewer than the groups asked for if there are few channels.
 """
 
+import contextlib
 import math
 import re
 from collections.abc import Iterable
@@ -97,9 +98,23 @@ class RollMix(TokenMixer):
         if simple.directions == "lr":
             simple = replace(simple, step_h=1)
         if simple.still:
-            simple = replace(simple, fill="circular", one_sided=False)
-            if simple.kernels == "none" and self.combine == "select":
+            combine = "select" if simple.directions == "lr" else simple.combine  # one branch is no sum
+            simple = replace(simple, fill="circular", one_sided=False, combine=combine)
+            if simple.kernels == "none" and combine == "select":
                 simple = RollMix(1, step_w=0, directions="lr")
+        return simple
+
+    def at(self, shape: Shape) -> "RollMix":
+        simple = self.canonical()
+        bands = simple.branches(shape)
+        sides = simple.sides()
+        alike = sides[0] if sides[0] and len(set(sides)) == 1 else 0
+        for groups in range(1, simple.groups + 1):
+            kernels = ",".join([str(alike)] * groups) if alike else simple.kernels
+            with contextlib.suppress(ValueError):  # so few groups may not do
+                fewer = replace(simple, groups=groups, sizes="spread", kernels=kernels).canonical()
+                if fewer.branches(shape) == bands:
+                    return fewer
         return simple
 
     def weights(self) -> frozenset[Weights]:
@@ -207,8 +222,9 @@ class RollMix(TokenMixer):
     @classmethod
     def options(cls, shape: Shape) -> dict[str, tuple[Any, ...]]:
         steps = tuple(s for s in (0, 1) if s < min(shape[1:]))
+        fitting = tuple(g for g in (4, 8, 16, 32) if g <= shape[0])
         return {
-            "groups": tuple(g for g in (4, 8, 16, 32) if shape[0] % g == 0),
+            "groups": tuple(g for g in fitting if shape[0] % g == 0) or fitting,
             "step_w": tuple(s for s in (0, 1, 2) if 2 * s < shape[2]),
             "step_h": steps,
             "directions": ("lrud", "lr"),

@@ -6,7 +6,7 @@ row, as in the released code.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -79,6 +79,10 @@ class Strip(TokenMixer):
         one = min(max(1, round(self.share * channels)), channels - 1)
         check_groups(self.patches or 1, one, name="patches")
         return one, channels - one, one // (self.patches or most_groups(one, 4))
+
+    def at(self, shape: Shape) -> "Strip":
+        usual = replace(self, patches=0)
+        return usual if usual.parts(shape[0]) == self.parts(shape[0]) else self
 
     def cost(self, shape: Shape, freeze: Freeze = "full") -> Cost:
         channels, height, width = shape

@@ -76,6 +76,27 @@ OURS = {
 STATIC = ("pooling", "maxpool", "token_mlp", "raft", "depthwise", "spatial_fc", "random_mix", "mixshift", "gfilter")
 """Token mixers that have a gated form, ``gated(raft)``."""
 OURS |= {f"gated({name})": ("gated", *OURS.get(name, (name,))) for name in STATIC}
+
+STILL: dict[str, dict[str, Any]] = {
+    "dsm": {"static": True},
+    "nin": {"gate": "none"},
+    "mab": {"gated": False},
+    "strip": {"local": 0},
+}
+"""Dynamic token mixers with fields by which nothing in them depends on the image: ``static(dsm)``."""
+OURS |= {f"static({name})": (name,) for name in STILL}
+TWINS = {name: f"static({name})" for name in STILL} | {
+    "aff": "gfilter",
+    "attention": "spatial_fc",
+    "s6": "gfilter",  # with constant decays, a state space is a global convolution
+    "gated": "token_mlp",  # gated(NAME) has the static mixer NAME
+}
+"""Dynamic token mixer -> its static twin, which does the same with weights that do not depend on the image."""
+AVERAGE, FROZEN = "avgpool3", "frozen_dw7"
+"""Names of controls that are the same whatever else is picked: `FROZEN` is in a block that trains no filters."""
+OURS |= {AVERAGE: (), FROZEN: ()}
+CONTROLS = tuple(dict.fromkeys(("identity", AVERAGE, FROZEN, "token_mlp", *TWINS.values())))
+"""What a mixer has to beat at equal cost, or the study measures its channel mixer."""
 OUR_CHANNELS = {"monarch_channel_mlp": ("channel_mlp",), **dict.fromkeys(FILTERS, ("hermit",))}
 """The same of channel mixers."""
 
@@ -192,7 +213,8 @@ def mixing(
         channel = _channel_mixer(picks.channel, expansion, picks.permutation, picks.named, shape)
         if target is not None:
             channel = _at_cost(channel, token, shape, target)
-        block = MetaFormerBlock(token, channel, picks.freeze, norm, layer_scale)
+        pattern: Freeze = "chans" if picks.mixer == FROZEN else picks.freeze
+        block = MetaFormerBlock(token, channel, pattern, norm, layer_scale)
         return _with_block_fields(block, dict(picks.named)) if picks.named else block
 
     def row(picks: StagePicks, depth: int, block: MetaFormerBlock, down: ConvDownsample | None = None) -> Stage:
@@ -264,7 +286,7 @@ def _named_picks(picks: Picks, active: Mapping[str, str], mixers: tuple[str, ...
 def _kinds(name: str) -> frozenset[str]:
     """Kinds of operators that a mixer of this name is made of."""
     if name in OURS or name in OUR_CHANNELS:
-        return frozenset(OURS.get(name) or OUR_CHANNELS[name])
+        return frozenset(OURS[name] if name in OURS else OUR_CHANNELS[name])
     made = (example(table[name]) for table in (TOKEN_MIXERS, CHANNEL_MIXERS) if name in table)
     return frozenset().union(*(kinds(spec) for spec in made if spec is not None))
 
@@ -297,7 +319,7 @@ def _stage_choices(stage: str) -> list[Choice]:
     tokens: tuple[Value, ...] = ("conv", "token_mlp", "raft", "roll", "pooling", "spatial_fc", "random_mix", "identity")
     modes = ("random", "smooth(1)", "impulse", "same", "box", "identity")
     return [
-        Choice(f"{stage}.mixer", tokens, Mixers(TOKEN_MIXERS, OURS), "token mixer"),
+        Choice(f"{stage}.mixer", tokens, Mixers(TOKEN_MIXERS, OURS), "token mixer", presets={"controls": CONTROLS}),
         Choice(f"{stage}.conv", ("depthwise", "grouped", "full"), ("depthwise", "grouped", "full"), "kind of conv"),
         Choice(f"{stage}.kernel", (3, 5), range(1, 32, 2), "side of the window of conv and pooling, in positions"),
         Choice(f"{stage}.dilation", (1, 2), range(1, 9), "distance between taps of conv, in positions"),
@@ -366,7 +388,7 @@ class TokenPicks(NamedTuple):
 def _used(picks: StagePicks, gamma: int) -> TokenPicks:
     """The picks that the token mixer uses."""
     mixer, named = picks.mixer, picks.named
-    if inner := _gated(mixer):
+    if inner := _inside("gated", mixer):
         return _used(picks._replace(mixer=inner), gamma)._replace(mixer=mixer)
     if named:  # a mixer may hold any other
         conv = (picks.conv, picks.kernel, picks.dilation, picks.filters)
@@ -380,9 +402,9 @@ def _used(picks: StagePicks, gamma: int) -> TokenPicks:
     return TokenPicks(mixer, permutation=picks.permutation if mixer == "raft" else "commutation")
 
 
-def _gated(name: str) -> str:
-    """The name inside ``gated(...)``; empty for any other."""
-    return name[len("gated(") : -1] if name.startswith("gated(") else ""
+def _inside(form: str, name: str) -> str:
+    """The name inside ``form(...)``; empty for any other."""
+    return name[len(form) + 1 : -1] if name.startswith(f"{form}(") else ""
 
 
 @lru_cache(maxsize=20_000)  # a sampler decodes many candidates, which share most of their mixers
@@ -401,19 +423,24 @@ def _token_mixer(picks: TokenPicks, shape: Shape) -> TokenMixer:
         "roll": lambda: RollMix(GROUP_WIDTH, step_w=min(1, shape[2] - 1), step_h=min(1, shape[1] - 1)),
         "pooling": lambda: Pooling(max(3, kernel)),
         "maxpool": lambda: Pooling(max(3, kernel), "max"),
+        AVERAGE: Pooling,
+        FROZEN: lambda: Depthwise(7),
     }
+    still = _inside("static", picks.mixer)
 
     def make(name: str) -> Any:
-        if inner := _gated(name):
+        if inner := _inside("gated", name):
             return Gated(make(inner))
         if name in MIXSHIFT:  # shifts from -2 to 2, as long as the grid has room for them
             return RollMix(5, min(2, shape[2] - 1), min(2, shape[1] - 1), combine="sum", kernels=MIXSHIFT[name])
         return fitted(ours[name](), shape) if name in ours else example(TOKEN_MIXERS[name], shape)
 
-    mixer = _activated(with_fields(make(picks.mixer), values, make), values)
+    mixer = _activated(with_fields(make(still or picks.mixer), values, make), values)
+    if still:
+        mixer = replace(mixer, **STILL[still])
     if isinstance(mixer, Depthwise | Convolution):  # taps farther apart read nothing but padding
         mixer = replace(mixer, dilation=min(mixer.dilation, max(shape[1:])))
-    return cast(TokenMixer, mixer.canonical())
+    return cast(TokenMixer, mixer.at(shape))
 
 
 def _nearest_groups(channels: int) -> int:

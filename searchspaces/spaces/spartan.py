@@ -8,7 +8,7 @@ dilated branch, and of the wave mixer if an MLP is chosen are dropped.
 from typing import cast, get_args
 
 from searchspaces.architecture import Architecture, ChannelMixer, Shape, Stage
-from searchspaces.blocks.metaformer import MetaFormerBlock
+from searchspaces.blocks.metaformer import MetaFormerBlock, with_rising_drop_path
 from searchspaces.downsamples import SpartanDownsample
 from searchspaces.freezing import FREEZE_PATTERNS, Freeze
 from searchspaces.heads import AverageHead
@@ -18,7 +18,7 @@ from searchspaces.operators.mlp_depthwise import MlpDepthwise
 from searchspaces.operators.mlp_se import MlpSE
 from searchspaces.operators.spartan_mixer import Branches, SpartanMixer
 from searchspaces.operators.spartan_wave import Pairs, Phase, SpartanWave, WaveConv
-from searchspaces.space import Choice, Picks, SearchSpace, search_space
+from searchspaces.space import Choice, Numbers, Picks, SearchSpace, search_space
 from searchspaces.stems.spartan import STEM_STRIDES, SpartanStem
 
 WIDTHS = ((16, 24, 32, 48, 64), (32, 48, 64, 96, 128), (64, 96, 128, 192, 256, 320), (128, 192, 256, 384, 512))
@@ -80,9 +80,14 @@ def spartan(input: Shape, classes: int) -> SearchSpace:
         fitting = max(1, min(height, width).bit_length() - 1)
         grids = range(min(int(picks["stages"]), fitting))
         stages = [_stage(picks, n + 1, side=max(height, width) >> n) for n in grids]
-        return Architecture(input, classes, stem, tuple(stages), AverageHead())
+        drop_path, start = (float(picks[name]) if name in picks else 0.0 for name in ("drop_path", "classifier_start"))
+        return Architecture(input, classes, stem, with_rising_drop_path(stages, drop_path), AverageHead(start=start))
 
-    return SearchSpace("spartan", tuple(choices), to_architecture)
+    more = (
+        Choice("drop_path", (0.0,), Numbers(0, 0.9), "rises from 0 in the first block nearly to this; published 0.1"),
+        Choice("classifier_start", (0.0,), Numbers(0, 1), "deviation of its weights, 0: PyTorch's; published 0.02"),
+    )
+    return SearchSpace("spartan", tuple(choices), to_architecture, more)
 
 
 def _stage(picks: Picks, number: int, *, side: int) -> Stage:

@@ -68,3 +68,17 @@ def test_stacked_small_kernels_cost_what_the_paper_page_says() -> None:
 
     assert macs(l_stack=3) == pytest.approx(1.103, abs=5e-4)
     assert macs(l_stack=1) == pytest.approx(0.986, abs=5e-4)
+
+
+def test_drop_path_rises_from_block_to_block() -> None:
+    found = spartan((3, 64, 64), 10, widths=(16, 32, 64, 128), depths=(1, 1, 2, 1), drop_path=0.1)
+    blocks = [stage.block for stage in found.stages for _ in range(stage.depth)]
+    assert [getattr(block, "drop_path", None) for block in blocks] == pytest.approx([0.0, 0.02, 0.04, 0.06, 0.08])
+    assert architecture_cost(found).macs == architecture_cost(spartan_small()).macs
+
+
+def test_the_classifier_starts_as_published() -> None:
+    layer = build(spartan((3, 64, 64), 100, widths=(64, 128), depths=(1, 1), classifier_start=0.02)).classifier
+    assert isinstance(layer, torch.nn.Linear)
+    assert layer.weight.std().item() == pytest.approx(0.02, rel=0.05)
+    assert layer.bias.abs().max() == 0

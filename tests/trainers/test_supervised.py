@@ -1,6 +1,7 @@
 """The training engine: stopped anywhere it goes on to the same weights; every option does what its paper says."""
 
 import itertools
+import math
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from objectives.attacks import make_attack
 from trainers import PRESETS, AdaMixUp, Adversarial, Epoch, Samples, Supervised, TrainingData
 from trainers.checkpoints import FolderCheckpoints
 from trainers.optimization import Lion, climb, descend, learning_rate
-from trainers.supervised import Training, decoupled_loss
+from trainers.supervised import Training, binary_loss, decoupled_loss
 
 
 def data(number: int = 40, size: int = 8, levels: int = 255) -> TrainingData:
@@ -192,6 +193,22 @@ def test_lion_steps_along_the_sign_of_its_momentum(rate: float | torch.Tensor) -
     assert idle.tolist() == [1, 1, 1]
 
 
+def test_binary_cross_entropy_takes_each_class_for_itself() -> None:
+    logits, labels = torch.tensor([[0.0, math.log(3), -math.log(3)]]), torch.tensor([1])
+    of_each = [math.log(2), math.log(4 / 3), math.log(4 / 3)]  # probabilities 1/2 and 1/4 of being wrong by a class
+    torch.testing.assert_close(binary_loss(logits, labels), torch.tensor(sum(of_each) / 3))
+    even = binary_loss(logits, labels, smoothing=1.0)  # a target of 1/3 for every class
+    expected = torch.nn.functional.binary_cross_entropy_with_logits(logits, torch.full((1, 3), 1 / 3))
+    torch.testing.assert_close(even, expected)
+
+
+def test_a_network_learns_by_binary_cross_entropy_with_mixed_images() -> None:
+    losses: list[float] = []
+    settings = Supervised(epochs=8, bce=True, mixup=0.5)
+    settings.train(network(0.0), data(), seed=0, report=lambda epoch: losses.append(epoch.loss))
+    assert losses[-1] < losses[0]
+
+
 def test_the_average_lags_behind_the_weights() -> None:
     models = [network(0.0) for _ in range(2)]
     for model, decay in zip(models, (0.0, 0.9), strict=True):
@@ -276,6 +293,7 @@ def test_every_preset_is_a_training(name: str) -> None:
         ({"label_share": 0.7, "mixup": 0.2}, "label_share = 0.7 does nothing without label_lambda = 'fixed'"),
         ({"micro_batches": 0}, "micro_batches must be at least 1, got 0"),
         ({"decoupled": 0.1, "label_smoothing": 0.1}, "decoupled does not go with label_smoothing"),
+        ({"decoupled": 0.1, "mixup": 0.2, "bce": True}, "decoupled does not go with bce"),
     ],
 )
 def test_settings_that_cannot_be_are_told(settings: dict[str, Any], message: str) -> None:

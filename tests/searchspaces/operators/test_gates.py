@@ -44,7 +44,7 @@ def test_a_gate_costs_a_matrix_over_the_channels_more() -> None:
 
 
 @pytest.mark.parametrize(
-    "config", [NiN(), NiN("raft", expansion=0, gate="tanh"), NiN("mixshift", gate="sigmoid")], ids=str
+    "config", [NiN(), NiN("raft", expansion=0, gate="tanh"), NiN("mixshift", gate="sigmoid"), NiN(gate="none")], ids=str
 )
 def test_the_gate_of_ninformer_is_its_equation(config: NiN) -> None:
     mixer, x = lively(config.build(SHAPE)), random(2, *SHAPE)
@@ -52,8 +52,9 @@ def test_the_gate_of_ninformer_is_its_equation(config: NiN) -> None:
     m = x + mixer.token(mixer.norm(x))
     if mixer.channel_norm and mixer.expand and mixer.reduce:
         m = m + mixer.reduce(F.gelu(mixer.expand(mixer.channel_norm(m))))
-    gate = {"raw": m, "sigmoid": m.sigmoid(), "tanh": 1 + m.tanh()}[config.gate]
-    close(mixer(x), mixer.projection(x) * gate)
+    gates = {"raw": m, "sigmoid": m.sigmoid(), "tanh": 1 + m.tanh()}
+    close(mixer(x), mixer.projection(x) * gates[config.gate] if mixer.projection else m)
+    assert (mixer.projection is None) == (config.gate == "none")
 
 
 @pytest.mark.parametrize(

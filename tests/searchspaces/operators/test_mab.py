@@ -31,9 +31,10 @@ def test_a_position_reaches_its_offset_in_other_cells_or_its_window(branches: Br
     assert [tuple(place) for place in changed.nonzero().tolist()] == reached
 
 
+@pytest.mark.parametrize("gated", [True, False])
 @pytest.mark.parametrize("dilated", [False, True])
-def test_the_gated_mlp_is_its_equation(dilated: bool) -> None:
-    layer, t = GatedAxis(3, 4, (2, 3), dilated=dilated).double(), random(2, 4, 6, 3)
+def test_the_gated_mlp_is_its_equation(dilated: bool, gated: bool) -> None:
+    layer, t = GatedAxis(3, 4, (2, 3), dilated=dilated, gated=gated).double(), random(2, 4, 6, 3)
     z1, z2 = F.gelu(layer.expand(layer.norm(t))).chunk(2, 3)
     z2, mixed = layer.gate_norm(z2), torch.zeros(2, 4, 6, 2, dtype=torch.float64)
     for row in range(2):
@@ -43,7 +44,7 @@ def test_the_gated_mlp_is_its_equation(dilated: bool) -> None:
                 places = (slice(2 * row, 2 * row + 2), slice(3 * column, 3 * column + 3))
             part = z2[:, places[0], places[1]]
             mixed[:, places[0], places[1]] = layer.gate(part.flatten(1, 2).mT).mT.view(part.shape)
-    close(layer(t), t + layer.reduce(z1 * (mixed + 1)))
+    close(layer(t), t + layer.reduce(z1 * (mixed + 1) if gated else z1 + mixed))
 
 
 def test_cells_and_windows_follow_the_sides() -> None:

@@ -17,7 +17,7 @@ from searchspaces.operators.pooling import Pooling
 from searchspaces.operators.raft import Raft
 from searchspaces.operators.token_mlp import TokenMLP
 from searchspaces.parts import architecture_cost
-from searchspaces.spaces.mixing import OURS, Mixers
+from searchspaces.spaces.mixing import CONTROLS, OURS, TWINS, Mixers
 
 IMAGE = (3, 16, 16)
 
@@ -119,7 +119,7 @@ def block_macs(architecture: Architecture) -> list[int]:
 ROOMY = {"split": "64x64", "gamma": 2, "depth": 2}
 
 
-CROWDED = {"convolution", "mab", "nin", "s6"}
+CROWDED = {"convolution", "mab", "static(mab)", "nin", "static(nin)", "s6"}
 """Mixers that leave no room at 64x64: a full 3x3 convolution alone takes more than the block may."""
 
 
@@ -247,7 +247,8 @@ def test_a_study_can_search_every_field_of_every_operator(table: Any, kind: str,
                 if pick == getattr(value, "kind", ""):  # a mixer in a mixer
                     assert getattr(found, field.name).kind == pick
                     continue
-                plain = table[kind](**{**vars(found), field.name: value}).canonical()
+                plain = table[kind](**{**vars(found), field.name: value})
+                plain = plain.at((16, 4, 4)) if role == "mixer" else plain.canonical()
                 assert found == plain, (field.name, value)
 
 
@@ -337,7 +338,7 @@ def test_every_mixer_can_be_picked_by_its_name_and_builds_a_network_of_its_own(l
         mixers = first[f"s1.{role}"].allowed
         assert isinstance(mixers, Mixers)
         assert expected <= mixers.names()
-        names = mixers.names() - {"conv"}  # whose first kind is the depthwise convolution
+        names = mixers.names() - {"conv", "avgpool3"}  # their first kernels are those of depthwise and pooling
         found = [decode(space(), layout=layout, s1__expansion=2, **{f"s1__{role}": name}) for name in names]
         assert len({architecture.key for architecture in found}) == len(names)
         assert all(architecture_cost(architecture).macs > 0 for architecture in found)
@@ -355,3 +356,82 @@ def test_every_mixer_can_be_picked_by_its_name_and_builds_a_network_of_its_own(l
 )
 def test_names_of_the_space_stand_for_operators_with_settings(name: str, label: str) -> None:
     assert block(decode(space(), layout="pyramid", s1__mixer=name)).token.label() == label
+
+
+STATIC_KINDS = {
+    "identity", "pooling", "depthwise", "convolution", "token_mlp", "raft", "spatial_fc", "random_mix", "roll_mix",
+    "gfilter", "sparse_mlp", "spartan_mixer", "roll_token_mlp",
+}  # fmt: skip
+"""Token mixers by which no position is weighted by what the image shows; those of SpaRTAN gate channels."""
+
+
+def test_every_dynamic_token_mixer_has_a_static_twin_among_the_controls() -> None:
+    ours = {kind for kind, cls in TOKEN_MIXERS.items() if cls.__module__.startswith("searchspaces.")}
+    assert ours - STATIC_KINDS == TWINS.keys()
+    assert {"identity", "avgpool3", "frozen_dw7", "token_mlp", *TWINS.values()} == set(CONTROLS)
+
+
+def test_the_controls_are_one_name_in_a_study() -> None:
+    of = space().narrow({"mixer": ["attention", "controls", "token_mlp"]})
+    options = next(choice for choice in of.choices if choice.name == "s1.mixer").options
+    assert set(options) == {"attention", *CONTROLS}
+    assert len(options) == len(set(options))
+    labels = {block(decode(space(), s1__mixer=name)).token.label() for name in CONTROLS}
+    assert labels == {
+        "identity", "avgpool3", "dw7", "token_mlp x1", "gfilter", "fc", "dsm static", "nin h2 x2 none",
+        "mab ungated", "strip local0",
+    }  # fmt: skip
+
+
+def test_controls_are_the_same_whatever_is_picked_beside_them() -> None:
+    for name in ("avgpool3", "frozen_dw7"):
+        other = {"s1__kernel": 5, "s1__pooling.kernel": 5, "s1__depthwise.kernel": 9}
+        assert block(decode(space(), s1__mixer=name, **other)) == block(decode(space(), s1__mixer=name))
+    for pattern in ("full", "chans", "space"):
+        assert block(decode(space(), s1__mixer="frozen_dw7", s1__freeze=pattern)).freeze == "chans"
+    static = decode(space(), **{"s1__mixer": "static(nin)", "s1__nin.gate": "tanh", "s1__nin.hidden": 4})
+    assert block(static).token.label() == "nin h4 x2 none"
+
+
+def test_defaults_inside_a_mixer_that_do_not_fit_give_way_too() -> None:
+    found = decode(space(), split="25x9", s1__mixer="roll_token_mlp")  # published with 16 groups of channels
+    assert block(found).token.label() == "roll 1 g8 > token mlp 5"
+
+
+@pytest.mark.parametrize(
+    ("mixer", "fields", "usual"),
+    [
+        ("aff", {"aff.blocks": 8}, {}),
+        ("dsm", {"dsm.bands": 16}, {}),
+        ("strip", {"strip.patches": 4}, {}),
+        ("mab", {"mab.grid": 4, "mab.block": 4}, {}),
+        ("mab", {"mab.branches": "block", "mab.block": 8}, {"mab.branches": "grid", "mab.grid": 8}),
+        ("attention", {"attention.pool": 1}, {}),
+        ("attention", {"attention.pool": 8, "attention.heads": 4}, {"attention.pool": 8}),
+        ("roll_mix", {"roll_mix.groups": 8, "roll_mix.sizes": "chunks"}, {"roll_mix.groups": 8}),
+        ("gated(maxpool)", {"pooling.kernel": 1, "pooling.reduce": "avg"}, {"pooling.kernel": 1}),
+        ("depthwise", {"depthwise.kernel": 1, "depthwise.filters": "smooth(1)"}, {"depthwise.kernel": 1}),
+    ],
+)
+def test_what_a_mixer_would_be_anyway_on_this_grid_is_not_part_of_the_key(
+    mixer: str, fields: dict[str, Any], usual: dict[str, Any]
+) -> None:
+    picks = {"layout": "pyramid", "dim": 16, "patch": 2, "s1.mixer": mixer}  # 16 channels of 8x8
+    assert decode(space(), **picks, **fields).key == decode(space(), **picks, **usual).key
+
+
+@pytest.mark.parametrize(
+    ("picks", "message"),
+    [
+        ({"s1.mixer": "gated", "s1.gated.op": "gated"}, "op must be a token mixer that mixes and is not gated itself"),
+        ({"s1.mixer": "random_mix", "s1.random_mix.tau": -3.0}, r"tau must be positive, got -3\."),
+        ({"s1.mixer": "attention", "s1.attention.heads": 5, "split": "16x16"}, r"heads=5 .* Allowed: 1, 2, 4, 8, 16"),
+        (
+            {"s1.mixer": "static(aff)"},
+            r"cannot be 'static\(aff\)' .* controls \(all of identity, avgpool3",
+        ),
+    ],
+)
+def test_an_operator_that_cannot_be_is_refused(picks: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        decode(space(), **picks)

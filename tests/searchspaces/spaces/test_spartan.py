@@ -6,6 +6,7 @@ import random
 import pytest
 
 from searchspaces import Architecture, Shape, Value
+from searchspaces.heads import AverageHead
 from searchspaces.known.spartan import spartan_t
 from searchspaces.spaces.spartan import spartan as space_of
 
@@ -76,3 +77,10 @@ def test_the_published_start_of_layer_scales_is_allowed_but_not_the_default() ->
     assert choice.narrow([1e-5]).options == (1e-5,)
     with pytest.raises(ValueError, match=r"'layer_scale' cannot be -1\.0 .*Allowed: 0\.0 \(no factors\) to 10\.0"):
         choice.narrow([-1.0])
+
+
+def test_drop_path_and_the_start_of_the_classifier_are_searched_if_a_study_names_them() -> None:
+    of = space_of((1, 28, 28), 10).narrow({"stages": 2, "drop_path": [0.2], "classifier_start": 0.02})
+    found = of.decode(of.first)
+    assert found.head == AverageHead(start=0.02)
+    assert [getattr(stage.block, "drop_path", None) for stage in found.stages] == [0.0, 0.1]
