@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from nas.store.records import TrialRecord
 
 DIRECTORY = click.argument("directory", metavar="DIR", type=click.Path(path_type=Path))
+WORKERS = click.option("--workers", type=int, help="Trials at the same time.")
+RAY = click.option("--ray", metavar="local|ADDRESS", help="Run trials on a private Ray, or on a cluster.")
 
 
 @dataclass(frozen=True)
@@ -135,9 +137,9 @@ def cli() -> None:
 @click.argument("study", metavar="STUDY.toml", type=click.Path(path_type=Path))
 @click.option("--trials", type=int, help="Trials to run; more than before to extend a study.")
 @click.option("--out", type=click.Path(path_type=Path), help="Study directory; runs/<name> unless given.")
-@click.option("--workers", type=int, help="Trials at the same time.")
+@WORKERS
 @click.option("--seed", type=int, help="Seed of everything random.")
-@click.option("--ray", metavar="local|ADDRESS", help="Run trials on a private Ray, or on a cluster.")
+@RAY
 @click.option("--set", "overrides", metavar="KEY=VALUE", multiple=True, help="Override a key of the study file.")
 @click.option("--accept-changes", is_flag=True, help="Go on with plugins that were edited since the study was started.")
 @click.option("--dry-run", is_flag=True, help="Check the study: feasible share, costs, time; train nothing.")
@@ -304,6 +306,8 @@ def pareto(
 @click.option(
     "--split", type=click.Choice(["validation", "test"]), default="validation", show_default=True, help="Which images."
 )
+@WORKERS
+@RAY
 @may_run_plugins
 @answers
 def confirm(
@@ -314,6 +318,8 @@ def confirm(
     attack: str | None,
     pick: str,
     split: Split,
+    workers: int | None,
+    ray: str | None,
 ) -> Answer:
     """Trains members of the front again with other seeds, where it is least certain who is on it; continues if stopped.
 
@@ -325,7 +331,7 @@ def confirm(
     from nas.show.trials import print_trials, trial_figures
 
     wish = Wish(budget, seeds, epochs, attack, pick, split)
-    study = confirm_study(directory, wish, say=lambda message: echo(message, err=True))
+    study = confirm_study(directory, wish, workers=workers, ray=ray, say=lambda message: echo(message, err=True))
     return Answer(trial_figures(study, study.front), lambda console: print_trials(study, study.front, console))
 
 
