@@ -425,9 +425,12 @@ def show(directory: Path, trial: int, against: int | None) -> Answer:
 @click.option("-o", "--out", required=True, type=click.Path(path_type=Path), help="Where to write.")
 @click.option("--data", help="The study's data set, NAME:LOCATION, where it lies elsewhere now.")
 @click.option("--no-verify", is_flag=True, help="Do not measure the written files again.")
+@click.option("--retrain", is_flag=True, help="Train again, as they were, those whose weights were deleted.")
 @click.option("--force", is_flag=True, help="Replace an earlier export.")
 @may_run_plugins
-def export(directory: Path, pick: str, out: Path, data: str | None, no_verify: bool, force: bool) -> None:
+def export(
+    directory: Path, pick: str, out: Path, data: str | None, no_verify: bool, retrain: bool, force: bool
+) -> None:
     """Takes architectures away, with their weights, and measures again what was written.
 
     \b
@@ -435,19 +438,24 @@ def export(directory: Path, pick: str, out: Path, data: str | None, no_verify: b
     """
     from nas.export.bundle import ARCHITECTURE
     from nas.export.export import Verification, check_place
+    from nas.export.weights import check_weights, train_again
+    from nas.show.console import echo
 
     study = _opened(directory)
     study.load_plugins()
     verify = Verification(not no_verify, data)
-    if pick != "front":
-        _export_one(study, study.pick(pick), out, verify=verify, force=force)
-        return
-    if (out / ARCHITECTURE).exists():
+    if pick == "front" and (out / ARCHITECTURE).exists():
         raise WrongInputError(f"{out} holds an export. Give another folder with -o for those of the front.")
-    for record in study.front:
-        check_place(out / str(record.number), force=force)
-    for record in study.front:
-        _export_one(study, record, out / str(record.number), verify=verify, force=force)
+    places = {r.number: out / str(r.number) for r in study.front} if pick == "front" else {study.pick(pick).number: out}
+    for place in places.values():
+        check_place(place, force=force)
+    if not retrain:
+        check_weights(directory, map(study.trial, places))
+    for number, place in places.items():
+        record = study.trial(number)
+        if retrain:
+            train_again(directory, study.settings, record, data=data, say=lambda message: echo(message, err=True))
+        _export_one(study, record, place, verify=verify, force=force)
 
 
 def _export_one(

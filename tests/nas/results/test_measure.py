@@ -87,7 +87,7 @@ def test_what_cannot_be_measured_is_one_message(directory: Path, text: str, mess
 
 def test_a_trial_without_weights_is_named_before_anything_is_measured(directory: Path) -> None:
     weights_path(directory, 2).unlink()
-    with pytest.raises(WrongInputError, match="trial 2 has no weights to measure"):
+    with pytest.raises(WrongInputError, match="trial 2 has no weights any more"):
         measure_study(nas.open(directory), "auc", pick="all", say=quiet)
     assert nas.open(directory).measurements == []
 
