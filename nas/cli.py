@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from nas.store.records import TrialRecord
 
 DIRECTORY = click.argument("directory", metavar="DIR", type=click.Path(path_type=Path))
+WORKERS = click.option("--workers", type=int, help="Trials at the same time.")
+RAY = click.option("--ray", metavar="local|ADDRESS", help="Run trials on a private Ray, or on a cluster.")
 
 
 @dataclass(frozen=True)
@@ -135,9 +137,9 @@ def cli() -> None:
 @click.argument("study", metavar="STUDY.toml", type=click.Path(path_type=Path))
 @click.option("--trials", type=int, help="Trials to run; more than before to extend a study.")
 @click.option("--out", type=click.Path(path_type=Path), help="Study directory; runs/<name> unless given.")
-@click.option("--workers", type=int, help="Trials at the same time.")
+@WORKERS
 @click.option("--seed", type=int, help="Seed of everything random.")
-@click.option("--ray", metavar="local|ADDRESS", help="Run trials on a private Ray, or on a cluster.")
+@RAY
 @click.option("--set", "overrides", metavar="KEY=VALUE", multiple=True, help="Override a key of the study file.")
 @click.option("--accept-changes", is_flag=True, help="Go on with plugins that were edited since the study was started.")
 @click.option("--dry-run", is_flag=True, help="Check the study: feasible share, costs, time; train nothing.")
@@ -304,6 +306,8 @@ def pareto(
 @click.option(
     "--split", type=click.Choice(["validation", "test"]), default="validation", show_default=True, help="Which images."
 )
+@WORKERS
+@RAY
 @may_run_plugins
 @answers
 def confirm(
@@ -314,6 +318,8 @@ def confirm(
     attack: str | None,
     pick: str,
     split: Split,
+    workers: int | None,
+    ray: str | None,
 ) -> Answer:
     """Trains members of the front again with other seeds, where it is least certain who is on it; continues if stopped.
 
@@ -325,7 +331,7 @@ def confirm(
     from nas.show.trials import print_trials, trial_figures
 
     wish = Wish(budget, seeds, epochs, attack, pick, split)
-    study = confirm_study(directory, wish, say=lambda message: echo(message, err=True))
+    study = confirm_study(directory, wish, workers=workers, ray=ray, say=lambda message: echo(message, err=True))
     return Answer(trial_figures(study, study.front), lambda console: print_trials(study, study.front, console))
 
 
@@ -458,9 +464,12 @@ def diff(directory: Path, first: int, second: int, cka: bool, data: str | None) 
 @click.option("-o", "--out", required=True, type=click.Path(path_type=Path), help="Where to write.")
 @click.option("--data", help="The study's data set, NAME:LOCATION, where it lies elsewhere now.")
 @click.option("--no-verify", is_flag=True, help="Do not measure the written files again.")
+@click.option("--retrain", is_flag=True, help="Train again, as they were, those whose weights were deleted.")
 @click.option("--force", is_flag=True, help="Replace an earlier export.")
 @may_run_plugins
-def export(directory: Path, pick: str, out: Path, data: str | None, no_verify: bool, force: bool) -> None:
+def export(
+    directory: Path, pick: str, out: Path, data: str | None, no_verify: bool, retrain: bool, force: bool
+) -> None:
     """Takes architectures away, with their weights, and measures again what was written.
 
     \b
@@ -468,19 +477,24 @@ def export(directory: Path, pick: str, out: Path, data: str | None, no_verify: b
     """
     from nas.export.bundle import ARCHITECTURE
     from nas.export.export import Verification, check_place
+    from nas.export.weights import check_weights, train_again
+    from nas.show.console import echo
 
     study = _opened(directory)
     study.load_plugins()
     verify = Verification(not no_verify, data)
-    if pick != "front":
-        _export_one(study, study.pick(pick), out, verify=verify, force=force)
-        return
-    if (out / ARCHITECTURE).exists():
+    if pick == "front" and (out / ARCHITECTURE).exists():
         raise WrongInputError(f"{out} holds an export. Give another folder with -o for those of the front.")
-    for record in study.front:
-        check_place(out / str(record.number), force=force)
-    for record in study.front:
-        _export_one(study, record, out / str(record.number), verify=verify, force=force)
+    places = {r.number: out / str(r.number) for r in study.front} if pick == "front" else {study.pick(pick).number: out}
+    for place in places.values():
+        check_place(place, force=force)
+    if not retrain:
+        check_weights(directory, map(study.trial, places))
+    for number, place in places.items():
+        record = study.trial(number)
+        if retrain:
+            train_again(directory, study.settings, record, data=data, say=lambda message: echo(message, err=True))
+        _export_one(study, record, place, verify=verify, force=force)
 
 
 def _export_one(

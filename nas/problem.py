@@ -361,4 +361,10 @@ def _reference(name: str, objective: Objective, settings: Settings, probe: "Prob
         return (1 + MARGIN) * settings.bounds[name]
     if objective.needs == "shapes":
         return (1 + MARGIN) * probe.dearest(name)
-    raise WrongInputError(f"reference.{name} is missing: the worst value of {name} is not known. Give one.")
+    if (worst := objective.worst()) is not None:
+        with user_input(f"objective {name!r}: worst()"):
+            return as_value(name, objective, worst)
+    raise WrongInputError(
+        f"reference.{name} is missing: {name} does not say what value of it is as bad as any of interest, which bounds "
+        f"the hypervolume. Add it to the study as {name} under [reference], or return it from worst() of the objective."
+    )

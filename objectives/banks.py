@@ -78,6 +78,9 @@ class EffectiveRank(OfBanks):
     scale: ClassVar[Scale] = "count"
     unit: ClassVar[str] = "filters"
 
+    def worst(self) -> float:
+        return 0.99  # one filter is worth 1
+
     figure: ClassVar[Callable[[BankFigures], float]] = staticmethod(lambda bank: bank.rank)
 
 

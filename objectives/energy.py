@@ -21,7 +21,8 @@ def energies() -> dict[str, dict[str, float]]:
 class Energy(Count):
     """Energy of the arithmetic of one image in nJ: an estimate that leaves out memory, which often takes more.
 
-    A multiply-accumulate is one multiplication and one addition; any other operation takes the mean of the two.
+    A multiply-accumulate is one multiplication and one addition; any other operation takes the mean of the two, which
+    is an assumption.
 
     Args:
         arithmetic: row of the table: float32, float16, int32, int8, or shift32 for weights that are powers of two.

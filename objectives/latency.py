@@ -144,6 +144,9 @@ class LatencyMs(Timed):
     direction: ClassVar[Direction] = "minimize"
     unit: ClassVar[str] = "ms"
 
+    def worst(self) -> float:
+        return 1000.0 * self.batch  # a second an image
+
     def measure(self, candidate: Candidate) -> Estimate:
         times = self.times(candidate)
         return self.estimate(times.milliseconds, times)
@@ -158,6 +161,9 @@ class Throughput(Timed):
 
     direction: ClassVar[Direction] = "maximize"
     unit: ClassVar[str] = "images/s"
+
+    def worst(self) -> float:
+        return 1.0
 
     def measure(self, candidate: Candidate) -> Estimate:
         times = self.times(candidate)

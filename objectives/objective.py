@@ -298,6 +298,13 @@ class Objective(ABC):
         """How the value was measured: all that another person needs to measure the same, as JSON."""
         return {}
 
+    def worst(self) -> float | None:
+        """A value as bad as any of interest, which bounds the hypervolume unless a study says otherwise.
+
+        None for fractions, and for costs of shapes: there it is the dearest network that is found.
+        """
+        return None
+
     def check_classes(self, number: int) -> None:  # noqa: B027 (any number will do, unless an objective says otherwise)
         """Raises ValueError, with what to use instead, if nothing can be measured with so many classes."""
 
@@ -339,7 +346,7 @@ def objective(name: str) -> Callable[[T], T]:
         words = dir(cls)
         if "measure" not in words:
             raise ValueError(f"objective {name!r} must define measure(self, candidate) -> float.")
-        for word in ("check_classes", "settings", "suited", "unit", "task"):
+        for word in ("check_classes", "settings", "suited", "unit", "task", "worst"):
             if word not in words:  # a class that does not derive from Objective
                 setattr(cls, word, getattr(Objective, word))
         OBJECTIVES[name] = cls

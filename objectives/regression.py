@@ -32,6 +32,9 @@ class Mse(OfValues):
 
     direction: ClassVar[Direction] = "minimize"
 
+    def worst(self) -> float:
+        return 1.0  # white for black everywhere
+
     def measure(self, candidate: Candidate) -> Estimate:
         return Estimate.mean(_errors(candidate, clipped=False).clamp_min(LEAST))
 
@@ -42,6 +45,9 @@ class Psnr(OfValues):
     """Peak signal-to-noise ratio, mean over the images, of outputs that are cut off at black and white."""
 
     unit: ClassVar[str] = "dB"
+
+    def worst(self) -> float:
+        return 1.0
 
     def measure(self, candidate: Candidate) -> Estimate:
         errors = _errors(candidate, clipped=True).clamp(LEAST, 1 - LEAST)  # above 0 dB if all is as wrong as can be

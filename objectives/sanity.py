@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from objectives.accuracy import correct
-from objectives.attacks.attack import Attack
+from objectives.attacks.attack import Attack, margin, steepest
 from objectives.attacks.fgsm import Fgsm
 from objectives.attacks.noise import Noise
 from objectives.attacks.pgd import Pgd
@@ -28,6 +28,8 @@ MARGIN, LEAST = 0.1, 4
 """Share and number of the images that one attack must fool where a stronger one failed before that says something."""
 DEAD = 0.1
 """Share of the checked images that the network classifies correctly whose gradient may be 0."""
+SHORT, HONEST = 0.1, 1 / 3
+"""A step as a share of the radius, and the share of the change which its gradient predicts that must happen."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,8 @@ class Checks:
     def flags(self) -> list[str]:
         """The words for what is wrong; none for an attack of radius 0, and none of gradients for one without them.
 
-        ``zero_gradients``: the loss does not depend on the pixels. ``weaker_than_noise``, ``weaker_than_square`` (no
+        ``zero_gradients``: the loss does not depend on the pixels. ``misleading_gradients``: a small step along them
+        changes the margin by much less than they say. ``weaker_than_noise``, ``weaker_than_square`` (no
         gradients), ``weaker_than_transfer`` (made on other networks), ``weaker_than_fgsm``: one of the same radius that
         should be weaker fools images that survived; ``stronger_than_pgd``: images that a single step fooled survive
         several. ``not_falling``: at the largest radius, which makes any image grey, more than half of what survived
@@ -66,6 +69,7 @@ class Checks:
         found = {"weaker_than_noise": self._is_beaten_by(Noise(epsilon, norm, tries=TRIES))}
         if attack.uses_gradients:
             found["zero_gradients"] = self._has_dead_gradients()
+            found["misleading_gradients"] = self._misleads()
             found["not_falling"] = self._stays()
             if attack.norm in Square.norms:
                 found["weaker_than_square"] = self._is_beaten_by(Square(epsilon, norm, queries=QUERIES))
@@ -102,6 +106,27 @@ class Checks:
         right = logits.argmax(1) == self.labels
         dead = (gradients.flatten(1) == 0).all(1) & right
         return bool(dead.sum() > DEAD * right.sum())
+
+    def _misleads(self) -> bool:
+        """Whether gradients do not say how the margin changes at the scale of the radius, as behind waves.
+
+        Of trained networks of all spaces the median of the ratio was .68 to 1.05 (2/255 to 32/255), of one behind small
+        waves .29 to .01.
+        """
+        attack, labels = self.adversary, self.labels
+        x = self.images.detach().clone().requires_grad_(True)
+        before = margin(self.model(x), labels)
+        if not before.requires_grad:
+            return False
+        gradient = torch.autograd.grad(before.sum(), x, allow_unused=True)[0]
+        if gradient is None:
+            return False
+        moved = (x.detach() + SHORT * attack.epsilon * steepest(gradient, attack.norm)).clamp(0, 1)
+        said = (gradient * (moved - x.detach())).flatten(1).sum(1)
+        with torch.no_grad():
+            happened = margin(self.model(moved), labels) - before.detach()
+        held = (before < 0) & (said > 0)
+        return int(held.sum()) >= LEAST and bool((happened[held] / said[held]).median() < HONEST)
 
     def _stays(self) -> bool:
         largest = 0.5 if self.adversary.norm == "linf" else 0.5 * self.images[0].numel() ** 0.5

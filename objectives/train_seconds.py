@@ -20,6 +20,9 @@ class TrainSeconds(Objective):
     scale: ClassVar[Scale] = "count"
     unit: ClassVar[str] = "s"
 
+    def worst(self) -> float:
+        return 1e6  # twelve days
+
     def measure(self, candidate: Candidate) -> float:
         timing = _watched(candidate)
         return timing.epochs * sum(timing.seconds) / len(timing.seconds)

@@ -16,6 +16,8 @@ from objectives.objective import Candidate, Direction, Estimate, Needs, Objectiv
 NORMS = nn.modules.batchnorm._NormBase, nn.LayerNorm, nn.GroupNorm
 SWITCHES = "relu", "gelu", "silu", "mish", "elu", "leaky_relu", "hardswish", "hardtanh", "softplus", "tanh", "sigmoid"
 """Names of the operations that switch a unit on or off; trailing underscores (in place) left out."""
+LEAST = 1e-6
+"""Of the eigenvalues of a kernel of codes."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,9 @@ class SynFlow(ZeroCost):
 
     Source: Tanaka et al. 2020, arXiv:2006.05467; as a proxy, Abdelfattah et al. 2021, arXiv:2101.08134.
     """
+
+    def worst(self) -> float:
+        return 1e-3  # of random networks of all spaces it was 7,000 at least
 
     def measure(self, candidate: Candidate) -> float:
         model = copy.deepcopy(candidate.model).double().eval()
@@ -82,6 +87,9 @@ class Naswot(ZeroCost):
         if self.samples < 2:
             raise ValueError(f"samples must be at least 2, got {self.samples}.")
 
+    def worst(self) -> float:
+        return 0.99 * LEAST
+
     @torch.no_grad()
     def measure(self, candidate: Candidate) -> float:
         with _Codes() as codes:
@@ -93,10 +101,10 @@ class Naswot(ZeroCost):
 
 
 def geometric_mean_eigenvalue(kernel: Tensor | None) -> float:
-    """That of a symmetric matrix with counts; those below a millionth, of images that are seen alike, count as that."""
+    """That of a symmetric matrix with counts; those below `LEAST`, of images that are seen alike, count as that."""
     if kernel is None:  # no activation: all images are seen alike
-        return 1e-6
-    return float(torch.linalg.eigvalsh(kernel.double()).clamp_min(1e-6).log().mean().exp())
+        return LEAST
+    return float(torch.linalg.eigvalsh(kernel.double()).clamp_min(LEAST).log().mean().exp())
 
 
 class _Codes(TorchDispatchMode):  # type: ignore[no-untyped-call]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from nas.errors import StoppedError, WrongInputError
+from nas.errors import StoppedError, WrongInputError, user_input
 from nas.export.bundle import (
     ARCHITECTURE,
     CARD,
@@ -23,6 +23,7 @@ from nas.export.bundle import (
 from nas.export.ensemble import ENSEMBLE, MEMBERS, PROBE
 from nas.export.evaluate import candidate_of, measure, same_data
 from nas.export.surrogates import gathered, keep
+from nas.export.weights import check_weights
 from nas.plugins import FOLDER, Plugin
 from nas.problem import find_objectives
 from nas.settings import Settings
@@ -95,16 +96,11 @@ def export(
         WrongInputError: if the trial has no weights, ``out`` holds something, or the data are not on this machine.
         StoppedError: if the written files do not measure what the record says, or cannot be written.
     """
-    path = weights_path(directory, record.number)
-    if record.status != "complete":
-        raise _without_weights(record, f"it ended {record.status}")
-    try:
-        weights = path.read_bytes()
-    except OSError:
-        trimmed = settings.limits.artifacts_gb is not None
-        hint = "; limits.artifacts_gb keeps those of the front" if trimmed else ""
-        raise _without_weights(record, f"{path} is missing{hint}") from None
+    check_weights(directory, [record])
     check_place(out, force=force)
+    path = weights_path(directory, record.number)
+    with user_input(""):
+        weights = path.read_bytes()
     traced = path.with_name(PREDICTIONS)
     digest = Predictions.read(traced).digest if traced.exists() else None
     return write_export(
@@ -141,10 +137,6 @@ def check_place(out: Path, *, force: bool) -> None:
         )
     if held and not force:
         raise WrongInputError(f"{out} holds an earlier export. Give another place with -o, or --force to replace it.")
-
-
-def _without_weights(record: TrialRecord, why: str) -> WrongInputError:
-    return WrongInputError(f"trial {record.number} has no weights to export: {why}. Pick a complete trial.")
 
 
 def write_export(

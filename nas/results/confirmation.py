@@ -7,7 +7,7 @@ its own. Where it is not known at all yet, it is the error that a value states o
 front is drawn from these distributions many times, with the errors of objectives correlated as those of replicates are.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -44,6 +44,7 @@ class Confirmation:
         freedom: (n, m) degrees of freedom of the errors; infinite where they are not estimated.
         correlation: (m, m) of the errors of one training.
         flags: trial -> objective -> words, of the replicates.
+        once: objectives that were measured of the trials alone, afterwards: their values are those of one seed.
     """
 
     protocol: Protocol
@@ -56,6 +57,7 @@ class Confirmation:
     freedom: np.ndarray
     correlation: np.ndarray
     flags: Mapping[int, Mapping[str, Sequence[str]]]
+    once: Collection[str] = ()
 
     @cached_property
     def rows(self) -> dict[int, int]:
@@ -125,11 +127,11 @@ class Confirmation:
         return int(self.counts[self.rows[number]]) if number in self.rows else 0
 
     def value(self, number: int, name: str) -> Estimate | None:
-        """Mean of an objective over the replicates of a trial, in its own unit; None if there are none.
+        """Mean of an objective over the replicates of a trial, in its own unit; None if it was not measured of any.
 
         The mean is the geometric one where values are compared by their logarithm.
         """
-        if not (n := self.count(number)):
+        if not (n := self.count(number)) or name in self.once:
             return None
         row, column = self.rows[number], list(self.goals).index(name)
         mean, error = float(self.means[row, column]), float(self.errors[row, column])
@@ -138,8 +140,8 @@ class Confirmation:
         return Estimate(value, standard_error=error, n=n, kind="replicates")
 
     def interval(self, number: int, name: str) -> tuple[float, float] | None:
-        """Interval of level `LEVEL` for the mean over all seeds, by Student's t; None without replicates."""
-        if not self.count(number):
+        """Interval of level `LEVEL` for the mean over all seeds, by Student's t; None where `value` is."""
+        if self.value(number, name) is None:
             return None
         from scipy.stats import t
 
@@ -191,10 +193,10 @@ class Confirmation:
     def figures(self, number: int) -> dict[str, Any]:
         """What is known of a trial, as JSON."""
         values: dict[str, Any] = {}
-        for name in self.goals if self.count(number) else ():
+        for name in self.goals:
             value, interval = self.value(number, name), self.interval(number, name)
-            assert value is not None
-            assert interval is not None
+            if value is None or interval is None:
+                continue
             before, after = self.ranks(name)[number]
             values[name] = {"mean": float(value), "standard_error": value.standard_error, "interval": list(interval)}
             values[name] |= {"rank_in_search": before, "rank": after}
@@ -241,6 +243,7 @@ def confirm(
     goals: Mapping[str, Goal],
     reference: np.ndarray,
     searched: Protocol,
+    once: Collection[str] = (),
 ) -> Confirmation:
     """What the replicates of a protocol say of complete trials.
 
@@ -248,6 +251,7 @@ def confirm(
         records: the complete trials.
         goals: of the front, by name.
         searched: protocol of the search; by another one, only trials with replicates can be compared.
+        once: goals that were measured of the trials alone; their replicates have the same values.
     """
     of_protocol = [r for r in replicates if r.protocol == protocol and r.record.status == "complete"]
     costs = {
@@ -285,6 +289,7 @@ def confirm(
         freedom=noise.freedom(counts)[kept],
         correlation=noise.correlation,
         flags=flags,
+        once=once,
     )
 
 

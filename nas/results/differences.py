@@ -9,8 +9,8 @@ import numpy as np
 from nas.errors import user_input
 from nas.export.bundle import load_weights
 from nas.export.evaluate import candidate_of, same_data
+from nas.export.weights import check_weights
 from nas.problem import network_of
-from nas.results.measure import check_weights
 from nas.results.study import Study
 from nas.store.artifacts import weights_path
 from nas.store.records import TrialRecord
@@ -47,7 +47,7 @@ def similarity(study: Study, first: TrialRecord, second: TrialRecord, data: str 
     Raises:
         WrongInputError: if a trial has no weights, or the data are not those of the study.
     """
-    check_weights(study, [first, second])
+    check_weights(study.directory, [first, second])
     loaded = same_data(study.settings, data)
     order = np.random.default_rng(0).permutation(len(loaded.validation))
     one, other = (load_weights(network_of(r), weights_path(study.directory, r.number)) for r in (first, second))

@@ -2,7 +2,7 @@
 
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -11,6 +11,7 @@ from nas.errors import WrongInputError, user_input
 from nas.export.bundle import load_weights
 from nas.export.evaluate import candidate_of, same_data
 from nas.export.surrogates import gathered, resolved, supplied
+from nas.export.weights import check_weights
 from nas.pricing import Probe
 from nas.problem import check_task, find_dataset, find_objectives, find_trainer, network_of
 from nas.results.study import Study
@@ -82,7 +83,7 @@ def measure_study(
         done = {one.trial for one in kept.entries if one.name == text}
         left = [record for record in records if record.number not in done]
         if objective.needs == "training":
-            check_weights(study, left)
+            check_weights(study.directory, left)
         measure = _measured_by(study, objective, text, data, say) if left else None
         for record in left:
             assert measure is not None
@@ -90,20 +91,6 @@ def measure_study(
             kept.add(found)
             say(f"trial {record.number}: {text} {found.value:.4g}")
     return Study(study.directory, trust=study.trust)
-
-
-def check_weights(study: Study, records: Sequence[TrialRecord]) -> None:
-    """Makes sure that trials have left their weights.
-
-    Raises:
-        WrongInputError: naming the first that has not.
-    """
-    for record in records:
-        if record.status != "complete" or not weights_path(study.directory, record.number).exists():
-            raise WrongInputError(
-                f"trial {record.number} has no weights to measure: it ended {record.status}, or limits.artifacts_gb "
-                "has deleted them. Pick others."
-            )
 
 
 def _measured_by(

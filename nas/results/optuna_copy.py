@@ -31,6 +31,7 @@ from sqlalchemy.pool import StaticPool
 
 from nas.errors import StoppedError, WrongInputError, user_input
 from nas.pricing import excess
+from nas.results.confirmation import Confirmation
 from nas.results.study import Study
 from nas.store.files import put_in_place, write_beside
 from nas.store.history import TRIALS, is_held, read_events
@@ -61,9 +62,10 @@ STATES: dict[Status, TrialState] = {
 def write_storage(study: Study, path: Path) -> int:
     """Writes all trials of a study into an SQLite file that Optuna opens as ``sqlite:///PATH``; returns their number.
 
-    Numbers, values, directions and names are those of the study: ``study.best_trials`` in Optuna is our front. Trials
-    that were asked for and have not ended are RUNNING while a search works on the study, else WAITING. Choices with one
-    option are left out, as the samplers never see them; they stand in the study's attribute ``fixed``.
+    Numbers, values, directions and names are those of the study: ``study.best_trials`` in Optuna is the front of
+    the search. Trials that were asked for and have not ended are RUNNING while a search works on the study, else
+    WAITING. Choices with one option are left out, as the samplers never see them; they stand in the study's attribute
+    ``fixed``. What replicates say of a trial is in its attributes ``confirmed.OBJECTIVE``, the mean, and so on.
 
     The file is there whole or not at all. One that this function wrote is replaced, with all that was noted in it.
 
@@ -166,7 +168,7 @@ class _Copy:
         return self._trial(
             record.number,
             STATES[record.status],
-            _attributes(record),
+            _attributes(record) | _confirmed(self.study.confirmation, record.number),
             picks=record.picks,
             costs=record.measured or self.asked.get(record.number, {}).get("measured"),
             values=values,
@@ -241,6 +243,17 @@ def _attributes(record: TrialRecord) -> dict[str, Any]:
     }
     found |= {f"{group}.{name}": value for group, table in groups.items() for name, value in table.items()}
     return {name: value for name, value in found.items() if value is not None}
+
+
+def _confirmed(known: Confirmation | None, number: int) -> dict[str, Any]:
+    """What replicates say of a trial, by names like those of `_attributes`; nothing without replicates."""
+    if known is None or not known.count(number):
+        return {}
+    found: dict[str, Any] = {"confirmed.n": known.count(number), "confirmed.on_front": known.chance(number)}
+    for name in known.goals:
+        if (value := known.value(number, name)) is not None:
+            found |= {f"confirmed.{name}": float(value), f"confirmed.{name}.standard_error": value.standard_error}
+    return found
 
 
 def _write(copy: _Copy, path: str) -> None:

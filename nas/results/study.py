@@ -14,7 +14,7 @@ from nas.errors import WrongInputError, user_input
 from nas.export.export import Exported, Verification, export
 from nas.plugins import Plugin, is_trusted, load_trusted, read_copies
 from nas.plugins import trust as trust_all
-from nas.problem import check_records, find_space
+from nas.problem import MARGIN, check_records, find_space
 from nas.results import picks
 from nas.results.comparison import Comparison, compare
 from nas.results.confirmation import Confirmation, confirm
@@ -51,6 +51,8 @@ class Study:
         table, self.facts = read_resolved(self.directory)
         self.settings = settings_from(table)
         self.records = read_trials(self.directory)
+        self.added: dict[str, float] = {}
+        """Objectives that were measured after the search -> their reference in costs; see `with_objectives`."""
 
     @cached_property
     def plugins(self) -> list[Plugin]:
@@ -145,6 +147,7 @@ class Study:
             goals=self.objectives,
             reference=self.reference,
             searched=self.searched_protocol,
+            once=self.added,
         )
         return found if found.counts.any() else None
 
@@ -185,9 +188,10 @@ class Study:
     @cached_property
     def reference(self) -> np.ndarray:
         """(m,) the reference point of ``study.toml`` in costs."""
-        reference = self.settings.reference
+        reference, searched = self.settings.reference, self.objectives.keys() - self.added.keys()
         with user_input(f"{self.directory / STUDY} is damaged: reference"):
-            return np.array([to_minimise(objective, reference[name]) for name, objective in self.objectives.items()])
+            known = {name: to_minimise(self.objectives[name], reference[name]) for name in searched}
+        return np.array([{**known, **self.added}[name] for name in self.objectives])
 
     @property
     def hypervolume(self) -> float:
@@ -235,8 +239,8 @@ class Study:
     def with_objectives(self, names: Sequence[str]) -> Self:
         """The study with objectives that were measured afterwards as further ones of the front.
 
-        Only trials of which all are measured are complete in it, by what was measured once: replicates do not know of
-        the new objectives.
+        Only trials of which all are measured are complete in it. Replicates do not know of the new objectives: there
+        the value of the trial itself stands beside the means of the others.
 
         Raises:
             WrongInputError: if one was never measured.
@@ -248,11 +252,20 @@ class Study:
                     f"--objective: {unknown('measurement', name, known)} Measure it with nas measure."
                 )
         view, found = copy(self), {name: {m.trial: m for m in self.measurements if m.name == name} for name in names}
-        view.__dict__ = {key: self.__dict__[key] for key in ("directory", "trust", "settings", "facts")}
+        view.__dict__ = {key: self.__dict__[key] for key in ("directory", "trust", "settings", "facts", "added")}
         view.records = [_with(r, found) for r in self.records if all(r.number in of for of in found.values())]
         added = {name: next(iter(of.values())) for name, of in found.items()}
         goals = {n: Goal(cast(Direction, m.direction), cast(Scale, m.scale), m.unit) for n, m in added.items()}
-        view.objectives, view.replicates = {**self.objectives, **goals}, []
+        view.objectives, new = (
+            {**self.objectives, **goals},
+            {n: of for n, of in found.items() if n not in self.objectives},
+        )
+        worst = {n: max(to_minimise(goals[n], one.value) for one in of.values()) for n, of in new.items()}
+        view.added = {**self.added, **{name: cost + MARGIN for name, cost in worst.items()}}
+        measured = {record.number for record in view.records}
+        view.replicates = [
+            replace(one, record=_with(one.record, new)) for one in self.replicates if one.trial in measured
+        ]
         return view
 
     def compare(self, first: int, second: int) -> Comparison:

@@ -22,7 +22,7 @@ from nas.results.confirmation import Confirmation, confirm, next_trial
 from nas.results.study import Study
 from nas.search.executors import Executor, open_executor
 from nas.search.interruption import Interruption
-from nas.search.launch import open_study
+from nas.search.launch import open_study, overriding
 from nas.settings import STUDY, read_settings
 from nas.store.artifacts import checkpoint_path, checkpointed, read_checkpoint
 from nas.store.confirmations import Protocol, Replicate, Split, open_confirmations
@@ -67,8 +67,13 @@ class Wish:
 Say = Callable[[str], None]
 
 
-def confirm_study(directory: Path, wish: Wish, *, say: Say) -> Study:
+def confirm_study(
+    directory: Path, wish: Wish, *, workers: int | None = None, ray: str | None = None, say: Say
+) -> Study:
     """Makes the replicates that are wanted and not made yet; returns the study, which knows them.
+
+    Args:
+        workers, ray: where they are made, in place of what the study says, as in `nas.search.launch.launch`.
 
     Raises:
         WrongInputError: if something given cannot be used, or the test images were used before.
@@ -83,7 +88,8 @@ def confirm_study(directory: Path, wish: Wish, *, say: Say) -> Study:
         raise WrongInputError(f"{directory} has no complete trial to confirm. Run nas search first.")
     if picked is not None and picked.status != "complete":
         raise WrongInputError(f"trial {picked.number} ended {picked.status}; only complete trials can be confirmed.")
-    problem, history = open_study(read_settings(directory / STUDY), directory, say=say)
+    stated = read_settings(directory / STUDY, overriding(workers=workers, ray=ray))
+    problem, history = open_study(stated, directory, say=say)
     with history, open_confirmations(directory, study.records) as kept:
         trainer = problem.trainer if wish.epochs is None else replace(problem.trainer, epochs=wish.epochs)
         with user_input("--epochs"):

@@ -20,13 +20,17 @@ from searchspaces.architecture import label_of
 
 MARKED = 1_000
 """Trials up to which a table finds out which picks have an effect: that takes a millisecond each."""
+LARGE = 1e15
+"""Counts from which on digits say nothing."""
 SHOWN = 10
 """Trials that a line of the legend names."""
 
 
 def number(value: float, scale: str) -> str:
-    """A fraction with four digits, a count with thousands separators."""
-    return f"{value:.4f}" if scale == "fraction" else f"{value:,.0f}"
+    """A fraction with four digits; a count with thousands separators, three digits where it is small or enormous."""
+    if scale == "fraction":
+        return f"{value:.4f}"
+    return f"{value:,.0f}" if value == round(value) < LARGE or 1000 <= value < LARGE else f"{value:.3g}"
 
 
 CONFIRMED = ("seeds", "on front", "rank")

@@ -62,6 +62,14 @@ class Predictions:
         return out.getvalue()
 
     @classmethod
+    def from_bytes(cls, content: bytes) -> Self:
+        """What `to_bytes` returned; raises the errors of `numpy.load` if it is damaged."""
+        with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+            found: dict[str, Any] = {name: arrays[name] for name in ("predicted", "right", "digest")}
+        right = np.unpackbits(found["right"], count=len(found["predicted"])).astype(bool)
+        return cls(found["predicted"], right, found["digest"].tobytes().hex())
+
+    @classmethod
     def read(cls, path: Path) -> Self:
         """The predictions of a trial.
 
@@ -69,10 +77,7 @@ class Predictions:
             WrongInputError: if there are none, or the file is damaged.
         """
         try:
-            with np.load(path, allow_pickle=False) as arrays:
-                found: dict[str, Any] = {name: arrays[name] for name in ("predicted", "right", "digest")}
-            right = np.unpackbits(found["right"], count=len(found["predicted"])).astype(bool)
-            return cls(found["predicted"], right, found["digest"].tobytes().hex())
+            return cls.from_bytes(path.read_bytes())
         except FileNotFoundError:
             raise WrongInputError(f"{path} does not exist: only complete trials have predictions.") from None
         except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:

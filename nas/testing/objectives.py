@@ -136,6 +136,11 @@ class ObjectiveContract:
         settings = self.make(kind).settings(candidate(kind))
         assert json.loads(json.dumps(settings, allow_nan=False)) == settings
 
+    def test_the_worst_value_is_worse_than_that_of_an_ordinary_network(self, kind: type[Objective]) -> None:
+        if (worst := self.make(kind).worst()) is not None:
+            value = self.make(kind).measure(candidate(kind))
+            assert to_minimise(kind, value) < to_minimise(kind, worst)
+
     def test_a_better_value_costs_less(self, kind: type[Objective]) -> None:
         values = [0.0, 0.25, 0.5, 1.0] if kind.scale == "fraction" else [1.0, 10.0, 1e6, 1e12]
         costs = [to_minimise(kind, value) for value in values]

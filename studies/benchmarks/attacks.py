@@ -22,20 +22,24 @@ import torch
 from torch import Tensor, nn
 
 from objectives.attacks import ATTACKS
-from searchspaces import SEARCH_SPACES, build
+from searchspaces import SEARCH_SPACES, Architecture, build
 from trainers import DATASETS, Supervised, TrainingData, training_data
 
 Perturb = Callable[[Tensor, Tensor], Tensor]
 
 
-def trained(
-    data: TrainingData, *, seed: int = 0, epochs: int = 20, picks: dict[str, object] | None = None
-) -> nn.Module:
-    """A ConvMixer trained on ``data``, as it is while it is attacked."""
+def small(data: TrainingData) -> Architecture:
+    """A ConvMixer-32/2 for ``data``."""
     space = SEARCH_SPACES["convmixer"](data.input, len(data.classes))
-    side = data.input[1]
-    narrowed = space.narrow({"dim": 32, "depth": 2, "patch": 1 if side < 16 else 2, "kernel": 3})
-    architecture = narrowed.decode(narrowed.first) if picks is None else space.decode(picks)
+    narrowed = space.narrow({"dim": 32, "depth": 2, "patch": 1 if data.input[1] < 16 else 2, "kernel": 3})
+    return narrowed.decode(narrowed.first)
+
+
+def trained(
+    data: TrainingData, architecture: Architecture | None = None, *, seed: int = 0, epochs: int = 20
+) -> nn.Module:
+    """A network (that of `small`) trained on ``data``, as it is while it is attacked."""
+    architecture = architecture or small(data)
     model = build(architecture, seed=seed)
     model.normalize.mean.copy_(torch.tensor(data.mean))
     model.normalize.std.copy_(torch.tensor(data.std))
@@ -192,7 +196,7 @@ def ladder(data: TrainingData, candidates: int, images: int, epsilon: float) -> 
     found: dict[str, list[float]] = {rung: [] for rung in rungs}
     spent: dict[str, float] = dict.fromkeys(rungs, 0.0)
     for number in range(candidates):
-        model = trained(data, seed=number, picks=space.draw(generator))
+        model = trained(data, space.decode(space.draw(generator)), seed=number)
         for rung, (kind, options) in rungs.items():
             started = time.process_time()
             attacked = in_batches(ours(kind, model, epsilon, **options), x, y)

@@ -13,7 +13,7 @@ from nas.errors import WrongInputError
 from nas.problem import Problem, find_dataset
 from nas.results.pareto import hypervolume
 from nas.settings import Settings, construct, differences, read_settings
-from objectives import to_minimise
+from objectives import OBJECTIVES, Objective, to_minimise
 from trainers.datasets.fsdd import Fsdd
 
 StudyFile = Callable[..., Path]
@@ -220,6 +220,27 @@ def test_reference_lies_beyond_the_bound_else_the_dearest_architecture_or_is_wha
     assert reference() == {"accuracy": -0.01, "robust_accuracy": -0.01, "macs": pytest.approx(1.01 * dearest)}
     assert reference(bounds={"macs": 10_000})["macs"] == 10_100
     assert reference(bounds={"macs": 10_000}, reference={"macs": 5e6})["macs"] == 5e6
+
+
+def test_what_is_no_cost_of_shapes_states_its_own_worst_value(study_file: StudyFile) -> None:
+    counts = {n: o() for n, o in OBJECTIVES.items() if o.scale == "count" and o.needs != "shapes"}
+    of_classes = [name for name, objective in counts.items() if objective.task != "image regression"]
+    assert {"latency_ms", "synflow", "train_seconds", "cross_entropy"} <= set(of_classes)
+    path = study_file(objectives=["accuracy", *of_classes], objective={"latency_ms": {"batch": 64}})
+    reference = Problem.of(read_settings(path)).settings.reference
+    assert (reference["latency_ms"], reference["cross_entropy"]) == (64_000, 10)
+    assert all(objective.worst() is not None for objective in counts.values())
+
+
+def test_a_count_without_a_worst_value_needs_a_reference(
+    study_file: StudyFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Unbounded(OBJECTIVES["train_seconds"]):  # type: ignore[misc]
+        worst = Objective.worst
+
+    monkeypatch.setitem(OBJECTIVES, "unbounded", Unbounded)
+    with pytest.raises(WrongInputError, match=r"reference\.unbounded is missing: .* Add it .* under \[reference\]"):
+        Problem.of(read_settings(study_file(objectives=["accuracy", "unbounded"])))
 
 
 def test_a_value_at_its_worst_does_not_hide_the_others(study_file: StudyFile) -> None:

@@ -80,6 +80,15 @@ def test_a_front_that_shatters_gradients_is_flagged(plain: Candidate, attack: st
     assert "weaker_than_square" in flags(shattered, attack, "32/255")
 
 
+@pytest.mark.parametrize("epsilon", ["4/255", "8/255", "16/255"])
+def test_gradients_that_mislead_are_seen_where_a_black_box_is_too_weak_to_show_it(
+    plain: Candidate, epsilon: str
+) -> None:
+    shattered = behind(plain, lambda x: x + 0.01 * torch.sin(3000 * x))
+    assert "misleading_gradients" in flags(shattered, epsilon=epsilon)
+    assert "misleading_gradients" in flags(shattered, epsilon=0.5, options={"norm": "l2"})
+
+
 def test_a_wavy_front_is_flagged_because_one_step_gets_further_than_ten(plain: Candidate) -> None:
     wavy = behind(plain, lambda x: x + 0.05 * torch.sin(300 * x))
     assert "weaker_than_fgsm" in flags(wavy, "pgd", "32/255")

@@ -25,6 +25,7 @@ from nas.errors import StoppedError, WrongInputError
 from nas.export.bundle import check_sums
 from nas.export.evaluate import evaluate
 from nas.export.export import Verification, export
+from nas.export.weights import train_again
 from nas.results.study import Study
 
 
@@ -93,8 +94,29 @@ def test_an_export_that_does_not_measure_what_the_record_says_is_caught(study: S
 
 def test_only_complete_trials_can_be_exported(study: Study, tmp_path: Path) -> None:
     infeasible = next(r for r in study.records if r.status == "infeasible")
-    with pytest.raises(WrongInputError, match="has no weights to export: it ended infeasible"):
+    with pytest.raises(WrongInputError, match="has no weights: it ended infeasible"):
         export(study.directory, study.settings, infeasible, tmp_path / "out")
+
+
+def test_a_trial_whose_weights_were_deleted_is_trained_again_to_the_same_bits(study: Study, tmp_path: Path) -> None:
+    path, out = study.directory / "artifacts/0/weights.safetensors", tmp_path / "out"
+    before = path.read_bytes()
+    path.unlink()
+    with pytest.raises(WrongInputError, match=r"is missing .*nas export \S+run --pick trial:0 --retrain -o OUT"):
+        study.export("trial:0", out)
+    result = run("export", study.directory, "--pick", "trial:0", "-o", out, "--retrain")
+    assert result.returncode == 0, result.stderr
+    assert "its logits are those of the trial, bit for bit" in result.stdout
+    assert path.read_bytes() == before
+
+
+def test_a_training_that_leads_to_another_network_is_not_taken_for_the_trial(study: Study) -> None:
+    path = study.directory / "artifacts/0/weights.safetensors"
+    path.unlink()
+    other = replace(study.trial(0), seed=1)
+    with pytest.raises(StoppedError, match=r"to another network than it was.*nas train \S+run#0"):
+        train_again(study.directory, study.settings, other, say=lambda _: None)
+    assert not path.exists()
 
 
 def test_a_folder_of_something_else_is_left_alone(study: Study, tmp_path: Path) -> None:

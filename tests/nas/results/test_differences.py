@@ -42,7 +42,7 @@ def test_a_trial_without_weights_is_refused(searched: Path, tmp_path: Path) -> N
     directory = Path(shutil.copytree(searched, tmp_path / "run"))
     weights_path(directory, 1).unlink()
     study = nas.open(directory)
-    with pytest.raises(WrongInputError, match=r"trial 1 has no weights .* Pick others"):
+    with pytest.raises(WrongInputError, match=r"trial 1 has no weights any more: .* --retrain"):
         similarity(study, study.trial(0), study.trial(1))
 
 

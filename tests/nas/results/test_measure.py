@@ -3,6 +3,7 @@
 import io
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,9 @@ import nas
 from nas.errors import WrongInputError
 from nas.results.measure import measure_study
 from nas.show.console import PlainConsole
-from nas.show.trials import print_trials
+from nas.show.trials import print_trials, trial_figures
 from nas.store.artifacts import weights_path
+from nas.store.confirmations import Replicate
 
 
 def quiet(message: str) -> None:
@@ -64,6 +66,24 @@ def test_a_measurement_is_one_more_axis_of_the_front(directory: Path) -> None:
     assert list(study.objectives) == ["accuracy", "robust_accuracy", "macs"]
 
 
+def test_a_confirmed_study_shows_means_beside_an_axis_that_was_measured_afterwards(directory: Path) -> None:
+    study = measure_study(nas.open(directory), "calibration_error", pick="all", say=quiet)
+    record = study.complete[0]
+    values = (0.4, 0.6)
+    again = [replace(record, measured=record.measured | {"accuracy": value}) for value in values]
+    lines = [Replicate(k, study.searched_protocol, 2, one).to_json() for k, one in enumerate(again)]
+    (directory / "confirmations.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    view = nas.open(directory).with_objectives(["calibration_error"])
+    out = io.StringIO()
+    print_trials(view, view.complete, PlainConsole(file=out, width=220))
+    row = next(line for line in out.getvalue().splitlines() if line.startswith(f"│ {record.number:>5} "))
+    once = next(one.value for one in view.measurements if one.trial == record.number)
+    assert " 0.5000 ± 0.1000 " in row
+    assert f" {once:.4f} │" in row
+    assert view.hypervolume > 0
+    assert "calibration_error" not in trial_figures(view, [view.trial(record.number)])[0]["confirmation"]["values"]
+
+
 def test_trials_without_a_value_are_no_part_of_such_a_front(directory: Path) -> None:
     study = measure_study(nas.open(directory), "auc", pick="trial:2", say=quiet)
     assert [record.number for record in study.with_objectives(["auc"]).complete] == [2]
@@ -87,7 +107,7 @@ def test_what_cannot_be_measured_is_one_message(directory: Path, text: str, mess
 
 def test_a_trial_without_weights_is_named_before_anything_is_measured(directory: Path) -> None:
     weights_path(directory, 2).unlink()
-    with pytest.raises(WrongInputError, match="trial 2 has no weights to measure"):
+    with pytest.raises(WrongInputError, match="trial 2 has no weights any more"):
         measure_study(nas.open(directory), "auc", pick="all", say=quiet)
     assert nas.open(directory).measurements == []
 

@@ -21,6 +21,7 @@ import nas
 from nas.cli import main
 from nas.errors import WrongInputError
 from nas.results.optuna_copy import write_storage
+from nas.store.confirmations import Replicate
 from nas.store.history import History, read_events
 from nas.store.records import TrialRecord
 from searchspaces import Architecture
@@ -73,6 +74,14 @@ def rewrite(directory: Path, change: Callable[[list[TrialRecord]], list[TrialRec
     records = change(nas.open(directory).records)
     (directory / "trials.jsonl").write_text("".join(json.dumps(record.to_json()) + "\n" for record in records))
     return records
+
+
+def confirm(directory: Path, number: int, accuracies: list[float]) -> None:
+    """Adds replicates of a trial to a study directory."""
+    record, protocol = nas.open(directory).trial(number), nas.open(directory).searched_protocol
+    again = [replace(record, measured=record.measured | {"accuracy": value}) for value in accuracies]
+    lines = [Replicate(k, protocol, len(again), one).to_json() for k, one in enumerate(again)]
+    (directory / "confirmations.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
 
 
 def numbers(trials: list[FrozenTrial]) -> list[int]:
@@ -374,3 +383,16 @@ def test_a_bare_file_name_is_written_here(directory: Path, monkeypatch: pytest.M
     monkeypatch.chdir(directory.parent)
     assert command("optuna", "run", "-o", "bare.db") == 0
     assert (directory.parent / "bare.db").stat().st_size > 0
+
+
+def test_what_replicates_say_of_a_trial_is_in_its_attributes(directory: Path) -> None:
+    first, *others = nas.open(directory).complete
+    confirm(directory, first.number, [0.5, 0.7])
+    trials = written(directory).trials
+    found = {name: value for name, value in trials[first.number].user_attrs.items() if name.startswith("confirmed.")}
+    assert found["confirmed.n"] == 2
+    assert found["confirmed.accuracy"] == pytest.approx(0.6)
+    assert found["confirmed.accuracy.standard_error"] == pytest.approx(0.1)
+    assert 0 <= found["confirmed.on_front"] <= 1
+    assert trials[first.number].user_attrs["measured.accuracy"] == first.measured["accuracy"]
+    assert not any(name.startswith("confirmed.") for name in trials[others[0].number].user_attrs)

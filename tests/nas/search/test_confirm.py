@@ -17,6 +17,10 @@ import nas
 from nas.errors import StoppedError, WrongInputError
 from nas.results.study import Study
 from nas.search.confirm import Wish, confirm_study
+from nas.search.executors import EXECUTORS
+from nas.search.executors.executor import Listener
+from nas.search.executors.inline import InlineExecutor
+from nas.settings import ExecutionSettings
 from nas.show.console import PlainConsole
 from nas.show.trials import print_trials, write_csv
 from trainers import TRAINERS, Supervised, TrainingData
@@ -148,6 +152,27 @@ def test_replicates_that_fail_again_and_again_stop_it(directory: Path, monkeypat
     study = nas.open(directory)
     assert [one.record.status for one in study.replicates] == ["failed"] * 3
     assert study.confirmation is None
+
+
+def test_workers_and_ray_are_those_of_the_command(
+    study_file: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Several(InlineExecutor):
+        """Keeps the settings that it was last opened with."""
+
+        opened: ClassVar[ExecutionSettings]
+
+        def __init__(self, data: TrainingData, settings: ExecutionSettings, listener: Listener) -> None:
+            super().__init__(data, settings, listener)
+            self.slots, Several.opened = settings.workers, settings
+
+    monkeypatch.setitem(EXECUTORS, "several", Several)
+    directory = nas.search(study_file(trials=1, execution={"kind": "several"}), out=tmp_path / "run").directory
+    study = confirm_study(directory, Wish(budget=2), workers=2, ray="local", say=quiet)
+    assert (Several.opened.workers, Several.opened.ray) == (2, "local")
+    assert len(study.replicates) == 2
+    with pytest.raises(WrongInputError, match="workers must be at least 1, got 0"):
+        confirm_study(directory, Wish(budget=2), workers=0, say=quiet)
 
 
 @pytest.fixture

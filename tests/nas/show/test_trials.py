@@ -12,7 +12,7 @@ import pytest
 import nas
 from nas.results.study import Study
 from nas.show.console import PlainConsole
-from nas.show.trials import in_one_line, print_trials, status_table, write_csv
+from nas.show.trials import in_one_line, number, print_trials, status_table, write_csv
 
 Draw = Callable[[PlainConsole], None]
 
@@ -35,6 +35,21 @@ def drawn(draw: Draw) -> str:
 
 
 LEGEND = "! robust_accuracy may not mean what it says, zero_gradients: trial 0, 1, 2"
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (0.41234, "0.412"),
+        (1.0, "1"),
+        (12.345, "12.3"),
+        (4_516_480.0, "4,516,480"),
+        (1234.5, "1,234"),
+        (1e300, "1e+300"),
+    ],
+)
+def test_a_count_is_shown_with_the_digits_that_say_something(value: float, shown: str) -> None:
+    assert number(value, "count") == shown
 
 
 def test_a_flagged_value_is_marked_in_the_table_with_a_legend(flagged: Study) -> None:

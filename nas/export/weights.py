@@ -1,0 +1,79 @@
+"""The weights of a trial: as it left them, or trained again where they were deleted to save space."""
+
+import shlex
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from pathlib import Path
+
+from nas.errors import StoppedError, WrongInputError
+from nas.export.evaluate import same_data
+from nas.problem import find_dataset, find_trainer, network_of
+from nas.settings import Settings
+from nas.store.artifacts import PREDICTIONS, weights_path
+from nas.store.files import write_atomically
+from nas.store.records import TrialRecord
+from nas.store.traces import Predictions
+from nas.trial import TrialOutcome, TrialPlan, run_trial
+
+
+def check_weights(directory: Path, records: Iterable[TrialRecord]) -> None:
+    """Checks that trials of a study have weights.
+
+    Raises:
+        WrongInputError: naming the first that has none, and what to do.
+    """
+    for record in records:
+        if record.status != "complete":
+            raise WrongInputError(
+                f"trial {record.number} has no weights: it ended {record.status}. Pick a complete trial."
+            )
+        path = weights_path(directory, record.number)
+        if not path.exists():
+            raise WrongInputError(
+                f"trial {record.number} has no weights any more: {path} is missing (limits.artifacts_gb keeps those of "
+                "the front). nas export trains it again, as it was, and puts them back: nas export "
+                f"{shlex.quote(str(directory))} --pick trial:{record.number} --retrain -o OUT."
+            )
+
+
+def train_again(
+    directory: Path, settings: Settings, record: TrialRecord, *, data: str | None = None, say: Callable[[str], None]
+) -> None:
+    """Trains a complete trial by its own recipe and seed, and puts its weights back; one that has weights is left.
+
+    Args:
+        settings: of the study, resolved.
+        data: the study's data set as ``name`` or ``name:location``, where it lies elsewhere on this machine.
+
+    Raises:
+        WrongInputError: if the trial did not end complete, or the data are not on this machine.
+        StoppedError: if its logits are not those of the trial, bit for bit, as on another processor or a GPU.
+    """
+    path = weights_path(directory, record.number)
+    if path.exists() or record.status != "complete":
+        check_weights(directory, [record])
+        return
+    found = same_data(settings, data)
+    trainer = replace(find_trainer(settings, find_dataset(settings.data)), micro_batches=record.micro_batches)
+    loaded = replace(settings, plugins=[])  # of its plugins there are only copies, which have run already
+    plan = TrialPlan.of(loaded, network_of(record), trainer=trainer, objectives={}, seed=record.seed)
+    say(f"trial {record.number} is trained again, {trainer.epochs} epochs.")
+    outcome = run_trial(replace(plan, timeout_seconds=None, checkpoint_seconds=0.0), found)
+    if outcome.weights is None:
+        raise StoppedError(
+            f"trial {record.number} could not be trained again ({outcome.record.failure}): {outcome.record.error}"
+        )
+    if not _is_same(outcome, path.with_name(PREDICTIONS)):
+        raise StoppedError(
+            f"trial {record.number} was trained again, but to another network than it was: that takes the same kind of "
+            "processor and version of torch, and no GPU. Nothing was written. nas train "
+            f"{shlex.quote(f'{directory}#{record.number}')} trains one like it."
+        )
+    write_atomically(path, outcome.weights)
+
+
+def _is_same(outcome: TrialOutcome, traced: Path) -> bool:
+    """Whether the logits of a training are those of the trial, where these are known."""
+    if not traced.exists() or PREDICTIONS not in outcome.traces:
+        return not traced.exists()
+    return Predictions.from_bytes(outcome.traces[PREDICTIONS]).digest == Predictions.read(traced).digest
