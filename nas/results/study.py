@@ -25,7 +25,7 @@ from nas.store.confirmations import CONFIRMATIONS, Protocol, Replicate, Split, r
 from nas.store.history import TRIALS, read_trials
 from nas.store.live import running_trials
 from nas.store.measurements import Measurement, read_measurements
-from nas.store.records import COUNTED, TrialRecord
+from nas.store.records import COUNTED, SOURCES, TrialRecord
 from nas.store.traces import Predictions
 from objectives import Goal, to_minimise
 from objectives.objective import Direction, Scale
@@ -304,6 +304,7 @@ class Study:
             "trials": dict(counts),
             "ended": ended,
             "wanted": self.settings.trials,
+            "proposals": self._proposals(),
             "running": running,
             "artifact_bytes": Artifacts(self.directory, None).bytes,
             "front_size": len(self.front),
@@ -313,6 +314,15 @@ class Study:
             "flags": {name: record.flags[name] for name, record in best.items() if record.flags.get(name)},
             "trials_per_minute": 60 * float(pace) if pace else None,
             "seconds_left": left / float(pace) if pace else None,
+        }
+
+    def _proposals(self) -> dict[str, Any]:
+        """Where the candidates came from, and how many were looked at for each, in the mean."""
+        sources = Counter(record.source for record in self.records)
+        looked = sum(record.draws for record in self.records)
+        return {
+            **{source: sources[source] for source in SOURCES},
+            "looked_at": looked / len(self.records) if self.records else None,
         }
 
     def export(self, rule: str, out: str | Path, *, force: bool = False) -> Path:

@@ -5,8 +5,10 @@ sampler learns of it; the log alone is the state.
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import islice
+from random import Random
 from typing import Any
 
 from nas.errors import StoppedError, user_input
@@ -14,11 +16,13 @@ from nas.problem import Problem, check_records
 from nas.search.samplers import Proposal, Sampler
 from nas.search.standing import Standing
 from nas.store.history import EVENTS, TRIALS, History
-from nas.store.records import TrialRecord, trial_seed
+from nas.store.records import Source, TrialRecord, trial_seed
 from nas.trial import TrialPlan
+from searchspaces import Choice, Value
 
-REDRAWS = 20
-"""Draws for one trial before a duplicate is booked; the second half of them is uniformly random."""
+NEIGHBOURS, REDRAWS = 200, 10
+"""Changes of a proposal that was tried already that are looked at for one that was not, first of one choice and then of
+two; and uniformly random draws after them, before a duplicate is booked."""
 BARREN = 1000
 """Infeasible or duplicate proposals in a row after which the study stops."""
 EXHAUSTIBLE = 50_000
@@ -57,6 +61,8 @@ class Ledger:
         self.pending: dict[int, TrialPlan] = {}
         self.end: str | StoppedError | None = None
         self._proposals: dict[int, Proposal] = {}
+        self._origins: dict[int, tuple[int, Source]] = {}
+        """Candidates that were looked at for each open trial, and who proposed it."""
         self._by_key: dict[str, TrialRecord] = {}
         memory = {e["number"]: e.get("memory", {}) for e in history.events if e["event"] == "asked"}
         for record in history.records:
@@ -78,6 +84,7 @@ class Ledger:
             with user_input(f"{self.history.directory / EVENTS}, trial {event['number']} is damaged"):
                 self.problem.space.check(event["picks"])
             proposal = self.sampler.resume(event["picks"], event.get("memory", {}))
+            self._origins[event["number"]] = event.get("draws", 1), event.get("source", "sampler")
             plan = self._admit(self._plan(event["number"], proposal), proposal)
             if plan is not None:
                 yield plan
@@ -88,20 +95,39 @@ class Ledger:
         A candidate that breaks a bound or was tried before is booked as that.
         """
         number, self.next_number = self.next_number, self.next_number + 1
-        for draw in range(REDRAWS):
-            proposal = self.sampler.ask(number, draw, explore=draw >= REDRAWS // 2)
-            plan = self._plan(number, proposal)
-            earlier = self._by_key.get(plan.key)
-            if not self._is_pending(plan) and (earlier is None or earlier.violations):
-                break
-            if draw < REDRAWS - 1:
-                self.sampler.forget(proposal)
+        proposal, plan, self._origins[number] = self._draw(number)
+        draws, source = self._origins[number]
         known = {"key": plan.key, "measured": plan.measured, "memory": proposal.memory}
-        self.history.event("asked", number, picks=proposal.picks, **known)
+        self.history.event("asked", number, picks=proposal.picks, draws=draws, source=source, **known)
         admitted = self._admit(plan, proposal)
         if admitted is None:
             self._check_barren()
         return admitted
+
+    def _draw(self, number: int) -> tuple[Proposal, TrialPlan, tuple[int, Source]]:
+        """What the sampler proposes; if that was tried, the nearest network that was not, or a random one."""
+        proposal = self.sampler.ask(number, 0)
+        plan, looked = self._plan(number, proposal), 1
+        if not self._was_tried(plan):
+            return proposal, plan, (looked, "sampler")
+        generator = Random(trial_seed(self.problem.settings.seed, number, "neighbour"))
+        for picks in _neighbours(proposal.picks, self.problem.space.choices, generator):
+            near, looked = self._plan(number, Proposal(picks)), looked + 1
+            keeps = near.refusal is None and not self.problem.probe.violations(near.measured)
+            if keeps and not self._was_tried(near):
+                self.sampler.forget(proposal)
+                return self.sampler.resume(picks, proposal.memory), near, (looked, "neighbour")
+        for draw in range(1, 1 + REDRAWS):
+            self.sampler.forget(proposal)
+            proposal = self.sampler.ask(number, draw, explore=True)
+            plan, looked = self._plan(number, proposal), looked + 1
+            if not self._was_tried(plan):
+                break
+        return proposal, plan, (looked, "uniform")
+
+    def _was_tried(self, plan: TrialPlan) -> bool:
+        """Whether nothing is to be learned from the plan."""
+        return plan.key in self._by_key or self._is_pending(plan)
 
     def book(self, record: TrialRecord) -> None:
         """Records how a pending trial ended, then tells the sampler."""
@@ -161,7 +187,8 @@ class Ledger:
         return replace(plan, measured=measured, settings=how, facts=problem.space.facts(proposal.picks))
 
     def _end(self, record: TrialRecord, proposal: Proposal) -> None:
-        record = replace(record, ended=time.time())
+        draws, source = self._origins.pop(record.number)
+        record = replace(record, ended=time.time(), draws=draws, source=source)
         self.history.record(record)
         self._remember(record)
         self.sampler.tell(proposal, record)
@@ -205,3 +232,17 @@ class Ledger:
         tried = self._by_key.keys() | {plan.key for plan in self.pending.values()}
         networks = (space.network(picks) for picks in space.assignments())
         return all(network is None or network.key in tried for network in networks)
+
+
+def _neighbours(picks: Mapping[str, Value], choices: Sequence[Choice], generator: Random) -> Iterator[dict[str, Value]]:
+    """At most `NEIGHBOURS` other picks: all that differ in one choice, in random order, then some that do in two."""
+    others = [(c.name, option) for c in choices for option in c.options if option != picks[c.name]]
+    single = generator.sample(others, len(others))
+
+    def all_of_them() -> Iterator[dict[str, Value]]:
+        for name, option in single:
+            yield {**picks, name: option}
+        while len(others) > 1:
+            yield {**picks, **dict(generator.sample(others, 2))}
+
+    return islice(all_of_them(), NEIGHBOURS)

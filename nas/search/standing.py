@@ -24,6 +24,8 @@ class Standing:
     def __init__(self, objectives: Mapping[str, Objective], reference: np.ndarray) -> None:
         self.objectives, self.reference = objectives, reference
         self.counts: Counter[Status] = Counter()
+        self.redrawn = 0
+        """Trials that the sampler did not propose itself, because it repeated an earlier one."""
         self.ended = 0
         """Trials that count: complete, failed, truncated."""
         self.barren: list[TrialRecord] = []
@@ -59,6 +61,7 @@ class Standing:
     def add(self, record: TrialRecord) -> None:
         """Counts one more ended trial."""
         self.counts[record.status] += 1
+        self.redrawn += record.source != "sampler"
         self.last = record
         if record.status not in COUNTED:
             self.barren.append(record)

@@ -84,6 +84,7 @@ class Progress:
         pace = (ended - (self.before or 0)) / max(time.monotonic() - self.started, 1e-9)
         left = str(timedelta(seconds=round((wanted - ended) / pace))) if pace > 0 else "-"
         states = "".join(f", {count} {status}" for status, count in standing.counts.items() if status != "complete")
+        states += f", {standing.redrawn} redrawn" if standing.redrawn else ""
         return (
             f"{ended}/{wanted} trials, {len(live.running)} running{states} | {60 * pace:.1f}/min, {left} left | "
             f"front {len(standing.front)}, hypervolume {standing.hypervolume:.4f} | {artifact_bytes / 1e6:.1f} MB"

@@ -256,6 +256,12 @@ def status_table(status: Mapping[str, Any], objectives: Mapping[str, Goal]) -> T
     table = Table(show_header=False, title=status["name"], title_justify="left")
     counts = ", ".join(f"{count} {name}" for name, count in status["trials"].items()) or "none yet"
     rows = {"trials": f"{status['ended']} of {status['wanted']} ({counts})"}
+    proposals = status["proposals"]
+    if redrawn := proposals["neighbour"] + proposals["uniform"]:
+        rows["proposals"] = (
+            f"{proposals['sampler']} of the sampler; {redrawn} times it repeated itself: {proposals['neighbour']} "
+            f"neighbours and {proposals['uniform']} random ones instead, {proposals['looked_at']:.1f} looked at a trial"
+        )
     for name, value in status["best"].items():
         mark = MARK if status["flags"].get(name) else ""
         rows[f"best {name}"] = number(value, objectives[name].scale) + mark

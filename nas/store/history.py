@@ -23,7 +23,7 @@ from typing import Any, Self
 from nas.errors import StoppedError, WrongInputError
 from nas.store.files import write_atomically
 from nas.store.log import HeldError, Log, line_of, read_lines
-from nas.store.records import SCHEMA, Failure, TrialRecord, are_picks, brief, is_count, is_time, refusal
+from nas.store.records import SCHEMA, SOURCES, Failure, TrialRecord, are_picks, brief, is_count, is_time, refusal
 
 TRIALS, EVENTS, LOCK = "trials.jsonl", "events.jsonl", "lock"
 
@@ -142,6 +142,8 @@ def _wrong_event(event: Any) -> str:
         picks, memory = event.get("picks"), event.get("memory", {})
         if not are_picks(picks) or not isinstance(memory, dict):
             return "picks and memory must be objects, picks of words and numbers"
+        if not is_count(event.get("draws", 1)) or event.get("source", "sampler") not in SOURCES:
+            return f"draws must be a whole number from 0, source one of {', '.join(SOURCES)}"
     elif event["event"] in ("started", "attempt") and not is_count(event.get("attempt")):
         return f"attempt must be a whole number from 0, got {brief(event.get('attempt'))}"
     return ""

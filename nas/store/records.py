@@ -19,8 +19,10 @@ LAST = 1e11
 
 Status = Literal["complete", "infeasible", "duplicate", "truncated", "failed", "cancelled"]
 Failure = Literal["diverged", "out_of_memory", "timeout", "worker_lost", "bug", "disk_full"]
+Source = Literal["sampler", "neighbour", "uniform"]
 STATUSES: tuple[Status, ...] = get_args(Status)
 FAILURES: tuple[Failure, ...] = get_args(Failure)
+SOURCES: tuple[Source, ...] = get_args(Source)
 COUNTED: tuple[Status, ...] = ("complete", "failed", "truncated")
 """What counts towards ``trials``; infeasible and duplicate proposals are recorded, not counted."""
 
@@ -47,6 +49,9 @@ class TrialRecord:
         ended: when the trial was recorded, in seconds since 1970; no part of what makes two records equal.
         error: what went wrong, for failed trials; why a candidate cannot be built, for infeasible ones.
         copied_from: number of the trial whose values a duplicate repeats.
+        source: who proposed it: the ``sampler``; or, as that repeated itself, a ``neighbour`` of its proposal, or a
+            ``uniform`` draw.
+        draws: candidates that were looked at for the trial.
         micro_batches: parts into which each training batch was divided, gradients added up; 2 after a trial ran out of
             memory in one (normalisation then sees half a batch at a time).
     """
@@ -69,6 +74,8 @@ class TrialRecord:
     ended: float | None = field(default=None, compare=False)
     error: str | None = None
     copied_from: int | None = None
+    source: Source = "sampler"
+    draws: int = 1
     micro_batches: int = 1
 
     @property
@@ -171,6 +178,8 @@ FIELDS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "ended": (lambda value: value is None or is_time(value), "a number of seconds since 1970"),
     "error": (lambda value: value is None or isinstance(value, str), "text"),
     "copied_from": (lambda value: value is None or is_count(value), "a whole number from 0"),
+    "source": (lambda value: value in SOURCES, f"one of {', '.join(SOURCES)}"),
+    "draws": (lambda value: is_count(value) and value >= 1, "a whole number from 1"),
     "micro_batches": (lambda value: is_count(value) and value >= 1, "a whole number from 1"),
 }
 """Field of a record -> whether a value can stand in it, and the rule in words."""

@@ -233,6 +233,7 @@ class OptunaSampler:
         if values is None:
             self.forget(proposal)
             return
+        self._note_generation(proposal.memory)
         for name, value in constraints.items():
             proposal.handle.set_constraint(name, value)
         self.study.tell(proposal.handle, values)
@@ -260,8 +261,12 @@ class OptunaSampler:
         own = self._recall(memory)
         values, constraints = self._verdict(record)
         if values is not None:
-            self._generations |= {place for name, place in own.items() if name.endswith(GENERATION)}
+            self._note_generation(own)
             self._add(TrialState.COMPLETE, record.picks, own, values=values, constraints=constraints)
+
+    def _note_generation(self, memory: Mapping[str, Any]) -> None:
+        """Notes the generation of a trial that has ended."""
+        self._generations |= {place for name, place in memory.items() if name.endswith(GENERATION)}
 
     def _add(
         self,
