@@ -83,6 +83,15 @@ def test_every_row_of_the_accuracy_table_can_be_trained() -> None:
         assert price(row.network()).total.macs > 1e6
 
 
+def test_every_row_of_the_wiring_table_is_a_network_of_its_own_and_in_the_manual() -> None:
+    wiring = script("wiring.py")
+    rows, manual = list(wiring.rows()), (ROOT / "README.md").read_text()
+    assert len({row.network().key for row in rows}) == len(rows) - 1  # dw3 with its MLP is a row of two parts
+    for row in rows:
+        assert row.network().stem.output((1, 8, 8)) == (32, 8, 8)
+        assert f"| {row.name} |" in manual or f"| random_mix, {row.name} |" in manual
+
+
 def test_the_networks_of_the_training_benchmark_can_be_built() -> None:
     networks = dict(script("benchmarks/training.py").networks())
     assert networks.keys() == {"ConvMixer", "SpaRTAN", "Mixer", "RP-Mixer", "ASM-RH"}

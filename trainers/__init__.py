@@ -6,6 +6,7 @@ Knows nothing of search spaces, of objectives or of the search: it trains any ``
 from trainers import datasets
 from trainers.adamixup import AdaMixUp
 from trainers.adversarial import Adversarial
+from trainers.automix import AutoMix
 from trainers.dataset import DATASETS, Dataset
 from trainers.presets import PRESETS
 from trainers.samples import Samples
@@ -19,6 +20,7 @@ __all__ = [
     "TRAINERS",
     "AdaMixUp",
     "Adversarial",
+    "AutoMix",
     "Dataset",
     "DivergedError",
     "Epoch",

@@ -117,7 +117,7 @@ def partners(number: int, generator: torch.Generator) -> Tensor:
     return found
 
 
-def last_linear(model: nn.Module) -> nn.Linear:
+def last_linear(model: nn.Module, kind: str = "adamixup") -> nn.Linear:
     """The layer that reads the features of a classifier.
 
     Raises:
@@ -125,7 +125,7 @@ def last_linear(model: nn.Module) -> nn.Linear:
     """
     layers = [module for module in model.modules() if isinstance(module, nn.Linear)]
     if not layers:
-        raise ValueError("kind = 'adamixup' needs a network that ends with a linear layer. Use kind = 'supervised'.")
+        raise ValueError(f"kind = {kind!r} needs a network that ends with a linear layer. Use kind = 'supervised'.")
     return layers[-1]
 
 

@@ -133,7 +133,7 @@ class Augmenter:
             with_cutmix = bool(torch.rand((), generator=generator) < 0.5) if s.mixup and s.cutmix else s.cutmix > 0
             mixed = cutmix(x, s.cutmix, generator) if with_cutmix else mixup(x, s.mixup, generator)
             if s.label_lambda == "resampled":
-                mixed = replace(mixed, share=_beta(s.cutmix if with_cutmix else s.mixup, generator))
+                mixed = replace(mixed, share=random_share(s.cutmix if with_cutmix else s.mixup, generator))
             elif s.label_lambda == "fixed":
                 mixed = replace(mixed, share=s.label_share)
         return replace(mixed, images=mixed.images.contiguous(memory_format=torch.channels_last))
@@ -261,7 +261,8 @@ class Mixed:
         return cls(images, torch.arange(len(images), device=images.device), 1.0)
 
 
-def _beta(alpha: float, generator: Generator) -> float:
+def random_share(alpha: float, generator: Generator) -> float:
+    """A weight from Beta(alpha, alpha)."""
     from scipy.special import betaincinv
 
     return float(betaincinv(alpha, alpha, torch.rand((), generator=generator, dtype=torch.float64).item()))
@@ -272,7 +273,7 @@ def mixup(images: Tensor, alpha: float, generator: Generator) -> Mixed:
 
     Source: Zhang et al. 2018, arXiv:1710.09412.
     """
-    share, partner = _beta(alpha, generator), beside(images, torch.randperm(len(images), generator=generator))
+    share, partner = random_share(alpha, generator), beside(images, torch.randperm(len(images), generator=generator))
     return Mixed(torch.lerp(images[partner], images, share), partner, share)
 
 
@@ -281,7 +282,7 @@ def cutmix(images: Tensor, alpha: float, generator: Generator) -> Mixed:
 
     Source: Yun et al. 2019, arXiv:1905.04899.
     """
-    share, partner = _beta(alpha, generator), beside(images, torch.randperm(len(images), generator=generator))
+    share, partner = random_share(alpha, generator), beside(images, torch.randperm(len(images), generator=generator))
     height, width = images.shape[2:]
     sides = torch.tensor([round(math.sqrt(1 - share) * n) for n in (height, width)])
     rows, columns = _window(height, sides[:1], generator), _window(width, sides[1:], generator)

@@ -27,6 +27,7 @@ from searchspaces.architecture import CHANNEL_MIXERS, TOKEN_MIXERS
 from trainers import DATASETS, Epoch, Supervised, Trainer, TrainingData, training_data
 from trainers.adamixup import AdaMixUp
 from trainers.adversarial import Adversarial
+from trainers.automix import AutoMix
 from trainers.checkpoints import FolderCheckpoints
 from trainers.supervised import Training
 
@@ -164,6 +165,7 @@ TRAININGS: dict[str, dict[str, Any]] = {
     "augmented": {"crop": 0.5, "operations": 2, "erase": 0.3, "stretch": 0.1, "level": 0.1, "mask_mel": 2},
     "averaged": {"average": 0.99},
     "adamixup": {"trainer": AdaMixUp},
+    "automix": {"trainer": AutoMix},
     "micro_batches": {"micro_batches": 2},
 }
 

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from objectives.attacks import make_attack
-from trainers import PRESETS, AdaMixUp, Adversarial, Epoch, Samples, Supervised, TrainingData
+from trainers import PRESETS, AdaMixUp, Adversarial, AutoMix, Epoch, Samples, Supervised, TrainingData
 from trainers.checkpoints import FolderCheckpoints
 from trainers.optimization import Lion, climb, descend, learning_rate
 from trainers.supervised import Training, binary_loss, decoupled_loss
@@ -93,6 +93,7 @@ TRAININGS = {name: Supervised(epochs=3, batch_size=8, **options) for name, optio
     for name, options in ADVERSARIAL.items()
 }
 TRAININGS["adamixup"] = AdaMixUp(epochs=3, batch_size=8, micro_batches=2)
+TRAININGS["automix"] = AutoMix(epochs=3, batch_size=8, micro_batches=2)
 
 
 @pytest.mark.parametrize("trainer", TRAININGS.values(), ids=TRAININGS)
