@@ -88,8 +88,10 @@ def confirm_study(
         raise WrongInputError(f"{directory} has no complete trial to confirm. Run nas search first.")
     if picked is not None and picked.status != "complete":
         raise WrongInputError(f"trial {picked.number} ended {picked.status}; only complete trials can be confirmed.")
-    stated = read_settings(directory / STUDY, overriding(workers=workers, ray=ray))
-    problem, history = open_study(stated, directory, say=say)
+    path = directory / STUDY
+    execution = read_settings(path, overriding(workers=workers, ray=ray)).execution
+    problem, history = open_study(read_settings(path), directory, say=say)  # which writes down what the study says
+    problem = replace(problem, settings=replace(problem.settings, execution=execution))
     with history, open_confirmations(directory, study.records) as kept:
         trainer = problem.trainer if wish.epochs is None else replace(problem.trainer, epochs=wish.epochs)
         with user_input("--epochs"):

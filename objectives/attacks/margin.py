@@ -23,6 +23,13 @@ class Margin(Pgd):
 
     targets: int | None = None
 
+    def check_classes(self, number: int) -> None:
+        if self.targets is not None and self.targets >= number:
+            raise ValueError(
+                f"targets = {self.targets} needs at least {self.targets + 1} classes, got {number}. Use targets = "
+                f"{number - 1}, or leave it out."
+            )
+
     def climbs(self, logits: Tensor, labels: Tensor) -> Tensor:
         return margin(logits, labels)
 

@@ -171,6 +171,7 @@ def test_workers_and_ray_are_those_of_the_command(
     study = confirm_study(directory, Wish(budget=2), workers=2, ray="local", say=quiet)
     assert (Several.opened.workers, Several.opened.ray) == (2, "local")
     assert len(study.replicates) == 2
+    assert (study.settings.execution.workers, study.settings.execution.ray) == (1, None)
     with pytest.raises(WrongInputError, match="workers must be at least 1, got 0"):
         confirm_study(directory, Wish(budget=2), workers=0, say=quiet)
 

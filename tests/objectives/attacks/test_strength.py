@@ -11,6 +11,7 @@ from objectives.attacks.attack import margin, own_numbers
 from objectives.attacks.margin import Margin
 from objectives.attacks.noise import Noise
 from objectives.attacks.square import Square
+from objectives.robust_accuracy import RobustAccuracy
 
 RADII = (4 / 255, 8 / 255, 16 / 255)
 
@@ -99,3 +100,10 @@ def test_own_numbers_depend_on_the_image_and_the_seed_alone() -> None:
     assert torch.equal(own_numbers(images.flip(0), 7, seed=1).flip(0), numbers)
     assert not torch.equal(own_numbers(images, 7, seed=2), numbers)
     assert len({tuple(row.tolist()) for row in numbers}) == 5
+
+
+def test_more_targets_than_there_are_wrong_classes_are_refused() -> None:
+    objective = RobustAccuracy("margin", 0.1, options={"targets": 9})
+    objective.check_classes(10)
+    with pytest.raises(ValueError, match=r"targets = 9 needs at least 10 classes, got 3\. Use targets = 2, or leave"):
+        objective.check_classes(3)
