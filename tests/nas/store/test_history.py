@@ -54,6 +54,8 @@ def test_a_record_has_the_published_fields(tmp_path: Path) -> None:
         "ended",
         "error",
         "copied_from",
+        "source",
+        "draws",
         "micro_batches",
     }
 
