@@ -49,7 +49,6 @@ def test_many_kills(study_file: StudyFile, tmp_path: Path, workers: int, kills: 
             training={"kind": "slow", "epochs": 2, "epoch_seconds": 0.01, "notes": str(notes)},
             space={"kind": "convmixer", "choices": choices},
             bounds={"macs": 30_000},
-            search={"options": {"n_startup_trials": 20}},
             trials=trials,
         )
 

@@ -15,7 +15,12 @@ from nas.search.samplers.optuna import _TPE, _Options
 from nas.settings import SearchSettings, settings_of
 from nas.testing.samplers import SamplerContract, searched, small_problem
 
-OPTIONS = {"tpe": {"n_startup_trials": 4}, "nsga2": {"population_size": 4}, "nsga3": {"population_size": 4}}
+OPTIONS = {
+    "tpe": {"n_startup_trials": 4},
+    "nsga2": {"population_size": 4},
+    "nsga3": {"population_size": 4},
+    "evolution": {"startup": 4},
+}
 """With which samplers learn within the few trials of the contract."""
 
 
