@@ -107,10 +107,10 @@ class RollMix(TokenMixer):
     def at(self, shape: Shape) -> "RollMix":
         simple = self.canonical()
         bands = simple.branches(shape)
-        sides = simple.sides()
-        alike = sides[0] if sides[0] and len(set(sides)) == 1 else 0
+        sides = [k for size, k in zip(simple._sizes(shape[0]), simple.sides(), strict=True) for _ in range(size)]
         for groups in range(1, simple.groups + 1):
-            kernels = ",".join([str(alike)] * groups) if alike else simple.kernels
+            firsts = [g * (shape[0] // groups) + min(g, shape[0] % groups) for g in range(groups)]
+            kernels = "none" if simple.kernels == "none" else ",".join(str(sides[first]) for first in firsts)
             with contextlib.suppress(ValueError):  # so few groups may not do
                 fewer = replace(simple, groups=groups, sizes="spread", kernels=kernels).canonical()
                 if fewer.branches(shape) == bands:

@@ -37,7 +37,7 @@ def test_a_study_of_images_is_searched_exported_loaded_and_measured(study_file: 
     assert len(study.complete) == 3
     assert not [record.error for record in study.records if record.error]
     best = study.pick("best:r2")
-    assert best.measured["r2"] > 0.3
+    assert best.measured["r2"] > 0.2
     assert best.spread["r2"]["n"] == 25
     assert network_of(best).outputs == (1, 8, 8)
     assert nas.open(tmp_path / "run").space.decode(best.picks).key == best.key

@@ -151,8 +151,9 @@ def unusable(folder: Path) -> Path:
     origin = json.loads((strange / "origin.json").read_text())
     origin["plugins"] = {"mine.py": hashlib.sha256(code).hexdigest()}
     (strange / "origin.json").write_text(json.dumps(origin))
-    text = (strange / "architecture.json").read_text()
-    (strange / "architecture.json").write_text(text.replace('"depthwise"', '"nobodys_gate"'))
+    document = json.loads((strange / "architecture.json").read_text())
+    document["stages"][0]["block"] = {"kind": "nobodys_gate"}
+    (strange / "architecture.json").write_text(json.dumps(document))
     (strange / "SHA256SUMS").unlink()
     return folder
 
