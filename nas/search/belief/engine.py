@@ -7,7 +7,7 @@ model needs to learn, it learns at fixed numbers of trials from a fixed start.
 import itertools
 import math
 import random
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -29,6 +29,8 @@ SMALL, MANY, FEW = 50_000, 400, 128
 """Assignments of a space that counts as small; candidates for a proposal there, and in a larger one."""
 LEARNED_FROM, PREDICTED_FROM = 150, 400
 """Most trials from which hyperparameters are learned, and on which predictions stand."""
+LOOKED = 5_000
+"""Networks that are remembered with their traits, some ten kilobytes each."""
 CLIP = 1e-3
 """Distance from 0 and 1 at which the logit of a fraction ends."""
 KEPT = 0.5
@@ -87,25 +89,25 @@ class Engine:
 
     def __init__(self, aim: Aim) -> None:
         self.aim = aim
-        self._told: list[tuple[Seen, np.ndarray | None]] = []
-        self._rows = np.empty((0, 0))
+        self._told: list[tuple[Picks, np.ndarray | None]] = []
+        self._keys: set[str] = set()
+        self._measured: list[int] = []
+        self._rows: dict[int, np.ndarray] = {}
         self._kernels: dict[tuple[int, int], Kernel] = {}
         self._looked: dict[tuple[Value, ...], Seen | None] = {}
 
-    def tell(self, seen: Seen, costs: np.ndarray | None) -> None:
+    def tell(self, picks: Picks, key: str, costs: np.ndarray | None) -> None:
         """Learns how a network turned out; None if it failed, as similar ones might."""
-        self._told.append((seen, costs))
-
-    @property
-    def told(self) -> list[Seen]:
-        """All networks that were told."""
-        return [seen for seen, _ in self._told]
+        if costs is not None:
+            self._measured.append(len(self._told))
+        self._told.append((picks, costs))
+        self._keys.add(key)
 
     def look(self, picks: Mapping[str, Value]) -> Seen | None:
         """As ``aim.look``, once for the same picks."""
         place = tuple(picks[name] for name in self.aim.options)
         if place not in self._looked:
-            if len(self._looked) > 50_000:
+            if len(self._looked) > LOOKED:
                 self._looked.clear()
             self._looked[place] = self.aim.look(dict(picks))
         return self._looked[place]
@@ -119,12 +121,11 @@ class Engine:
             avoid: keys of networks not to propose, beside those that were told or are pending.
         """
         generator = random.Random(seed)
-        told = self.told
-        taken = {seen.key for seen in (*told, *pending)} | avoid
+        taken = self._keys | {seen.key for seen in pending} | avoid
         first = min(FIRST, 8 + len([values for values in self.aim.options.values() if len(values) > 1]) // 2)
-        started = len(told) + len(pending)
-        if started < first or len(self.measured) < 2:
-            found = self._spread(started, [*told, *pending], taken, generator)
+        started = len(self._told) + len(pending)
+        if started < first or len(self._measured) < 2:
+            found = self._spread(started, pending, taken, generator)
         else:
             found = self._promising(pending, taken, generator)
         return found.picks if found is not None else self._any(taken, generator)
@@ -150,7 +151,7 @@ class Engine:
                 return seen.picks
         return None
 
-    def _spread(self, number: int, others: Sequence[Seen], taken: Set[str], generator: random.Random) -> Seen | None:
+    def _spread(self, number: int, pending: Sequence[Seen], taken: Set[str], generator: random.Random) -> Seen | None:
         """A random network near a cost that runs through the range of costs, unlike those that are there."""
         sizes = np.sort([seen.size for seen in self._sample])
         if not len(sizes):
@@ -159,9 +160,9 @@ class Engine:
         target = (sizes[0] + (sizes[-1] - sizes[0]) * place + float(np.quantile(sizes, place))) / 2
         pool = collect(lambda: drawn(self.aim.options, generator), self._untaken(set(taken)), 64)
         near = sorted(pool, key=lambda seen: abs(seen.size - target))[:6]
-        if not near or not others:
+        if not near or not number:
             return near[0] if near else None
-        rows, there = self.encoded(near), self.encoded(others)
+        rows, there = self.encoded(near), np.vstack([self.rows(range(len(self._told))), self.encoded(pending)])
         distances = ((rows[:, None] - there[None]) ** 2).sum(-1).min(1)
         return near[int(np.argmax(distances))]
 
@@ -183,7 +184,8 @@ class Engine:
 
     def _promising(self, pending: Sequence[Seen], taken: Set[str], generator: random.Random) -> Seen | None:
         belief = _Belief(self, pending, np.random.default_rng(generator.getrandbits(64)))
-        members = sorted((self._told[i][0] for i in belief.members), key=lambda seen: seen.size)
+        places = [self.look(self._told[i][0]) for i in belief.members]
+        members = sorted((seen for seen in places if seen is not None), key=lambda seen: seen.size)
         small = math.prod(map(len, self.aim.options.values())) <= SMALL
         wanted = (MANY if small else FEW) // 2
         look = self._untaken(set(taken))
@@ -198,21 +200,34 @@ class Engine:
         return pool[int(np.argmax(promise))]
 
     @property
+    def told(self) -> int:
+        """How many networks were told."""
+        return len(self._told)
+
+    @property
     def measured(self) -> list[int]:
         """Numbers of the networks that were told with values."""
-        return [i for i, (_, costs) in enumerate(self._told) if costs is not None]
+        return list(self._measured)
+
+    @cached_property
+    def unknown(self) -> list[int]:
+        """Numbers of the objectives that must be measured."""
+        lacking = np.isnan(np.array([seen.costs for seen in self._sample])).any(axis=0)
+        return np.flatnonzero(lacking).tolist()
 
     def costs(self, numbers: Sequence[int]) -> np.ndarray:
         """(n, m) costs that were measured."""
         return np.array([self._told[i][1] for i in numbers])
 
-    def rows(self) -> np.ndarray:
-        """(told, columns) features of all networks that were told, in that order."""
-        known = len(self._rows)
-        if known < len(self._told):
-            new = self.encoded([seen for seen, _ in self._told[known:]])
-            self._rows = np.vstack([self._rows, new]) if known else new
-        return self._rows
+    def rows(self, numbers: Iterable[int]) -> np.ndarray:
+        """(n, columns) features of networks that were told; found when they are first asked for."""
+        found = []
+        for i in numbers:
+            if i not in self._rows:
+                seen = self.look(self._told[i][0])
+                self._rows[i] = self.encoded([seen])[0] if seen is not None else np.zeros(len(self.encoder.groups))
+            found.append(self._rows[i])
+        return np.array(found).reshape(len(found), len(self.encoder.groups))
 
     def learned(self, objective: int) -> Kernel:
         """Hyperparameters of an objective, from the measured networks at the last number at which they are learned."""
@@ -223,7 +238,7 @@ class Engine:
             order = by_rank(self.costs(first)) if at > LEARNED_FROM else range(at)
             chosen = [first[i] for i in subset(order, LEARNED_FROM, np.random.default_rng(at))]
             values = standard(self.scaled(objective, self.costs(chosen)[:, objective]))[0]
-            self._kernels[objective, at] = learn(self.rows()[chosen], self.encoder.groups, values)
+            self._kernels[objective, at] = learn(self.rows(chosen), self.encoder.groups, values)
         return self._kernels[objective, at]
 
     def learned_failures(self) -> Kernel:
@@ -231,7 +246,7 @@ class Engine:
         at = learned_at(len(self._told))
         if (FAILURE, at) not in self._kernels:
             chosen = subset(range(at), LEARNED_FROM, np.random.default_rng(at))
-            self._kernels[FAILURE, at] = learn(self.rows()[chosen], self.encoder.groups, self.failed(chosen))
+            self._kernels[FAILURE, at] = learn(self.rows(chosen), self.encoder.groups, self.failed(chosen))
         return self._kernels[FAILURE, at]
 
     def failed(self, numbers: Sequence[int]) -> np.ndarray:
@@ -252,33 +267,30 @@ class _Belief:
 
     def __init__(self, engine: Engine, pending: Sequence[Seen], generator: np.random.Generator) -> None:
         self.engine, self.aim = engine, engine.aim
-        measured, rows = engine.measured, engine.rows()
-        costs = engine.costs(measured)
-        chosen = list(range(len(measured)))
+        chosen = engine.measured
         if len(chosen) > PREDICTED_FROM:
-            chosen = subset(by_rank(costs), PREDICTED_FROM, generator)
-        unknown = np.isnan([seen.costs for seen in [*engine.told, *pending]]).any(0)
+            order = by_rank(engine.costs(chosen))
+            chosen = [chosen[i] for i in subset(order, PREDICTED_FROM, generator)]
+        costs, rows = engine.costs(chosen), engine.rows(chosen)
         self.processes: dict[int, tuple[Process, float, float]] = {}
         estimates = costs.copy()
-        for i in np.flatnonzero(unknown).tolist():
+        for i in engine.unknown:
             believed = engine.scaled(i, costs[:, i])
-            values, mean, deviation = standard(believed[chosen])
-            there = rows[[measured[j] for j in chosen]]
-            process = Process(engine.learned(i), engine.encoder.groups, there, values)
-            self.processes[i] = process, mean, deviation
-            means = self._mean_and_deviation(i, rows[measured])[0]
+            values, mean, deviation = standard(believed)
+            self.processes[i] = Process(engine.learned(i), engine.encoder.groups, rows, values), mean, deviation
+            means = self._mean_and_deviation(i, rows)[0]
             estimates[:, i] = self._cost(i, means + KEPT * (believed - means))
         kept = np.flatnonzero(non_dominated(estimates))
-        self.members = [measured[j] for j in kept]
+        self.members = [chosen[j] for j in kept]
         front = estimates[kept]
         if pending:
             front = np.vstack([front, self._expected_costs(pending)])
         self.improvement = Improvement(front, self.aim.reference)
         self.failures: Process | None = None
-        if len(measured) < len(rows):
-            told = subset(range(len(rows)), PREDICTED_FROM, generator)
+        if len(engine.measured) < engine.told:
+            told = subset(range(engine.told), PREDICTED_FROM, generator)
             kernel = engine.learned_failures()
-            self.failures = Process(kernel, engine.encoder.groups, rows[told], engine.failed(told))
+            self.failures = Process(kernel, engine.encoder.groups, engine.rows(told), engine.failed(told))
 
     def _mean_and_deviation(self, objective: int, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         process, mean, deviation = self.processes[objective]

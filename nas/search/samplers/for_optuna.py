@@ -88,7 +88,8 @@ class FrontSampler(BaseSampler):
             elif trial.number not in self._told:
                 self._told.add(trial.number)
                 ended = trial.state == TrialState.COMPLETE and all(map(math.isfinite, trial.values))
-                self._engine.tell(seen, _minimised(trial.values, signs, scales) if ended else None)
+                costs = _minimised(trial.values, signs, scales) if ended else None
+                self._engine.tell(seen.picks, seen.key, costs)
         self._engine.aim = replace(self._engine.aim, reference=self._reference(scales))
         return self._engine, pending
 

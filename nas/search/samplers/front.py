@@ -106,17 +106,14 @@ class FrontSampler:
         self.replay(record, {})
 
     def replay(self, record: TrialRecord, memory: Mapping[str, Any]) -> None:
-        seen = self._engine.look(record.picks)
-        if seen is None or record.status == "duplicate":
-            return
-        objectives = self.problem.settings.objectives
         if record.status == "complete":
-            told = [to_minimise(self.problem.objectives[name], record.measured[name]) for name in objectives]
-            self._engine.tell(seen, np.array(told))
+            objectives, measured = self.problem.objectives, record.measured
+            costs = [to_minimise(objectives[name], measured[name]) for name in self.problem.settings.objectives]
+            self._engine.tell(record.picks, record.key, np.array(costs))
         elif record.failure in LEARNED_AS_FAILED:
-            self._engine.tell(seen, None)
-        else:
-            self._spent.add(seen.key)
+            self._engine.tell(record.picks, record.key, None)
+        elif record.status != "duplicate":
+            self._spent.add(record.key)
 
     def resume(self, picks: Mapping[str, Value], memory: Mapping[str, Any]) -> Proposal:
         return self._expect(picks)

@@ -43,7 +43,7 @@ def run(searched: Engine, numbers: Sequence[int]) -> list[Seen]:
         assert picks is not None
         seen = searched.look(picks)
         assert seen is not None
-        searched.tell(seen, truth(picks))
+        searched.tell(picks, seen.key, truth(picks))
         found.append(seen)
     return found
 
@@ -91,7 +91,7 @@ def test_where_networks_fail_few_are_proposed() -> None:
         assert seen is not None
         fails = int(picks["x1"]) >= 2
         failed += fails and number >= 20
-        searched.tell(seen, None if fails else truth(picks))
+        searched.tell(picks, seen.key, None if fails else truth(picks))
     assert failed <= 6  # nearly half of random ones, 18, would, and they are among the best
 
 
@@ -100,7 +100,7 @@ def test_an_engine_that_was_told_the_same_proposes_the_same(known: int) -> None:
     whole = run(engine(), range(26))
     again = engine()
     for seen in whole[:known]:
-        again.tell(seen, truth(seen.picks))
+        again.tell(seen.picks, seen.key, truth(seen.picks))
     assert [seen.key for seen in run(again, range(known, 26))] == [seen.key for seen in whole[known:]]
 
 
@@ -116,7 +116,7 @@ def test_all_values_may_be_known_and_none() -> None:
         for number in range(16):
             picks = searched.propose(number)
             assert picks is not None
-            searched.tell(see(picks), truth(picks))
+            searched.tell(picks, see(picks).key, truth(picks))
 
 
 def test_hyperparameters_are_learned_at_fixed_numbers_of_trials() -> None:
