@@ -406,7 +406,8 @@ def test_every_end_that_tune_can_tell_of_is_booked_as_what_it_is(pretend: Callab
 
 @pytest.mark.slow
 def test_the_example_of_the_manual_runs(study_file: Callable[..., Path], repository: Path, tmp_path: Path) -> None:
-    (code,) = re.findall(r"```py\n(.*?)```", (repository / "studies" / "README.md").read_text(), re.S)
+    blocks = re.findall(r"```py\n(.*?)```", (repository / "studies" / "README.md").read_text(), re.S)
+    (code,) = (block for block in blocks if "nas.tune" in block)
     path = study_file(trials=3, training={"epochs": 10})
     code = code.replace("studies/quickstart.toml", str(path)).replace("runs/tune", str(tmp_path / "run"))
     environment = {**os.environ, "HOME": str(tmp_path)}  # where Tune keeps its results

@@ -104,13 +104,11 @@ class FrontSampler(BaseSampler):
         return np.where([scale == "fraction" for scale in scales], 1 + BEYOND, worst)
 
     def _seen(self, trial: FrozenTrial) -> Seen | None:
-        """A trial as the engine knows it; None if it lacks a parameter or lies outside the space."""
+        """A trial as the engine knows it, with the first value of what it did not ask for; None if it asked for nothing."""
         assert self._engine is not None
-        picks: dict[str, Any] = {}
-        for name, values in self.levels.items():
-            if name not in trial.params and len(values) > 1:
-                return None
-            picks[name] = _nearest(values, trial.params.get(name, values[0]))
+        if not trial.params.keys() & self.levels.keys():
+            return None
+        picks = {n: _nearest(values, trial.params.get(n, values[0])) for n, values in self.levels.items()}
         return self._engine.look(picks)
 
     def _look(self, signs: np.ndarray, scales: Sequence[Scale]) -> Callable[[Mapping[str, Any]], Seen]:

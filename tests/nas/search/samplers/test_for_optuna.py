@@ -1,6 +1,8 @@
 """The sampler `front` in a study of Optuna's own."""
 
 import math
+import re
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -120,3 +122,12 @@ def test_wrong_use_is_answered() -> None:
         study(nas.optuna_sampler(SPACE, costs=lambda params: [None, -1.0], scales=["fraction", "count"]), 1)
     with pytest.raises(ValueError, match="costs must return 2 values"):
         study(nas.optuna_sampler(SPACE, costs=lambda params: [None]), 1)
+
+
+def test_the_example_of_the_manual_runs(repository: Path) -> None:
+    blocks = re.findall(r"```py\n(.*?)```", (repository / "studies" / "README.md").read_text(), re.DOTALL)
+    (code,) = (block for block in blocks if "nas.optuna_sampler" in block)
+    names: dict[str, Any] = {}
+    exec(code, names)
+    names["study"].optimize(lambda trial: (0.5, 9 * trial.suggest_int("depth", 1, 8)), n_trials=20)
+    assert len({trial.params["depth"] for trial in names["study"].trials}) == 8  # "mixer" was never asked for
