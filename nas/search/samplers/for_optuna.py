@@ -104,7 +104,7 @@ class FrontSampler(BaseSampler):
         return np.where([scale == "fraction" for scale in scales], 1 + BEYOND, worst)
 
     def _seen(self, trial: FrozenTrial) -> Seen | None:
-        """A trial as the engine knows it, with the first value of what it did not ask for; None if it asked for nothing."""
+        """A trial as the engine knows it, with the first value of what it did not ask for; None if that is all."""
         assert self._engine is not None
         if not trial.params.keys() & self.levels.keys():
             return None
