@@ -36,19 +36,14 @@ class AdaMixUp(Supervised):
         for name in ("intrusion", "noise"):
             if not 0 <= getattr(self, name) <= 1000:
                 raise ValueError(f"{name} must be from 0 to 1,000, got {getattr(self, name)}.")
-        for name in ("mixup", "cutmix", "compile"):
-            if getattr(self, name):
-                raise ValueError(f"{name} does not go with kind = 'adamixup', which mixes images itself. Leave it out.")
-        if self.bce:
-            raise ValueError("bce does not go with kind = 'adamixup', whose loss is cross-entropy. Leave it out.")
+        check_mixes_alone(self, "adamixup")
 
     @property
     def images_at_a_time(self) -> int:
         return 2 * super().images_at_a_time
 
     def suited(self, data: Dataset) -> Self:
-        if not data.poses().labelled:
-            raise ValueError(f"kind = 'adamixup' is for classification, got {data.name}. Use kind = 'supervised'.")
+        check_classes(data, "adamixup")
         return super().suited(data)
 
     def companion(self, training: Training) -> nn.Module:
@@ -138,3 +133,26 @@ def read(model: nn.Module, images: Tensor) -> tuple[Tensor, Tensor]:
     finally:
         handle.remove()
     return logits, found[-1]
+
+
+def check_mixes_alone(recipe: Supervised, kind: str) -> None:
+    """Makes sure that nothing else mixes the images of a training that mixes them itself.
+
+    Raises:
+        ValueError: naming the setting to leave out.
+    """
+    for name in ("mixup", "cutmix", "compile"):
+        if getattr(recipe, name):
+            raise ValueError(f"{name} does not go with kind = '{kind}', which mixes images itself. Leave it out.")
+    if recipe.bce:
+        raise ValueError(f"bce does not go with kind = '{kind}', whose loss is cross-entropy. Leave it out.")
+
+
+def check_classes(data: Dataset, kind: str) -> None:
+    """Makes sure that a data set has classes.
+
+    Raises:
+        ValueError: if it has none.
+    """
+    if not data.poses().labelled:
+        raise ValueError(f"kind = '{kind}' is for classification, got {data.name}. Use kind = 'supervised'.")

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from trainers.adamixup import last_linear, partners
+from trainers.adamixup import check_classes, check_mixes_alone, last_linear, partners
 from trainers.augment import Mixed, beside, random_share
 from trainers.dataset import Dataset
 from trainers.supervised import Supervised, Training
@@ -51,19 +51,14 @@ class AutoMix(Supervised):
                 raise ValueError(f"{name} must be from 0 to 1, got {getattr(self, name)}.")
         if self.cosine not in ("toward", "away"):
             raise ValueError(f"cosine must be toward or away, got {self.cosine!r}.")
-        for name in ("mixup", "cutmix", "compile"):
-            if getattr(self, name):
-                raise ValueError(f"{name} does not go with kind = 'automix', which mixes images itself. Leave it out.")
-        if self.bce:
-            raise ValueError("bce does not go with kind = 'automix', whose loss is cross-entropy. Leave it out.")
+        check_mixes_alone(self, "automix")
 
     @property
     def images_at_a_time(self) -> int:
         return 5 * super().images_at_a_time
 
     def suited(self, data: Dataset) -> Self:
-        if not data.poses().labelled:
-            raise ValueError(f"kind = 'automix' is for classification, got {data.name}. Use kind = 'supervised'.")
+        check_classes(data, "automix")
         return super().suited(data)
 
     def companion(self, training: Training) -> nn.Module:
