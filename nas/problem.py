@@ -271,6 +271,11 @@ class Problem:
             raise WrongInputError(f"[reference]: {unknown('objective', name, known)}")
         dataset = find_dataset(settings.data)
         trainer = find_trainer(settings, dataset)
+        rungs = settings.search.rungs
+        if rungs is not None and rungs.epochs[-1] != trainer.epochs:
+            raise WrongInputError(
+                f"search.rungs.epochs must end with training.epochs = {trainer.epochs}, got {rungs.epochs}."
+            )
         objectives = find_objectives(settings, dataset)
         data = load_data(settings)
         for name, objective in objectives.items():

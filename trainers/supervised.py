@@ -177,6 +177,9 @@ class Supervised(Augmentation, Trainer):
                         if checkpoints.stop:
                             raise KeyboardInterrupt
                 report(training.end_epoch())
+                if checkpoints is not None and training.epoch == checkpoints.until:
+                    checkpoints.save(training.step, training.state())
+                    break
             training.end()
 
 

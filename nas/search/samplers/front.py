@@ -4,7 +4,7 @@ Proposes the network whose expected growth of the front's hypervolume is largest
 beside any number of known costs. See `nas.search.belief` for the parts.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from random import Random
 from typing import Any
@@ -14,8 +14,9 @@ import numpy as np
 from nas.errors import WrongInputError
 from nas.pricing import Probe, price
 from nas.problem import Problem
-from nas.search.belief.engine import Aim, Engine, Seen
+from nas.search.belief.engine import Aim, Engine, Pending, Seen
 from nas.search.belief.features import traits_of
+from nas.search.rungs import Rungs
 from nas.search.samplers.sampler import Proposal, sampler
 from nas.store.records import TrialRecord, trial_seed
 from objectives import to_minimise
@@ -70,6 +71,7 @@ class Networks:
             fractions=[problem.objectives[name].scale == "fraction" for name in problem.settings.objectives],
             reference=problem.reference,
             seed=seed,
+            rungs=1 if problem.settings.search.rungs is None else len(problem.settings.search.rungs.epochs),
         )
 
 
@@ -80,7 +82,8 @@ class FrontSampler:
     def __init__(self, problem: Problem) -> None:
         self.problem = problem
         self._engine = Engine(Networks.of(problem).aim(trial_seed(problem.settings.seed, 0, "features")))
-        self._pending: dict[int, Seen] = {}
+        self._rungs = Rungs(problem.settings.search.rungs)
+        self._pending: dict[int, Pending] = {}
         self._asked = 0
         self._spent: set[str] = set()
         """Networks whose trials said nothing about them, and that are not to be proposed again."""
@@ -92,10 +95,22 @@ class FrontSampler:
             picks = self._engine.propose(seed, list(self._pending.values()), self._spent)
         return self._expect(picks or self.problem.space.draw(Random(seed)))
 
-    def _expect(self, picks: Mapping[str, Value]) -> Proposal:
+    def worth(self, number: int, records: Sequence[TrialRecord]) -> np.ndarray:
+        networks = [self._engine.look(record.picks) for record in records]
+        found = np.zeros(len(records))
+        known = [i for i, seen in enumerate(networks) if seen is not None]
+        seed, running = trial_seed(self.problem.settings.seed, number, "worth"), list(self._pending.values())
+        if known:
+            found[known] = self._engine.worth(seed, [seen for seen in networks if seen is not None], running)
+        return found
+
+    def promote(self, record: TrialRecord, rung: int) -> Proposal:
+        return self._expect(record.picks, rung)
+
+    def _expect(self, picks: Mapping[str, Value], rung: int = 0) -> Proposal:
         self._asked += 1
         if (seen := self._engine.look(picks)) is not None:
-            self._pending[self._asked] = seen
+            self._pending[self._asked] = Pending(seen, rung)
         return Proposal(dict(picks), self._asked)
 
     def forget(self, proposal: Proposal) -> None:
@@ -106,10 +121,10 @@ class FrontSampler:
         self.replay(record, {})
 
     def replay(self, record: TrialRecord, memory: Mapping[str, Any]) -> None:
-        if record.status == "complete":
+        if record.status in ("complete", "truncated"):
             objectives, measured = self.problem.objectives, record.measured
             costs = [to_minimise(objectives[name], measured[name]) for name in self.problem.settings.objectives]
-            self._engine.tell(record.picks, record.key, np.array(costs))
+            self._engine.tell(record.picks, record.key, np.array(costs), self._rungs.of(record))
         elif record.failure in LEARNED_AS_FAILED:
             self._engine.tell(record.picks, record.key, None)
         elif record.status != "duplicate":
