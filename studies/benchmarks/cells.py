@@ -9,11 +9,10 @@ import os
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 import numpy as np
 
-from objectives.objective import Candidate, Direction, Needs, Objective, Scale, objective
 from searchspaces.architecture import Architecture, Block, Shape, Stage, spec
 from searchspaces.costs import Cost
 from searchspaces.heads import AverageHead
@@ -94,24 +93,6 @@ def nb201(input: Shape, classes: int, *, data: Data = "cifar10") -> SearchSpace:
         return Architecture(input, classes, ConvStem(1), (Stage(cell),), AverageHead())
 
     return SearchSpace("nb201", choices, to_architecture)
-
-
-@objective("looked_up")
-@dataclass(frozen=True)
-class LookedUp(Objective):
-    """A fraction that somebody else measured.
-
-    Args:
-        column: which of them.
-    """
-
-    column: str = "accuracy"
-    direction: ClassVar[Direction] = "maximize"
-    needs: ClassVar[Needs] = "training"
-    scale: ClassVar[Scale] = "fraction"
-
-    def measure(self, candidate: Candidate) -> float:
-        raise NotImplementedError("it is looked up, not measured.")
 
 
 def truth(architecture: dict[str, Any]) -> dict[str, float]:

@@ -16,11 +16,13 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 import cells
+import landscapes
+import lookup
 import numpy as np
 
 from nas.problem import Problem
@@ -60,18 +62,30 @@ def nb201(data: cells.Data) -> Task:
     costs[:, 2] = np.log10(costs[:, 2])
     reference = np.array([1.01, 1.01, costs[:, 2].max() + 0.01])
     study = {
-        "objectives": ["accuracy", "robust", "macs"],
-        "objective": {name: {"kind": "looked_up", "column": name} for name in ("accuracy", "robust")},
+        **lookup.OBJECTIVES,
         "space": {"kind": "nb201", "data": data},
         "reference": {"macs": 10 ** float(reference[2])},
     }
     return Task(study, cells.truth, reference, hypervolume(costs[non_dominated(costs)], reference))
 
 
+@cache
+def landscape(name: str) -> Task:
+    """A space that is made up."""
+    costs = landscapes.LANDSCAPES[name]().costs()
+    costs[:, 2] = np.log10(costs[:, 2])
+    reference = np.array([1.01, 1.01, costs[:, 2].max() + 0.01])
+    study = {**lookup.OBJECTIVES, "space": {"kind": name}, "reference": {"macs": 10 ** float(reference[2])}}
+    best = hypervolume(costs[non_dominated(costs)], reference)
+    return Task(study, partial(landscapes.truth, name), reference, best)
+
+
 PROBLEMS: dict[str, Callable[[], Task]] = {
     "cifar10": lambda: nb201("cifar10"),
     "cifar100": lambda: nb201("cifar100"),
     "imagenet16": lambda: nb201("ImageNet16-120"),
+    "branches": lambda: landscape("branches"),
+    "cheap_end": lambda: landscape("cheap_end"),
 }
 
 

@@ -1,0 +1,208 @@
+"""A table of small `mixing` networks with every operator, trained and attacked on digits, for a short and a long time.
+
+    python studies/benchmarks/mixing_table.py train DIR [--networks N] [--backwards]
+    python studies/benchmarks/mixing_table.py pack DIR
+
+``train`` draws different networks below 200,000 multiply-accumulates and trains each for 3 and for 9 epochs, whole
+schedules both, with three seeds: one line of a file in DIR for each network. It can be stopped at any moment and
+started again; a second process with ``--backwards`` works from the other end. ``pack`` writes what is there to
+``mixing_table.npz`` beside this file, from which `search_quality.py` looks networks up.
+"""
+
+import argparse
+import json
+import os
+import random
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nas.problem import Problem
+from nas.settings import settings_of
+from nas.store.records import trial_seed
+from nas.trial import TrialPlan, run_trial
+from searchspaces import SEARCH_SPACES, Architecture, SearchSpace, Value
+from searchspaces.architecture import key_of
+
+EPOCHS, SEEDS = (3, 9), 3
+"""Fidelities, each with its own whole schedule, and trainings of a network at each."""
+MEASURED = ("accuracy", "robust")
+PACKED = Path(__file__).with_name("mixing_table.npz")
+OPERATORS = SEARCH_SPACES["mixing"]((1, 8, 8), 10)
+CHOICES: dict[str, list[Value]] = {
+    "depth": [1, 2, 3],
+    "gamma": [1, 2, 4],
+    "dim": [8, 16, 24, 32],
+    "mixer": sorted(next(c.allowed.names() for c in OPERATORS.choices if c.name == "s1.mixer")),
+    "channel": sorted(next(c.allowed.names() for c in OPERATORS.choices if c.name == "s1.channel")),
+    "kernel": [3, 5, 7],
+    "expansion": [1, 2, 4],
+}
+STUDY: dict[str, Any] = {
+    "name": "mixing_table",
+    "objectives": ["accuracy", "robust", "macs"],
+    "space": {"kind": "mixing", "omega": [1024, 4096, 16384], "choices": CHOICES},
+    "bounds": {"macs": 200_000},
+    "data": {"name": "digits"},
+    "training": {"epochs": EPOCHS[-1]},
+    "objective": {"robust": {"kind": "robust_accuracy", "attack": "fgsm", "epsilon": "8/255", "sanity": False}},
+}
+
+
+@dataclass(frozen=True)
+class Network:
+    """A network of the table, by its place in the order of the draws."""
+
+    number: int
+    picks: dict[str, Value]
+    architecture: Architecture
+
+
+def networks(problem: Problem, wanted: int) -> list[Network]:
+    """The first ``wanted`` random networks that differ, can be built and keep the bound."""
+    found, keys, generator = list[Network](), set[str](), random.Random(0)
+    while len(found) < wanted:
+        picks = problem.space.draw(generator)
+        if problem.probe.refusal(picks) is None:
+            architecture = problem.space.decode(picks)
+            cheap = not problem.probe.violations(problem.probe.measure(architecture)[0])
+            if cheap and architecture.key not in keys:
+                keys.add(architecture.key)
+                found.append(Network(len(found), picks, architecture))
+    return found
+
+
+def trained(problem: Problem, network: Network) -> dict[str, Any]:
+    """The line of a network: what was measured by fidelity and seed, null for what failed, and CPU seconds."""
+    values: list[list[list[float] | None]] = []
+    seconds = []
+    for epochs in EPOCHS:
+        values.append([])
+        started = time.process_time()
+        for seed in range(SEEDS):
+            plan = TrialPlan.of(
+                problem.settings,
+                network.architecture,
+                trainer=replace(problem.trainer, epochs=epochs),
+                objectives={name: problem.objectives[name] for name in MEASURED},
+                seed=trial_seed(seed, network.number, f"{epochs} epochs"),
+                picks=network.picks,
+            )
+            record = run_trial(plan, problem.data).record
+            complete = record.status == "complete"
+            values[-1].append([record.measured[name] for name in MEASURED] if complete else None)
+        seconds.append((time.process_time() - started) / SEEDS)
+    known = problem.probe.measure(network.architecture)[0]
+    line = {"number": network.number, "key": network.architecture.key, "picks": network.picks}
+    return line | {"macs": known["macs"], "values": values, "seconds": seconds}
+
+
+def lines(folder: Path) -> Iterator[dict[str, Any]]:
+    """Every network that was trained, whoever did it; the half line of a process that was killed is none."""
+    for path in sorted(folder.glob("*.jsonl")):
+        for text in path.read_text().splitlines():
+            try:
+                yield json.loads(text)
+            except ValueError:
+                continue
+
+
+def train(folder: Path, wanted: int, *, backwards: bool) -> None:
+    """Trains what is not there yet."""
+    problem = Problem.of(settings_of(STUDY))
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / ("backwards.jsonl" if backwards else "forwards.jsonl")
+    order = networks(problem, wanted)
+    with path.open("a") as file:
+        file.write("\n")  # ends the half line of a process that was killed
+        for network in reversed(order) if backwards else order:
+            if all(line["number"] != network.number for line in lines(folder)):
+                file.write(json.dumps(trained(problem, network)) + "\n")
+                file.flush()
+                os.fsync(file.fileno())
+
+
+def pack(folder: Path) -> int:
+    """Writes the table; returns how many networks are in it."""
+    found = {line["key"]: line for line in sorted(lines(folder), key=lambda line: -line["number"])}
+    rows = sorted(found.values(), key=lambda line: line["number"])
+    options = {choice.name: list(choice.options) for choice in Problem.of(settings_of(STUDY)).space.choices}
+    missing = [[np.nan] * len(MEASURED)]
+    np.savez_compressed(
+        PACKED,
+        options=json.dumps(options),
+        picks=np.array([[options[name].index(row["picks"][name]) for name in options] for row in rows], np.uint8),
+        macs=np.array([row["macs"] for row in rows], np.int64),
+        values=np.array([[[v or missing[0] for v in each] for each in row["values"]] for row in rows], np.float32),
+        seconds=np.array([row["seconds"] for row in rows], np.float32),
+    )
+    return len(rows)
+
+
+class Table:
+    """The packed table.
+
+    Attributes:
+        options: of every choice, in the order of the columns of the picks.
+        macs: (n,) of every network.
+        values: (n, fidelities, seeds, objectives) shares of the validation images; NaN for a training that failed.
+        seconds: (n, fidelities) CPU seconds of one training.
+    """
+
+    def __init__(self) -> None:
+        found = np.load(PACKED)
+        self.options: dict[str, list[Value]] = json.loads(str(found["options"]))
+        self._picks, self.macs = found["picks"], found["macs"]
+        self.values, self.seconds = found["values"].astype(float), found["seconds"]
+
+    def __len__(self) -> int:
+        return len(self.macs)
+
+    @cached_property
+    def picks(self) -> list[dict[str, Value]]:
+        """Of every network."""
+        named = list(self.options.items())
+        return [{name: own[i] for (name, own), i in zip(named, row, strict=True)} for row in self._picks.tolist()]
+
+    @cached_property
+    def space(self) -> SearchSpace:
+        """In which the networks were drawn."""
+        settings = {name: value for name, value in STUDY["space"].items() if name not in ("kind", "choices")}
+        return SEARCH_SPACES["mixing"]((1, 8, 8), 10, **settings).narrow(self.options)
+
+    @cached_property
+    def architectures(self) -> list[Architecture]:
+        """Of every network."""
+        return [self.space.decode(picks) for picks in self.picks]
+
+    @cached_property
+    def number(self) -> dict[str, int]:
+        """Row of a network, by its key."""
+        return {architecture.key: i for i, architecture in enumerate(self.architectures)}
+
+    def row(self, architecture: dict[str, Any]) -> int:
+        """Row of a network that is given as JSON."""
+        return self.number[key_of(architecture)]
+
+
+def main() -> None:
+    """Trains or packs."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("command", choices=["train", "pack"])
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--networks", type=int, default=1000)
+    parser.add_argument("--backwards", action="store_true")
+    options = parser.parse_args()
+    if options.command == "train":
+        train(options.folder, options.networks, backwards=options.backwards)
+    else:
+        print(f"{pack(options.folder)} networks in {PACKED}")
+
+
+if __name__ == "__main__":
+    main()
