@@ -13,10 +13,10 @@ from typing import Any, Literal, get_args
 from torch import Tensor, nn
 
 from searchspaces.architecture import ChannelMixer, Shape, Weights, spec
-from searchspaces.costs import Cost, convolution, elementwise
+from searchspaces.costs import Cost, convolution
 from searchspaces.freezing import Freeze, Mixer
 from searchspaces.layers import transforms
-from searchspaces.layers.activations import ACTIVATIONS
+from searchspaces.layers.activations import activation_cost, make_activation
 from searchspaces.layers.groups import most_groups
 from searchspaces.layers.pointwise import Conv1x1
 from searchspaces.operators.roll_token_mlp import ROLL_ACTIVATIONS, RollActivation
@@ -42,7 +42,7 @@ class Hermit(ChannelMixer):
         position: transform and inverse ``around`` the MLP, or both ``before`` or ``after`` it; filters are before the
             MLP unless ``after``.
         expansion: hidden units for each channel.
-        activation: between the two linear maps.
+        activation: between the two linear maps; ``acon-c`` learns three factors for each hidden channel.
     """
 
     reading: Reading = "literal"
@@ -105,7 +105,7 @@ class Hermit(ChannelMixer):
         width, hidden, positions = self._mlp_shape(shape)
         inputs, inner, weights, mixing = width * positions, hidden * positions, width * hidden, freeze != "space"
         total = convolution(weights * positions, weights + hidden, inputs, trained=mixing)
-        total += elementwise(inner, kept=inner)
+        total += activation_cost(self.activation, hidden, positions, trained=mixing)
         total += convolution(weights * positions, weights + width, inner, trained=mixing)
         size, length = shape[0] * shape[1] * shape[2], self._length(shape)
         if self.reading == "literal" and self.position == "around":
@@ -142,7 +142,8 @@ class Hermit(ChannelMixer):
     def mlp(self, shape: Shape) -> nn.Sequential:
         """The MLP, 1x1 convolutions."""
         width, hidden, _ = self._mlp_shape(shape)
-        return nn.Sequential(Conv1x1(width, hidden), ACTIVATIONS[self.activation](), Conv1x1(hidden, width))
+        activation = make_activation(self.activation, hidden, images=True)
+        return nn.Sequential(Conv1x1(width, hidden), activation, Conv1x1(hidden, width))
 
     def mixing(self, shape: Shape) -> tuple[nn.Module, nn.Module]:
         """The modules before and after the MLP; they work on dimension 1 for the channels, else on dimension 3.
