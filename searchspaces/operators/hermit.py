@@ -6,6 +6,7 @@ Cost: the cosine transforms are run as products with fixed matrices. They are in
 which leaves transforms out; there are no ``transform_flops`` because no FFT is run.
 """
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
@@ -52,7 +53,7 @@ class Hermit(ChannelMixer):
     activation: RollActivation = "gelu"
 
     def __post_init__(self) -> None:
-        if self.expansion <= 0:
+        if not 0 < self.expansion < math.inf:
             raise ValueError(f"expansion must be above 0, got {self.expansion}. Published: 4.")
         check_one_of("activation", self.activation, ROLL_ACTIVATIONS)
 

@@ -128,7 +128,11 @@ def test_wrong_keys_and_values_are_named(study_file: StudyFile, override: str, m
         ),
         (
             {"space": {"kind": "mixing", "choices": {"s1": {"raft": {"r": [1, 0]}}}}},
-            r"space: s1.raft.r = 0 cannot be built: r must be at least 1, got 0",
+            r"space.choices: choice 's1.raft.r' cannot be 0: r must be at least 1, got 0",
+        ),
+        (
+            {"space": {"kind": "mixing", "choices": {"mixer": "attention", "s1": {"attention": {"heads": 1000}}}}},
+            r"space: s1.attention.heads = 1000 cannot be built: heads must divide",
         ),
         ({"space": {"kind": "convmixer", "tie": ["dim"]}}, "space.tie: 'dim' is one choice already"),
         (
