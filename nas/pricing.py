@@ -267,8 +267,8 @@ class Probe:
         for _ in range(TRIES):
             if self.refusal(picks := self.space.draw(generator)) is None:
                 return picks
-        blamed = self.space.blamed(_is_refused)
-        raise ValueError(f"{blamed.name} = {blamed.options[0]} cannot be built: {reason}" if blamed else reason)
+        blamed = self.space.blamed(self.space.first, _is_refused)
+        raise ValueError(f"{blamed} = {self.space.first[blamed]} cannot be built: {reason}" if blamed else reason)
 
     def check_options(self) -> tuple[dict[str, dict[Value, str]], dict[tuple[str, str], str]]:
         """Prices every option of every choice, alone and with each option of the choices that are used beside it.
@@ -292,7 +292,10 @@ class Probe:
                 reasons = (self.refusal({**picks, choice.name: option}) for picks in using)
                 tried = [(picks, reason) for picks, reason in zip(using, _until_none(reasons), strict=False)]
                 if tried and tried[-1][1] is not None:
-                    dead.setdefault(choice.name, {})[option] = str(tried[0][1])
+                    place, reason = {**tried[0][0], choice.name: option}, str(tried[0][1])
+                    blamed = self.space.blamed(place, _is_refused) or choice.name
+                    with_it = "" if blamed == choice.name else f"with {blamed} = {place[blamed]}, "
+                    dead.setdefault(choice.name, {})[option] = with_it + reason
                 elif tried and option != tried[-1][0][choice.name]:
                     place = {**tried[-1][0], choice.name: option}
                     pairs |= self._refused_beside(tried[-1][0], place, choice, self.space.choices[number + 1 :], pairs)

@@ -254,21 +254,21 @@ class SearchSpace:
             before=self.before or self,
         )
 
-    def blamed(self, refused: Callable[[Architecture], bool]) -> Choice | None:
-        """The choice whose first option makes the first options a network that is refused; None if it is none.
+    def blamed(self, picks: Picks, refused: Callable[[Architecture], bool]) -> str | None:
+        """The choice whose pick makes ``picks`` a network that is refused; None if it is none.
 
-        From the space as it was before, the choices take their first options one after the other.
+        From the first options of the space as it was before, the choices take their picks one after the other.
         """
-        base = self.before or self
-        picks, blamed = base.first, None
+        base, blamed = self.before or self, None
+        taken = base.first
         for choice in self.choices:
             group = (c.name for c in (*base.choices, *base.more) if choice.name == (c.short if choice.tied else c.name))
-            picks |= dict.fromkeys(group, choice.options[0])
+            taken |= dict.fromkeys(group, picks[choice.name])
             try:
-                bad = refused(base.to_architecture(picks).canonical())
+                bad = refused(base.to_architecture(taken).canonical())
             except ValueError:
                 bad = True
-            blamed = (blamed or choice) if bad else None
+            blamed = (blamed or choice.name) if bad else None
         return blamed
 
     def remove(self, names: Sequence[str]) -> "SearchSpace":

@@ -40,6 +40,12 @@ def test_a_space_without_any_candidate_blames_the_choice_that_leaves_none(tied: 
         Probe(space, {}, {}).buildable()
 
 
+def test_what_an_option_cannot_be_built_with_is_named() -> None:
+    space = MIXING.narrow({"s1.mixer": ["conv", "attention"], "attention.heads": 1000})
+    dead, _ = Probe(space, {}, {}).check_options()
+    assert str(dead["s1.mixer"]["attention"]).startswith("with s1.attention.heads = 1000, heads must divide")
+
+
 def test_an_option_that_some_candidates_can_take_is_none_that_cannot_be_built() -> None:
     dead, pairs = checked(MIXING.narrow({"s1.random_mix.groups": [1, 4]}))  # 4 does not divide 43, but 16
     assert dead == {}
