@@ -51,7 +51,7 @@ def _download(name: str) -> None:
 @may_run_plugins
 @answers
 def cost(arch: str, shape: str | None, batch: int, plugins: tuple[str, ...]) -> Answer:
-    """Parameters, MACs, FLOPs and memory of ARCH, part by part: a file, known:NAME or DIR#TRIAL.
+    """Parameters, MACs, FLOPs and memory of ARCH, part by part: a file, known:NAME, DIR#TRIAL or DIR#RULE.
 
     \b
     Example: nas cost known:convmixer_256_8 --input 3,32,32

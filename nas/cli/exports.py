@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from nas.cli.frame import DIRECTORY, Answer, answers, cli, may_run_plugins, opened
+from nas.cli.frame import DIRECTORY, RULES, WHERE, Answer, answers, cli, may_run_plugins, opened
 from nas.errors import WrongInputError, user_input
 
 if TYPE_CHECKING:
@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 @cli.command()
 @DIRECTORY
-@click.option("--pick", required=True, help="knee, best:OBJECTIVE, trial:NUMBER, or front for every member.")
+@click.option("--pick", required=True, help=f"{RULES}, or front for every member.")
+@WHERE
 @click.option("-o", "--out", required=True, type=click.Path(path_type=Path), help="Where to write.")
 @click.option("--data", help="The study's data set, NAME:LOCATION, where it lies elsewhere now.")
 @click.option("--no-verify", is_flag=True, help="Do not measure the written files again.")
@@ -29,7 +30,14 @@ if TYPE_CHECKING:
 @click.option("--force", is_flag=True, help="Replace an earlier export.")
 @may_run_plugins
 def export(
-    directory: Path, pick: str, out: Path, data: str | None, no_verify: bool, retrain: bool, force: bool
+    directory: Path,
+    pick: str,
+    where: tuple[str, ...],
+    out: Path,
+    data: str | None,
+    no_verify: bool,
+    retrain: bool,
+    force: bool,
 ) -> None:
     """Takes architectures away, with their weights, and measures again what was written.
 
@@ -46,7 +54,7 @@ def export(
     verify = Verification(not no_verify, data)
     if pick == "front" and (out / ARCHITECTURE).exists():
         raise WrongInputError(f"{out} holds an export. Give another folder with -o for those of the front.")
-    places = {r.number: out / str(r.number) for r in study.front} if pick == "front" else {study.pick(pick).number: out}
+    places = {r.number: out / str(r.number) if pick == "front" else out for r in study.select(pick, where)}
     for place in places.values():
         check_place(place, force=force)
     if not retrain:
@@ -92,6 +100,7 @@ def export_one(
 @click.option("--test", is_flag=True, help="Measure on the test images at the end; that is written down in OUT.")
 @click.option("--set", "overrides", metavar="KEY=VALUE", multiple=True, help="As in a study: training.mixup=0.2.")
 @click.option("--plugin", "plugins", multiple=True, help="Python file with operators of your own.")
+@WHERE
 @may_run_plugins
 @answers
 def train(
@@ -106,8 +115,9 @@ def train(
     test: bool,
     overrides: tuple[str, ...],
     plugins: tuple[str, ...],
+    where: tuple[str, ...],
 ) -> Answer:
-    """Trains ARCH (a file, known:NAME or DIR#TRIAL) from scratch; the same command continues where it was stopped.
+    """Trains ARCH (a file, known:NAME, DIR#TRIAL or DIR#RULE) from scratch; the same command continues it.
 
     \b
     Example: nas train known:convmixer_256_8 --data cifar10 --preset convmixer -o convmixer --test
@@ -136,7 +146,7 @@ def train(
         "execution": {"device": device},
         "plugins": list(plugins),
     }
-    architecture, dataset = find_architecture(arch), find_dataset(settings_of(table, overrides).data)
+    architecture, dataset = find_architecture(arch, where), find_dataset(settings_of(table, overrides).data)
     settings = settings_of({**table, "objectives": list(dataset.poses().objectives)}, overrides)
     with Trainings(PlainConsole(stderr=True)) as shown:
         done = train_all(
@@ -191,6 +201,7 @@ def evaluate(directory: Path, data: str | None, split: str, collapse: bool) -> A
 @click.option("--temperatures", metavar="S,R", help="Factors of the logits of both; unset: the best.")
 @click.option("--data", help="The study's data set, NAME:LOCATION, where it lies elsewhere now.")
 @click.option("--force", is_flag=True, help="Replace an earlier export.")
+@WHERE
 @may_run_plugins
 @answers
 def pair(
@@ -202,6 +213,7 @@ def pair(
     temperatures: str | None,
     data: str | None,
     force: bool,
+    where: tuple[str, ...],
 ) -> Answer:
     """An accurate and a robust trial as one network, in this order; with --probe any number, or front for all of it.
 
@@ -217,9 +229,9 @@ def pair(
     study = opened(directory)
     study.load_plugins()
     if members == ("front",):
-        records = study.front
+        records = study.select("front", where)
     else:
-        records = [study.pick(f"trial:{m}" if trial_number(m) is not None else m) for m in members]
+        records = [study.pick(f"trial:{m}" if trial_number(m) is not None else m, where) for m in members]
     done = put_together(
         directory,
         study.settings,

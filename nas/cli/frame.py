@@ -25,6 +25,14 @@ if TYPE_CHECKING:
 
 DIRECTORY = click.argument("directory", metavar="DIR", type=click.Path(path_type=Path))
 WORKERS = click.option("--workers", type=int, help="Trials at the same time.")
+WHERE = click.option(
+    "--where",
+    multiple=True,
+    metavar="CONDITION",
+    help='Only trials that keep it: "macs<=5e6 and (depth==4 or not accuracy<.9)".',
+)
+RULES = "knee, best:OBJ, one-se:OBJ, weights:OBJ=2,..., nearest:OBJ=0.9,..., trial:NUMBER"
+"""The rules that name one trial, as `nas.results.picks` reads them."""
 RAY = click.option("--ray", metavar="local|ADDRESS", help="Run trials on a private Ray, or on a cluster.")
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from nas.cli.frame import DIRECTORY, Answer, answers, cli, may_run_plugins, opened
+from nas.cli.frame import DIRECTORY, RULES, WHERE, Answer, answers, cli, may_run_plugins, opened
 from nas.errors import WrongInputError
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def status(directory: Path) -> Answer:
 @DIRECTORY
 @click.option("--csv", "as_csv", is_flag=True, help="Print CSV.")
 @click.option("--all", "everything", is_flag=True, help="All trials, not only the front.")
-@click.option("--where", multiple=True, metavar="CONDITION", help='Only trials that keep it, as in "macs<=5e6".')
+@WHERE
 @click.option(
     "--objective", "more", multiple=True, metavar="NAME", help="One more axis, as nas measure has measured it."
 )
@@ -70,6 +70,28 @@ def pareto(
     if as_csv:
         return Answer(trial_figures(study, records), lambda console: write_csv(study, records, sys.stdout))
     return Answer(trial_figures(study, records), lambda console: print_trials(study, records, console))
+
+
+@cli.command(epilog=f"RULE is one of {RULES}.")
+@DIRECTORY
+@click.argument("rule")
+@WHERE
+@click.option("--objective", "more", multiple=True, metavar="NAME", help="One more axis, as nas measure measured it.")
+@may_run_plugins
+@answers
+def pick(directory: Path, rule: str, where: tuple[str, ...], more: tuple[str, ...]) -> Answer:
+    """Which member of the front to take by a RULE, why, and what its neighbours would give instead.
+
+    \b
+    Example: nas pick runs/quickstart one-se:accuracy --where "macs<=1e5 or robust_accuracy>=0.9"
+    """
+    from nas.show.picks import picked_figures, print_picked
+
+    study = opened(directory)
+    if more:
+        study = study.with_objectives(more)
+    figures = picked_figures(study, rule, where)
+    return Answer(figures, lambda console: print_picked(study, figures, console))
 
 
 @cli.command()

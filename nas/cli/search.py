@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from nas.cli.exports import export_one
-from nas.cli.frame import DIRECTORY, RAY, WORKERS, Answer, answers, cli, may_run_plugins, opened
+from nas.cli.frame import DIRECTORY, RAY, RULES, WHERE, WORKERS, Answer, answers, cli, may_run_plugins, opened
 from nas.errors import StoppedError
 
 if TYPE_CHECKING:
@@ -119,8 +119,9 @@ def _nothing_complete(study: Study) -> str:
 )
 @click.option("--attack", help="Attack in place of that of every robust accuracy.")
 @click.option(
-    "--pick", default="front", show_default=True, help="front, near misses included, or a rule for one trial."
+    "--pick", default="front", show_default=True, help=f"front, with near misses unless --where is given; {RULES}."
 )
+@WHERE
 @click.option(
     "--split", type=click.Choice(["validation", "test"]), default="validation", show_default=True, help="Which images."
 )
@@ -135,6 +136,7 @@ def confirm(
     epochs: int | None,
     attack: str | None,
     pick: str,
+    where: tuple[str, ...],
     split: Split,
     workers: int | None,
     ray: str | None,
@@ -148,7 +150,7 @@ def confirm(
     from nas.show.console import echo
     from nas.show.trials import print_trials, trial_figures
 
-    wish = Wish(budget, seeds, epochs, attack, pick, split)
+    wish = Wish(budget, seeds, epochs, attack, pick, split, where)
     study = confirm_study(directory, wish, workers=workers, ray=ray, say=lambda message: echo(message, err=True))
     return Answer(trial_figures(study, study.front), lambda console: print_trials(study, study.front, console))
 
@@ -156,11 +158,12 @@ def confirm(
 @cli.command()
 @DIRECTORY
 @click.option("--objective", "text", required=True, metavar="NAME[,SETTING=VALUE...]", help="What to measure.")
-@click.option("--pick", default="front", show_default=True, help="front, all, or a rule that names one trial.")
+@click.option("--pick", default="front", show_default=True, help=f"front, all, {RULES}.")
+@WHERE
 @click.option("--data", help="The study's data set, NAME:LOCATION, where it lies elsewhere now.")
 @may_run_plugins
 @answers
-def measure(directory: Path, text: str, pick: str, data: str | None) -> Answer:
+def measure(directory: Path, text: str, pick: str, where: tuple[str, ...], data: str | None) -> Answer:
     """Measures one more objective on the weights that trials have left; nas pareto --objective shows it as an axis.
 
     \b
@@ -170,7 +173,8 @@ def measure(directory: Path, text: str, pick: str, data: str | None) -> Answer:
     from nas.show.console import echo
     from nas.show.trials import print_trials
 
-    study = measure_study(opened(directory), text, pick=pick, data=data, say=lambda message: echo(message, err=True))
+    found = opened(directory)
+    study = measure_study(found, text, pick=pick, where=where, data=data, say=lambda message: echo(message, err=True))
     rows = [one.to_json() for one in study.measurements if one.name == text]
     shown = study.with_objectives([text])
     return Answer(rows, lambda console: print_trials(shown, shown.complete, console))
