@@ -98,42 +98,33 @@ def pick(directory: Path, rule: str, where: tuple[str, ...], more: tuple[str, ..
 @DIRECTORY
 @click.argument("trial", type=int)
 @click.option("--against", metavar="TRIAL", type=int, help="Also compare it with another trial, image by image.")
+@click.option("--svg", "picture", type=click.Path(path_type=Path), help="Also draw the network into this SVG file.")
 @may_run_plugins
 @answers
-def show(directory: Path, trial: int, against: int | None) -> Answer:
+def show(directory: Path, trial: int, against: int | None, picture: Path | None) -> Answer:
     """One architecture, stage by stage, with the spectra and singular values of its trained mixing layers.
 
     \b
-    Example: nas show runs/quickstart 12
+    Example: nas show runs/quickstart 12 --svg network.svg
     """
-    from nas.export.bundle import load_weights
-    from nas.problem import network_of
-    from nas.show.architecture import cost_figures, cost_table, mixing_tables
-    from nas.show.trials import in_one_line, print_flags
-    from nas.store.artifacts import weights_path
+    from nas.show.console import echo
+    from nas.show.network import draw_network, print_network
 
     study = opened(directory)
     record = study.trial(trial)
     compared = None if against is None else study.compare(trial, study.trial(against).number)
+    if picture:
+        draw_network(study, record, picture)
+        echo(f"drawn: {picture}", err=True)
 
     def draw(console: Console) -> None:
-        study.load_plugins()
-        architecture = network_of(record)
-        console.print(in_one_line(record, study.objectives))
-        print_flags([record], console)
-        for note in study.confirmation.notes(trial) if study.confirmation else ():
-            console.print(note, soft_wrap=True)
+        print_network(study, record, console)
         if compared is not None:
             console.print(
                 f"of {compared.images:,} images only trial {trial} classifies {compared.first} correctly, only trial "
                 f"{against} {compared.second}: p = {compared.p:.2g} (McNemar's exact test)",
                 soft_wrap=True,
             )
-        console.print(cost_table(f"trial {trial}", cost_figures(architecture)))
-        weights = weights_path(directory, trial)
-        if weights.exists():
-            for table in mixing_tables(load_weights(architecture, weights), architecture.input):
-                console.print(table)
 
     return Answer(record.architecture, draw)
 
