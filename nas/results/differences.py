@@ -38,6 +38,29 @@ def differences(study: Study, first: TrialRecord, second: TrialRecord) -> dict[s
     }
 
 
+def changes(study: Study, before: TrialRecord, after: TrialRecord) -> list[str]:
+    """What is picked differently in words, such as ``s2 raft -> random_mix`` and ``depth 2 -> 4``.
+
+    Of choices that make a difference; those that do in both trials come first.
+    The name of a choice is left out where its two words are options of no other choice.
+    """
+    one, other = (study.space.effective(r.picks) if study.is_trusted else set(r.picks) for r in (before, after))
+    words = []
+    for name in study.choices:
+        if name in one & other and before.picks[name] != after.picks[name]:
+            words.append(f"{_named(study, name, before, after)} -> {after.picks[name]}")
+    return words + [f"{name.replace('.', ' ')} {after.picks[name]}" for name in study.choices if name in other - one]
+
+
+def _named(study: Study, name: str, before: TrialRecord, after: TrialRecord) -> str:
+    """The choice, as far as its options do not tell which it is, and the option before."""
+    group, dot, short = name.rpartition(".")
+    old, new = before.picks[name], after.picks[name]
+    others = {o for other, options in study.choices.items() if other.rpartition(".")[2] != short for o in options}
+    told = isinstance(old, str) and isinstance(new, str) and not {old, new} & others and dot
+    return f"{group} {old}" if told else f"{name.replace('.', ' ')} {old}"
+
+
 def similarity(study: Study, first: TrialRecord, second: TrialRecord, data: str | None = None) -> Similarity:
     """Linear CKA of the layers of two trained trials on validation images, chosen at random and always the same ones.
 

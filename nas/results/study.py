@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from copy import copy
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Self, cast
 
@@ -14,11 +14,13 @@ from nas.errors import WrongInputError, user_input
 from nas.export.export import Exported, Verification, export
 from nas.plugins import Plugin, is_trusted, load_trusted, read_copies
 from nas.plugins import trust as trust_all
-from nas.problem import MARGIN, check_records, find_space
-from nas.results import picks
+from nas.pricing import price
+from nas.problem import MARGIN, check_records, find_space, network_of
 from nas.results.comparison import Comparison, compare
+from nas.results.conditions import parse
 from nas.results.confirmation import Confirmation, confirm
 from nas.results.pareto import hypervolume, non_dominated
+from nas.results.picks import Members, Picked, Rule, parse_rule
 from nas.settings import STUDY, read_resolved, settings_from
 from nas.store.artifacts import PREDICTIONS, Artifacts, weights_path
 from nas.store.confirmations import CONFIRMATIONS, Protocol, Replicate, Split, read_confirmations
@@ -27,7 +29,8 @@ from nas.store.live import running_trials
 from nas.store.measurements import Measurement, read_measurements
 from nas.store.records import COUNTED, SOURCES, TrialRecord
 from nas.store.traces import Predictions
-from objectives import Goal, to_minimise
+from objectives import OBJECTIVES, Goal, to_minimise
+from objectives.costs import Count
 from objectives.objective import Direction, Scale
 from searchspaces import SearchSpace, Value
 from searchspaces.registry import unknown
@@ -216,20 +219,67 @@ class Study:
         known = "no trial has ended yet" if last is None else f"its ended trials are numbered 0 to {last}"
         raise WrongInputError(f"{self.directory} has no ended trial {number}: {known}.")
 
-    def pick(self, rule: str) -> TrialRecord:
-        """The trial that ``rule`` names: ``knee``, ``best:OBJECTIVE`` (of the front) or ``trial:NUMBER``.
+    def error(self, record: TrialRecord, name: str) -> float | None:
+        """Standard error of `value`, in its unit; None if it is not known."""
+        mean = self.confirmation.value(record.number, name) if self.confirmation else None
+        stated = record.spread.get(name, {}).get("standard_error")
+        return stated if mean is None else mean.standard_error
 
-        Example: ``nas.open("runs/quickstart").pick("best:accuracy")``.
+    def pick(self, rule: str, where: str | Sequence[str] = ()) -> TrialRecord:
+        """The one trial that ``rule`` names, of the front as far as it keeps the conditions ``where``.
+
+        Rules are ``knee``, ``best:OBJECTIVE``, ``one-se:OBJECTIVE``, ``weights:accuracy=2,macs=1``,
+        ``nearest:accuracy=0.95,macs=1e6`` and, for any trial, ``trial:NUMBER``.
+
+        Example: ``nas.open("runs/quickstart").pick("one-se:accuracy", "macs<=1e5")``.
 
         Raises:
-            WrongInputError: if the rule is unknown or there is nothing to pick from.
+            WrongInputError: if the rule is unknown, names several trials, or there is nothing to pick from.
         """
-        kind, _, number = rule.partition(":")
-        if kind == "trial" and (wanted := picks.trial_number(number)) is not None:
-            return self.trial(wanted)
+        return self.picked(rule, where).record
+
+    def picked(self, rule: str, where: str | Sequence[str] = ()) -> Picked:
+        """As `pick`, with the reason and the neighbours on the front."""
+        found = self._rule(rule)
+        if found.kind == "front":
+            raise WrongInputError("front names several trials, where one is needed. Give another rule, such as knee.")
+        if found.kind == "trial":
+            record = self.trial(int(found.numbers[0]))
+            if not self.where([record], where):
+                raise WrongInputError(f"trial {record.number} does not keep --where. Leave it out, or pick another.")
+            members = self.members()
+            rows = [row for row, member in enumerate(members.records) if member is record]
+            return Picked(record, "named by its number", members.neighbours(rows[0]) if rows else {})
+        return self.members(where).pick(found)
+
+    def select(self, rule: str, where: str | Sequence[str] = ()) -> list[TrialRecord]:
+        """The trials that ``rule`` names: all members that keep the conditions by ``front``, one by others."""
+        if self._rule(rule).kind == "front":
+            return list(self.members(where).records)
+        return [self.pick(rule, where)]
+
+    def _rule(self, text: str) -> Rule:
+        with user_input(""):
+            return parse_rule(text, list(self.objectives))
+
+    def members(self, where: str | Sequence[str] = ()) -> Members:
+        """The members of the front that keep the conditions, to be picked from.
+
+        Raises:
+            WrongInputError: if there are none.
+        """
         if not self.front:
             raise WrongInputError(f"{self.directory} has no complete trial to pick from. Run nas search first.")
-        return picks.pick(rule, self.front, self.costs(self.front), list(self.objectives))
+        records = self.where(self.front, where)
+        if not records:
+            others = len(self.where(self.complete, where))
+            raise WrongInputError(
+                f"none of the {len(self.front)} members of the front keeps --where; of {len(self.complete)} complete "
+                f"trials {others} do. Ask for less, or look at those with nas pareto --all --where."
+            )
+        values = [[self.value(record, name) for name in self.objectives] for record in records]
+        errors = [[np.nan if (e := self.error(r, name)) is None else e for name in self.objectives] for r in records]
+        return Members(records, self.objectives, np.array(values), np.array(errors))
 
     @cached_property
     def measurements(self) -> list[Measurement]:
@@ -279,14 +329,40 @@ class Study:
         paths = (weights_path(self.directory, number).with_name(PREDICTIONS) for number in (first, second))
         return compare(*map(Predictions.read, paths))
 
-    def where(self, records: list[TrialRecord], conditions: Sequence[str]) -> list[TrialRecord]:
-        """The records that keep every condition: ``study.where(study.front, ["macs<=5e6"])``.
+    def where(self, records: Sequence[TrialRecord], conditions: str | Sequence[str]) -> list[TrialRecord]:
+        """The records that keep every condition: ``study.where(study.front, "macs<=5e6 and s1.mixer==raft")``.
+
+        Names are those of objectives and other measured values, facts, choices (which a trial has where they make a
+        difference), and of all costs that shapes alone decide, such as ``parameters``.
 
         Raises:
-            WrongInputError: if a condition cannot be read or compares what is not measured.
+            WrongInputError: if a condition cannot be read or compares what is not known.
         """
-        known = {name for record in self.records for name in record.measured} | set(self.objectives)
-        return picks.where(records, conditions, known)
+        asked = [conditions] if isinstance(conditions, str) else list(conditions)
+        if not asked:
+            return list(records)
+        named = {name for record in self.records for name in (*record.measured, *record.facts)}
+        costs = [name for name, kind in OBJECTIVES.items() if issubclass(kind, Count)]
+        known = {**dict.fromkeys((*costs, *named, *self.objectives), ()), **self.choices}
+        wanted = [parse(text, known) for text in asked]
+        return [r for r in records if all(holds(partial(self._look, r)) for holds in wanted)]
+
+    def _look(self, record: TrialRecord, name: str) -> Value | None:
+        """What a trial has under a name that a condition compares."""
+        if name in record.measured:
+            settled = record.status == "complete" and name in self.objectives
+            return self.value(record, name) if settled else record.measured[name]
+        if name in self.choices:
+            known = name in record.picks and (not self.is_trusted or name in self.space.effective(record.picks))
+            return record.picks[name] if known else None
+        if name in record.facts or name not in OBJECTIVES:
+            return record.facts.get(name)
+        kind = OBJECTIVES[name]
+        if not issubclass(kind, Count) or record.refused:
+            return None
+        self.load_plugins()
+        with user_input(f"trial {record.number}"):
+            return float(getattr(price(network_of(record)).counts, kind.field))
 
     def status(self) -> dict[str, Any]:
         """Counts by status, size and hypervolume of the front, best value of every objective, pace."""

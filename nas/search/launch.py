@@ -11,7 +11,7 @@ from nas.errors import WrongInputError, user_input
 from nas.export.surrogates import Say, resolved, supplied
 from nas.plugins import FOLDER, Plugin, loaded_from, named, remember
 from nas.problem import Problem, objective_tables
-from nas.results.picks import check_rule
+from nas.results.picks import parse_rule
 from nas.results.study import Study
 from nas.search.driver import Driver, Watcher, write_environment
 from nas.search.executors import find_executor, open_executor
@@ -116,7 +116,8 @@ def find_problem(settings: Settings) -> Problem:
     find_executor(settings.execution)
     if settings.export.pick is not None:
         with user_input("export.pick"):
-            check_rule(settings.export.pick, settings.objectives)
+            if parse_rule(settings.export.pick, settings.objectives).kind == "front":
+                raise ValueError("front names several trials; a search exports one. Use nas export --pick front.")
     problem = Problem.of(settings)
     objectives, copies = resolved(problem.objectives, problem.data)
     tables = problem.settings.objective | objective_tables(problem.settings, objectives)

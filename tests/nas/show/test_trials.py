@@ -65,7 +65,7 @@ def test_a_flagged_value_is_marked_in_the_status_and_in_one_line(flagged: Study)
     assert f"robust_accuracy {record.measured['robust_accuracy']:.4f}!," in in_one_line(record, flagged.objectives)
     assert figures["flags"] == {"robust_accuracy": ["zero_gradients"]}
     shown = drawn(lambda console: console.print(status_table(figures, flagged.objectives)))
-    assert f"{figures['best']['robust_accuracy']:.4f}! " in shown
+    assert f"{figures['best']['robust_accuracy']:.4f}!" in shown
     assert "! robust_accuracy" in shown
 
 
