@@ -78,8 +78,8 @@ class Ledger:
         for record in history.records:
             self._begin(record)
             self._remember(record)
-            if self._teaches(record):
-                self.sampler.replay(record, memory.get(record.number, {}))
+            if (lesson := self._lesson(record)) is not None:
+                self.sampler.replay(lesson, memory.get(record.number, {}))
         self.next_number = 1 + max([r.number for r in history.records] + list(memory), default=-1)
         self._check_limits()
 
@@ -258,12 +258,16 @@ class Ledger:
         record = replace(record, ended=time.time(), draws=draws, source=source)
         self.history.record(record)
         self._remember(record)
-        if self._teaches(record):
-            self.sampler.tell(proposal, record)
+        if (lesson := self._lesson(record)) is not None:
+            self.sampler.tell(proposal, lesson)
 
-    def _teaches(self, record: TrialRecord) -> bool:
-        """Whether the sampler learns from a trial: those that believe nothing, from the first of each network."""
-        return record.continues is None or isinstance(self.sampler, Believer)
+    def _lesson(self, record: TrialRecord) -> TrialRecord | None:
+        """What the sampler is told of a trial: if it is no believer, the first training of a network as a whole one."""
+        if isinstance(self.sampler, Believer):
+            return record
+        if record.continues is not None:
+            return None
+        return replace(record, status="complete") if self.rungs.last and record.status == "truncated" else record
 
     def _remember(self, record: TrialRecord) -> None:
         self.standing.add(record)

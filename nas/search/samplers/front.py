@@ -121,7 +121,7 @@ class FrontSampler:
         self.replay(record, {})
 
     def replay(self, record: TrialRecord, memory: Mapping[str, Any]) -> None:
-        if record.status in ("complete", "truncated"):
+        if record.status == "complete" or (self._rungs.last and record.status == "truncated"):
             objectives, measured = self.problem.objectives, record.measured
             costs = [to_minimise(objectives[name], measured[name]) for name in self.problem.settings.objectives]
             self._engine.tell(record.picks, record.key, np.array(costs), self._rungs.of(record))

@@ -63,7 +63,10 @@ class Sampler(Protocol):
 
 @runtime_checkable
 class Believer(Sampler, Protocol):
-    """A sampler that learns from trainings of every length; the others learn from the first one of each network."""
+    """A sampler that learns from trainings of every length, and says whose to repeat at a greater one.
+
+    Other samplers are told of the first training of each network, as if it were a whole one.
+    """
 
     def worth(self, number: int, records: Sequence[TrialRecord]) -> np.ndarray:
         """(n,) what it promises to train each of these networks longer, for trial ``number``; 0 for nothing."""
