@@ -136,11 +136,16 @@ class SearchSettings:
         sampler: that proposes (`nas.search.samplers.SAMPLERS`).
         options: passed on to the sampler, for example ``population_size``.
         rungs: lengths of trainings; unset: every network is trained whole.
+        earlier: study directories whose trials the sampler knows; they are no trials of this study.
+        first: what is trained before the sampler proposes: tables of picks, whose other choices are drawn, or networks
+            of the space by their names: ``DIR#TRIAL``, ``known:NAME`` or a file.
     """
 
     sampler: str = "front"
     options: Table = field(default_factory=dict)
     rungs: RungSettings | None = None
+    earlier: list[str] = field(default_factory=list)
+    first: list[str | dict[str, Any]] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -279,6 +284,8 @@ class Settings:
         objective: settings of the objectives, by name.
         plugins: the user's own Python files to load, relative to the study file.
         reference: reference point of the hypervolume in the objectives' own units, by name.
+        prefer: what an objective must keep to be of interest, for example ``accuracy = ">=0.9"``: the sampler looks
+            for such networks, the hypervolume counts them alone, and picks are among them if there are any.
     """
 
     name: str
@@ -292,6 +299,7 @@ class Settings:
     objective: dict[str, Table] = field(default_factory=dict)
     plugins: list[str] = field(default_factory=list)
     reference: dict[str, float] = field(default_factory=dict)
+    prefer: dict[str, str] = field(default_factory=dict)
     search: SearchSettings = field(default_factory=SearchSettings)
     execution: ExecutionSettings = field(default_factory=ExecutionSettings)
     limits: LimitSettings = field(default_factory=LimitSettings)
@@ -507,10 +515,14 @@ def _with_absolute_paths(table: Table, folder: Path) -> Table:
             data = {**data, **options, "name": kind}
         if isinstance(location := data.get("location"), str) and location:
             data = {**data, "location": str(_absolute(location, folder))}
+    search = table.get("search")
+    if isinstance(search, dict) and isinstance(search.get("earlier"), list):
+        earlier = [str(_absolute(each, folder)) if isinstance(each, str) else each for each in search["earlier"]]
+        search = {**search, "earlier": earlier}
     objectives = table.get("objective")
     if isinstance(objectives, dict):
         objectives = {name: _with_absolute_surrogates(own, folder) for name, own in objectives.items()}
-    found = {"plugins": plugins, "data": data, "objective": objectives}
+    found = {"plugins": plugins, "data": data, "objective": objectives, "search": search}
     return table | {key: value for key, value in found.items() if key in table}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,6 +26,12 @@ if TYPE_CHECKING:
 @click.option("--seed", type=int, help="Seed of everything random.")
 @RAY
 @click.option("--set", "overrides", metavar="KEY=VALUE", multiple=True, help="Override a key of the study file.")
+@click.option(
+    "--from", "earlier", metavar="DIR", multiple=True, help="Study whose trials the sampler is to know; repeatable."
+)
+@click.option(
+    "--first", metavar="NETWORK", multiple=True, help="Train it first: DIR#TRIAL, known:NAME or a file; repeatable."
+)
 @click.option("--accept-changes", is_flag=True, help="Go on with plugins that were edited since the study was started.")
 @click.option("--dry-run", is_flag=True, help="Check the study: feasible share, costs, time; train nothing.")
 def search(
@@ -35,6 +42,8 @@ def search(
     seed: int | None,
     ray: str | None,
     overrides: tuple[str, ...],
+    earlier: tuple[str, ...],
+    first: tuple[str, ...],
     accept_changes: bool,
     dry_run: bool,
 ) -> None:
@@ -50,6 +59,8 @@ def search(
     from nas.show.progress import Progress
     from nas.show.trials import print_trials
 
+    for key, values in (("search.earlier", earlier), ("search.first", first)):
+        overrides += (f"{key}={json.dumps(values)}",) if values else ()
     console = PlainConsole()
     if dry_run:
         from nas.search.rehearsal import rehearse

@@ -262,8 +262,15 @@ class Study:
         with user_input(""):
             return parse_rule(text, list(self.objectives))
 
+    @property
+    def preferences(self) -> list[str]:
+        """What ``[prefer]`` asks of members, as conditions."""
+        return [f"{name}{text.strip()}" for name, text in self.settings.prefer.items()]
+
     def members(self, where: str | Sequence[str] = ()) -> Members:
-        """The members of the front that keep the conditions, to be picked from.
+        """The members of the front that keep the conditions, to be picked from; without any, those of ``[prefer]``.
+
+        What is preferred is left aside where no member has it.
 
         Raises:
             WrongInputError: if there are none.
@@ -271,6 +278,8 @@ class Study:
         if not self.front:
             raise WrongInputError(f"{self.directory} has no complete trial to pick from. Run nas search first.")
         records = self.where(self.front, where)
+        if not where and (preferred := self.where(self.front, self.preferences)):
+            records = preferred
         if not records:
             others = len(self.where(self.complete, where))
             raise WrongInputError(

@@ -13,6 +13,7 @@ from typing import Any
 
 from nas.errors import StoppedError, user_input
 from nas.problem import Problem, check_records
+from nas.search.knowledge import read_earlier
 from nas.search.rungs import Rungs
 from nas.search.samplers import Proposal, Sampler
 from nas.search.samplers.sampler import Believer
@@ -74,6 +75,11 @@ class Ledger:
         self._by_number: dict[int, TrialRecord] = {}
         self._exhausted = False
         """Every network of the space has been tried."""
+        for record in read_earlier(history.directory):
+            if isinstance(self.sampler, Believer):
+                self.sampler.recall(record)
+            elif (lesson := self._lesson(record)) is not None:
+                self.sampler.replay(lesson, {})
         memory = {e["number"]: e.get("memory", {}) for e in history.events if e["event"] == "asked"}
         for record in history.records:
             self._begin(record)
@@ -112,7 +118,7 @@ class Ledger:
         training than it has had, it comes before new ones.
         """
         number, self.next_number = self.next_number, self.next_number + 1
-        proposal, plan, self._origins[number] = self._promotion(number) or self._draw(number)
+        proposal, plan, self._origins[number] = self._given(number) or self._promotion(number) or self._draw(number)
         draws, source = self._origins[number]
         known: dict[str, Any] = {"key": plan.key, "measured": plan.measured, "memory": proposal.memory}
         if self.rungs.last:
@@ -123,6 +129,16 @@ class Ledger:
         if admitted is None:
             self._check_barren()
         return admitted
+
+    def _given(self, number: int) -> tuple[Proposal, TrialPlan, tuple[int, Source]] | None:
+        """What the user wants to see first; None once that is done."""
+        first = self.problem.settings.search.first
+        if number >= len(first):
+            return None
+        given: Any = first[number]
+        drawn = self.problem.space.draw(Random(trial_seed(self.problem.settings.seed, number, "given")))
+        proposal = self.sampler.resume({**drawn, **given}, {})
+        return proposal, self._plan(number, proposal), (1, "given")
 
     def _promotion(self, number: int) -> tuple[Proposal, TrialPlan, tuple[int, Source]] | None:
         """The network that deserves a longer training most; None if none may have one now."""

@@ -61,7 +61,7 @@ class Standing:
     def add(self, record: TrialRecord) -> None:
         """Counts one more ended trial."""
         self.counts[record.status] += 1
-        self.redrawn += record.source != "sampler"
+        self.redrawn += record.source in ("neighbour", "uniform")
         self.last = record
         if record.status not in COUNTED:
             self.barren.append(record)

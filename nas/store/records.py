@@ -19,7 +19,7 @@ LAST = 1e11
 
 Status = Literal["complete", "infeasible", "duplicate", "truncated", "failed", "cancelled"]
 Failure = Literal["diverged", "out_of_memory", "timeout", "worker_lost", "bug", "disk_full"]
-Source = Literal["sampler", "neighbour", "uniform", "promotion"]
+Source = Literal["sampler", "neighbour", "uniform", "promotion", "given"]
 STATUSES: tuple[Status, ...] = get_args(Status)
 FAILURES: tuple[Failure, ...] = get_args(Failure)
 SOURCES: tuple[Source, ...] = get_args(Source)
@@ -50,7 +50,7 @@ class TrialRecord:
         error: what went wrong, for failed trials; why a candidate cannot be built, for infeasible ones.
         copied_from: number of the trial whose values a duplicate repeats.
         source: who proposed it: the ``sampler``; or, as that repeated itself, a ``neighbour`` of its proposal, or a
-            ``uniform`` draw; or it is a ``promotion`` of a network that was trained for less.
+            ``uniform`` draw; or it is a ``promotion`` of a network that was trained for less; or it was ``given``.
         continues: number of the trial whose network is trained longer here.
         draws: candidates that were looked at for the trial.
         micro_batches: parts into which each training batch was divided, gradients added up; 2 after a trial ran out of

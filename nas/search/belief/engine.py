@@ -75,7 +75,6 @@ class Aim:
         fractions: for each objective whether it lies in [0, 1].
         reference: (m,) reference point of the hypervolume, in costs.
         seed: of the random networks by which features are scaled.
-        rungs: different lengths of training; the last is a whole one.
     """
 
     options: Options
@@ -83,7 +82,6 @@ class Aim:
     fractions: Sequence[bool]
     reference: np.ndarray
     seed: int = 0
-    rungs: int = 1
 
 
 @dataclass(frozen=True)
@@ -93,21 +91,23 @@ class Told:
     Args:
         network: number of it; trainings of one network have the same.
         costs: (m,) as measured; None if it failed, as similar ones might.
-        rung: how long it was, from 0.
+        fidelity: 1 for a whole training, less for one that is not comparable with it.
+        foreign: it is of another search, which informs this one: the network may still be proposed.
     """
 
     picks: Picks
     network: int
     costs: np.ndarray | None
-    rung: int
+    fidelity: float
+    foreign: bool
 
 
 @dataclass(frozen=True)
 class Pending:
-    """A network that is being trained, on one of the rungs."""
+    """A network that is being trained; see `Told` for the fidelity."""
 
     seen: Seen
-    rung: int
+    fidelity: float = 1.0
 
 
 class Engine:
@@ -117,22 +117,22 @@ class Engine:
         self.aim = aim
         self._told: list[Told] = []
         self._networks: dict[str, int] = {}
+        self._tried: set[str] = set()
         self._measured: list[int] = []
         self._rows: dict[int, np.ndarray] = {}
         self._kernels: dict[tuple[int, int], Kernel] = {}
         self._looked: dict[tuple[Value, ...], Seen | None] = {}
 
-    def tell(self, picks: Picks, key: str, costs: np.ndarray | None, rung: int | None = None) -> None:
-        """Learns how a training turned out.
-
-        Args:
-            costs: (m,) as measured; None if it failed, as similar networks might.
-            rung: of the training; unless given, it was a whole one.
-        """
+    def tell(
+        self, picks: Picks, key: str, costs: np.ndarray | None, *, fidelity: float = 1.0, foreign: bool = False
+    ) -> None:
+        """Learns how a training turned out; see `Told`."""
         if costs is not None:
             self._measured.append(len(self._told))
         network = self._networks.setdefault(key, len(self._networks))
-        self._told.append(Told(picks, network, costs, self.aim.rungs - 1 if rung is None else rung))
+        self._told.append(Told(picks, network, costs, fidelity, foreign))
+        if not foreign:
+            self._tried.add(key)
 
     def look(self, picks: Mapping[str, Value]) -> Seen | None:
         """As ``aim.look``, once for the same picks."""
@@ -152,7 +152,7 @@ class Engine:
             avoid: keys of networks not to propose, beside those that were told or are pending.
         """
         generator = random.Random(seed)
-        taken = self._networks.keys() | {each.seen.key for each in pending} | avoid
+        taken = self._tried | {each.seen.key for each in pending} | avoid
         first = min(FIRST, 8 + len([values for values in self.aim.options.values() if len(values) > 1]) // 2)
         started = len(self._networks.keys() | {each.seen.key for each in pending})
         if started < first or len(self._measured) < 2:
@@ -212,8 +212,8 @@ class Engine:
 
     def points(self, numbers: Sequence[int]) -> Points:
         """The points at which trainings that were told lie."""
-        told, last = [self._told[i] for i in numbers], max(1, self.aim.rungs - 1)
-        fidelities = np.array([1.0 if self.aim.rungs == 1 else each.rung / last for each in told])
+        told = [self._told[i] for i in numbers]
+        fidelities = np.array([each.fidelity for each in told])
         return Points(self.rows(numbers), fidelities, np.array([each.network for each in told], dtype=int))
 
     def _untaken(self, taken: set[str]) -> Callable[[Picks], Seen | None]:
@@ -345,12 +345,14 @@ class _Belief:
         places = list(longest.values())
         estimates = self._estimated(costs[places], Points.whole(points.rows[places], points.networks[places]))
         self.members = [chosen[places[j]] for j in np.flatnonzero(non_dominated(estimates))]
-        running, whole = [each.seen for each in pending], [each.rung == self.aim.rungs - 1 for each in pending]
-        expected = np.empty((0, costs.shape[1]))
+        running, expected = [each.seen for each in pending], np.empty((0, costs.shape[1]))
         if pending:
             expected = self._estimated(np.array([seen.costs for seen in running]), engine.trained_whole(running))
-        self.hoped = Improvement(np.vstack([estimates, expected]), self.aim.reference)
-        self._proven = np.vstack([estimates[points.fidelities[places] == 1], expected[np.array(whole, dtype=bool)]])
+        ours = {told.network for told in engine.told if not told.foreign}
+        here = np.isin(points.networks[places], list(ours))
+        self.hoped = Improvement(np.vstack([estimates[here], expected]), self.aim.reference)
+        whole = np.array([each.fidelity == 1 for each in pending], dtype=bool)
+        self._proven = np.vstack([estimates[here & (points.fidelities[places] == 1)], expected[whole]])
         self.failures: Process | None = None
         if len(engine.measured) < len(engine.told):
             told = subset(range(len(engine.told)), PREDICTED_FROM, generator)

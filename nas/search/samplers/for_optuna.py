@@ -84,7 +84,7 @@ class FrontSampler(BaseSampler):
             if seen is None:
                 continue
             if not trial.state.is_finished():
-                pending.append(Pending(seen, 0))
+                pending.append(Pending(seen))
             elif trial.number not in self._told:
                 self._told.add(trial.number)
                 ended = trial.state == TrialState.COMPLETE and all(map(math.isfinite, trial.values))

@@ -72,6 +72,10 @@ class Believer(Sampler, Protocol):
         """(n,) what it promises to train each of these networks longer, for trial ``number``; 0 for nothing."""
         ...
 
+    def recall(self, record: TrialRecord) -> None:
+        """Learns from a trial of another study, whose network may still be proposed."""
+        ...
+
     def promote(self, record: TrialRecord, rung: int) -> Proposal:
         """The proposal of training a network again, on a longer rung."""
         ...

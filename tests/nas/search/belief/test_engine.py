@@ -68,7 +68,7 @@ def test_what_is_pending_or_to_be_avoided_is_not_proposed() -> None:
     run(searched, range(20))
     first = look(searched.propose(20) or {})
     assert first is not None
-    pending = look(searched.propose(20, [Pending(first, 0)]) or {})
+    pending = look(searched.propose(20, [Pending(first)]) or {})
     avoided = look(searched.propose(20, [], {first.key}) or {})
     assert pending is not None
     assert avoided is not None
