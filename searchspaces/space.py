@@ -56,7 +56,7 @@ class Choice:
     help: str
     tied: bool = False
     presets: Mapping[str, tuple[Value, ...]] = field(default_factory=dict)
-    check: Callable[[Value], object] = lambda value: None
+    check: Callable[[Value], object] = field(default=lambda value: None, compare=False)
     unset: bool = False
 
     @property
