@@ -25,51 +25,71 @@ def status(directory: Path) -> Answer:
     \b
     Example: nas status runs/quickstart
     """
-    from nas.show.trials import status_table
+    from nas.results.status import read_overview
+    from nas.show.status import status_table
 
-    study = opened(directory)
-    figures = study.status()
-    return Answer(figures, lambda console: console.print(status_table(figures, study.objectives)))
+    overview = read_overview(directory)
+    figures = opened(directory).status() if overview is None else overview.figures(directory)
+    return Answer(figures, lambda console: console.print(status_table(figures)))
 
 
 @cli.command()
 @DIRECTORY
 @click.option("--csv", "as_csv", is_flag=True, help="Print CSV.")
 @click.option("--all", "everything", is_flag=True, help="All trials, not only the front.")
+@click.option("--wide", is_flag=True, help="A column for every choice that the study leaves open.")
 @WHERE
+@click.option("--objectives", "only", metavar="OBJ,...", help="The front of these objectives alone.")
 @click.option(
     "--objective", "more", multiple=True, metavar="NAME", help="One more axis, as nas measure has measured it."
 )
-@click.option("--plot", "picture", type=click.Path(path_type=Path), help="Also draw the front into this PNG file.")
+@click.option(
+    "--plot",
+    "picture",
+    type=click.Path(path_type=Path),
+    help="Also draw all pairs of objectives: FILE.png, .svg or .pdf.",
+)
 @answers
 def pareto(
     directory: Path,
     as_csv: bool,
     everything: bool,
+    wide: bool,
     where: tuple[str, ...],
+    only: str | None,
     more: tuple[str, ...],
     picture: Path | None,
 ) -> Answer:
-    """The Pareto front (or all trials) as a table, as data, as a picture.
+    """The Pareto front (or all trials) a line each, as data, as a picture.
 
     \b
-    Example: nas pareto runs/quickstart --where "macs<=1e5" --plot front.png
+    Example: nas pareto runs/quickstart --where "macs<=1e5 and not accuracy<.9" --plot front.pdf
     """
     from nas.show.console import echo
+    from nas.show.front import print_front
     from nas.show.trials import print_trials, trial_figures, write_csv
 
     study = opened(directory)
     if more:
         study = study.with_objectives(more)
+    if only is not None:
+        study = study.with_only([name.strip() for name in only.split(",")])
     records = study.where(study.records if everything else study.front, where)
     if picture:
         from nas.show.plot import plot
 
         plot(study, picture)
         echo(f"drawn: {picture}", err=True)
-    if as_csv:
-        return Answer(trial_figures(study, records), lambda console: write_csv(study, records, sys.stdout))
-    return Answer(trial_figures(study, records), lambda console: print_trials(study, records, console))
+
+    def draw(console: Console) -> None:
+        if as_csv:
+            write_csv(study, records, sys.stdout)
+        elif wide:
+            print_trials(study, records, console)
+        else:
+            print_front(study, records, console)
+
+    return Answer(trial_figures(study, records), draw)
 
 
 @cli.command(epilog=f"RULE is one of {RULES}.")

@@ -44,7 +44,7 @@ def changes(study: Study, before: TrialRecord, after: TrialRecord) -> list[str]:
     Of choices that make a difference; those that do in both trials come first.
     The name of a choice is left out where its two words are options of no other choice.
     """
-    one, other = (study.space.effective(r.picks) if study.is_trusted else set(r.picks) for r in (before, after))
+    one, other = study.effective(before), study.effective(after)
     words = []
     for name in study.choices:
         if name in one & other and before.picks[name] != after.picks[name]:
