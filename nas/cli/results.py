@@ -203,3 +203,21 @@ def optuna(directory: Path, out: Path) -> None:
     count = write_storage(opened(directory), out)
     look = f"optuna-dashboard {shlex.quote(f'sqlite:///{out}')}"
     echo(f"written: {count} trials to {out}; look at them with {look} (pip install optuna-dashboard)")
+
+
+@cli.command()
+@DIRECTORY
+@may_run_plugins
+@answers
+def explain(directory: Path) -> Answer:
+    """Which choices decide each objective, and what their options do at equal cost.
+
+    \b
+    Example: nas explain runs/quickstart
+    """
+    from nas.results.explain import explain as explained
+    from nas.show.explain import print_explained
+
+    study = opened(directory)
+    figures = explained(study)
+    return Answer(figures, lambda console: print_explained(figures, study.objectives, console))
