@@ -151,27 +151,37 @@ def show(directory: Path, trial: int, against: int | None, picture: Path | None)
 
 @cli.command()
 @DIRECTORY
-@click.argument("first", metavar="TRIAL", type=int)
-@click.argument("second", metavar="TRIAL", type=int)
+@click.argument("trials", metavar="[TRIAL TRIAL]", nargs=-1)
+@click.option("--front", "along", is_flag=True, help="Along the front, from the cheapest member: what each step buys.")
 @click.option("--cka", is_flag=True, help="Also compare what their layers compute, by linear CKA.")
 @click.option("--data", help="The study's data set, NAME:LOCATION, where it lies elsewhere now.")
 @may_run_plugins
 @answers
-def diff(directory: Path, first: int, second: int, cka: bool, data: str | None) -> Answer:
-    """What two trials do not have in common: picks, values, and with --cka what their trained layers compute.
+def diff(directory: Path, trials: tuple[str, ...], along: bool, cka: bool, data: str | None) -> Answer:
+    """What two trials do not have in common, or the members along the front: picks, values, what one more MAC buys.
+
+    The second may be of another study, as OTHER_DIR#TRIAL.
 
     \b
     Example: nas diff runs/quickstart 3 5 --cka
     """
-    from nas.results.differences import differences, similarity
-    from nas.show.differences import difference_table, similarity_table
+    from nas.results.differences import chain, differences, similarity
+    from nas.results.references import find_trial
+    from nas.show.differences import difference_table, mcnemar_line, print_chain, similarity_table
 
     if data is not None and not cka:
         raise WrongInputError("--data belongs to --cka, which alone needs the images. Leave it out, or add --cka.")
+    if len(trials) != (0 if along else 2) or (along and cka):
+        raise WrongInputError("nas diff needs two trials, or --front alone.")
     study = opened(directory)
-    one, other = study.trial(first), study.trial(second)
-    figures = differences(study, one, other)
+    if along:
+        steps = chain(study)
+        return Answer(steps, lambda console: print_chain(steps, study.objectives, console))
+    (_, one), (home, other) = (find_trial(study, text) for text in trials)
+    figures = differences(study, one, other, home)
     if cka:
+        if home is not study:
+            raise WrongInputError("--cka compares trials of one study. Leave it out.")
         found = similarity(study, one, other, data)
         figures["cka"] = {
             "rows": list(found.rows),
@@ -182,6 +192,8 @@ def diff(directory: Path, first: int, second: int, cka: bool, data: str | None) 
 
     def draw(console: Console) -> None:
         console.print(difference_table(figures, study.objectives))
+        if line := mcnemar_line(figures):
+            console.print(line, soft_wrap=True)
         if cka:
             console.print(similarity_table(figures))
 

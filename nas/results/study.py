@@ -287,6 +287,18 @@ class Study:
         with user_input(""):
             return parse_rule(text, list(self.objectives))
 
+    @property
+    def cheapness(self) -> str:
+        """The objective that says what is cheap: the first count to be minimised.
+
+        Raises:
+            WrongInputError: if there is none.
+        """
+        for name, goal in self.objectives.items():
+            if (goal.direction, goal.scale) == ("minimize", "count"):
+                return name
+        raise WrongInputError(f"no objective of {self.directory} is a cost, such as macs, so that there is no order.")
+
     def members(self, where: str | Sequence[str] = ()) -> Members:
         """The members of the front that keep the conditions, to be picked from.
 
