@@ -233,3 +233,25 @@ def explain(directory: Path) -> Answer:
     study = opened(directory)
     figures = explained(study)
     return Answer(figures, lambda console: print_explained(figures, study.objectives, console))
+
+
+@cli.command()
+@click.argument("directories", metavar="DIR...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("-o", "--out", type=click.Path(path_type=Path), help="HTML file to write; that of the directory's name.")
+@may_run_plugins
+def report(directories: tuple[Path, ...], out: Path | None) -> None:
+    """A page to look at a study, or at several beside the first: one file that needs neither a server nor a network.
+
+    \b
+    Example: nas report runs/quickstart -o quickstart.html
+    """
+    from nas.show.console import echo
+    from nas.show.report.data import report_data
+    from nas.show.report.page import plotly_js, write_report
+
+    plotly_js()
+    study, *others = (opened(directory) for directory in directories)
+    study.load_plugins()
+    place = out or Path(f"{study.directory.resolve().name}.html")
+    size = write_report(place, report_data(study, others))
+    echo(f"written: {place}, {size / 1e6:.1f} MB; open it in a browser")

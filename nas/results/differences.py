@@ -79,7 +79,7 @@ def chain(study: Study) -> dict[str, Any]:
     """The front from the cheapest member to the dearest, as JSON: what each step changes, and what it buys.
 
     Returns:
-        ``cost`` is the objective that orders it, the first count to be minimised; ``unit`` a round amount of it, about a step;
+        ``cost`` is the objective that orders it, the first count to be minimised; ``unit`` about a step, rounded;
         ``steps`` have the trials, the ``changes`` of choices, of every objective the ``difference`` with its standard
         ``error`` (None where unknown), and ``buys``: the difference for each unit of the cost.
 
