@@ -25,51 +25,71 @@ def status(directory: Path) -> Answer:
     \b
     Example: nas status runs/quickstart
     """
-    from nas.show.trials import status_table
+    from nas.results.status import read_overview
+    from nas.show.status import status_table
 
-    study = opened(directory)
-    figures = study.status()
-    return Answer(figures, lambda console: console.print(status_table(figures, study.objectives)))
+    overview = read_overview(directory)
+    figures = opened(directory).status() if overview is None else overview.figures(directory)
+    return Answer(figures, lambda console: console.print(status_table(figures)))
 
 
 @cli.command()
 @DIRECTORY
 @click.option("--csv", "as_csv", is_flag=True, help="Print CSV.")
 @click.option("--all", "everything", is_flag=True, help="All trials, not only the front.")
+@click.option("--wide", is_flag=True, help="A column for every choice that the study leaves open.")
 @WHERE
+@click.option("--objectives", "only", metavar="OBJ,...", help="The front of these objectives alone.")
 @click.option(
     "--objective", "more", multiple=True, metavar="NAME", help="One more axis, as nas measure has measured it."
 )
-@click.option("--plot", "picture", type=click.Path(path_type=Path), help="Also draw the front into this PNG file.")
+@click.option(
+    "--plot",
+    "picture",
+    type=click.Path(path_type=Path),
+    help="Also draw all pairs of objectives: FILE.png, .svg or .pdf.",
+)
 @answers
 def pareto(
     directory: Path,
     as_csv: bool,
     everything: bool,
+    wide: bool,
     where: tuple[str, ...],
+    only: str | None,
     more: tuple[str, ...],
     picture: Path | None,
 ) -> Answer:
-    """The Pareto front (or all trials) as a table, as data, as a picture.
+    """The Pareto front (or all trials) a line each, as data, as a picture.
 
     \b
-    Example: nas pareto runs/quickstart --where "macs<=1e5" --plot front.png
+    Example: nas pareto runs/quickstart --where "macs<=1e5 and not accuracy<.9" --plot front.pdf
     """
     from nas.show.console import echo
+    from nas.show.front import print_front
     from nas.show.trials import print_trials, trial_figures, write_csv
 
     study = opened(directory)
     if more:
         study = study.with_objectives(more)
+    if only is not None:
+        study = study.with_only([name.strip() for name in only.split(",")])
     records = study.where(study.records if everything else study.front, where)
     if picture:
         from nas.show.plot import plot
 
         plot(study, picture)
         echo(f"drawn: {picture}", err=True)
-    if as_csv:
-        return Answer(trial_figures(study, records), lambda console: write_csv(study, records, sys.stdout))
-    return Answer(trial_figures(study, records), lambda console: print_trials(study, records, console))
+
+    def draw(console: Console) -> None:
+        if as_csv:
+            write_csv(study, records, sys.stdout)
+        elif wide:
+            print_trials(study, records, console)
+        else:
+            print_front(study, records, console)
+
+    return Answer(trial_figures(study, records), draw)
 
 
 @cli.command(epilog=f"RULE is one of {RULES}.")
@@ -131,27 +151,37 @@ def show(directory: Path, trial: int, against: int | None, picture: Path | None)
 
 @cli.command()
 @DIRECTORY
-@click.argument("first", metavar="TRIAL", type=int)
-@click.argument("second", metavar="TRIAL", type=int)
+@click.argument("trials", metavar="[TRIAL TRIAL]", nargs=-1)
+@click.option("--front", "along", is_flag=True, help="Along the front, from the cheapest member: what each step buys.")
 @click.option("--cka", is_flag=True, help="Also compare what their layers compute, by linear CKA.")
 @click.option("--data", help="The study's data set, NAME:LOCATION, where it lies elsewhere now.")
 @may_run_plugins
 @answers
-def diff(directory: Path, first: int, second: int, cka: bool, data: str | None) -> Answer:
-    """What two trials do not have in common: picks, values, and with --cka what their trained layers compute.
+def diff(directory: Path, trials: tuple[str, ...], along: bool, cka: bool, data: str | None) -> Answer:
+    """What two trials do not have in common, or the members along the front: picks, values, what one more MAC buys.
+
+    The second may be of another study, as OTHER_DIR#TRIAL.
 
     \b
     Example: nas diff runs/quickstart 3 5 --cka
     """
-    from nas.results.differences import differences, similarity
-    from nas.show.differences import difference_table, similarity_table
+    from nas.results.differences import chain, differences, similarity
+    from nas.results.references import find_trial
+    from nas.show.differences import difference_table, mcnemar_line, print_chain, similarity_table
 
     if data is not None and not cka:
         raise WrongInputError("--data belongs to --cka, which alone needs the images. Leave it out, or add --cka.")
+    if len(trials) != (0 if along else 2) or (along and cka):
+        raise WrongInputError("nas diff needs two trials, or --front alone.")
     study = opened(directory)
-    one, other = study.trial(first), study.trial(second)
-    figures = differences(study, one, other)
+    if along:
+        steps = chain(study)
+        return Answer(steps, lambda console: print_chain(steps, study.objectives, console))
+    (_, one), (home, other) = (find_trial(study, text) for text in trials)
+    figures = differences(study, one, other, home)
     if cka:
+        if home is not study:
+            raise WrongInputError("--cka compares trials of one study. Leave it out.")
         found = similarity(study, one, other, data)
         figures["cka"] = {
             "rows": list(found.rows),
@@ -162,6 +192,8 @@ def diff(directory: Path, first: int, second: int, cka: bool, data: str | None) 
 
     def draw(console: Console) -> None:
         console.print(difference_table(figures, study.objectives))
+        if line := mcnemar_line(figures):
+            console.print(line, soft_wrap=True)
         if cka:
             console.print(similarity_table(figures))
 
@@ -183,3 +215,43 @@ def optuna(directory: Path, out: Path) -> None:
     count = write_storage(opened(directory), out)
     look = f"optuna-dashboard {shlex.quote(f'sqlite:///{out}')}"
     echo(f"written: {count} trials to {out}; look at them with {look} (pip install optuna-dashboard)")
+
+
+@cli.command()
+@DIRECTORY
+@may_run_plugins
+@answers
+def explain(directory: Path) -> Answer:
+    """Which choices decide each objective, and what their options do at equal cost.
+
+    \b
+    Example: nas explain runs/quickstart
+    """
+    from nas.results.explain import explain as explained
+    from nas.show.explain import print_explained
+
+    study = opened(directory)
+    figures = explained(study)
+    return Answer(figures, lambda console: print_explained(figures, study.objectives, console))
+
+
+@cli.command()
+@click.argument("directories", metavar="DIR...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("-o", "--out", type=click.Path(path_type=Path), help="HTML file to write; that of the directory's name.")
+@may_run_plugins
+def report(directories: tuple[Path, ...], out: Path | None) -> None:
+    """A page to look at a study, or at several beside the first: one file that needs neither a server nor a network.
+
+    \b
+    Example: nas report runs/quickstart -o quickstart.html
+    """
+    from nas.show.console import echo
+    from nas.show.report.data import report_data
+    from nas.show.report.page import plotly_js, write_report
+
+    plotly_js()
+    study, *others = (opened(directory) for directory in directories)
+    study.load_plugins()
+    place = out or Path(f"{study.directory.resolve().name}.html")
+    size = write_report(place, report_data(study, others))
+    echo(f"written: {place}, {size / 1e6:.1f} MB; open it in a browser")

@@ -56,8 +56,8 @@ def search(
     from nas.search.launch import launch, overriding
     from nas.settings import read_settings
     from nas.show.console import PlainConsole, echo
+    from nas.show.front import print_front
     from nas.show.progress import Progress
-    from nas.show.trials import print_trials
 
     for key, values in (("search.earlier", earlier), ("search.first", first)):
         overrides += (f"{key}={json.dumps(values)}",) if values else ()
@@ -87,7 +87,7 @@ def search(
         progress.close()
     if not found.complete:
         raise StoppedError(_nothing_complete(found))
-    print_trials(found, found.front, console)
+    print_front(found, found.front, console)
     console.print(f"hypervolume {found.hypervolume:.4f}")
     directory, rule = found.directory, found.settings.export.pick
     if rule:
@@ -159,11 +159,12 @@ def confirm(
     """
     from nas.search.confirm import Wish, confirm_study
     from nas.show.console import echo
-    from nas.show.trials import print_trials, trial_figures
+    from nas.show.front import print_front
+    from nas.show.trials import trial_figures
 
     wish = Wish(budget, seeds, epochs, attack, pick, split, where)
     study = confirm_study(directory, wish, workers=workers, ray=ray, say=lambda message: echo(message, err=True))
-    return Answer(trial_figures(study, study.front), lambda console: print_trials(study, study.front, console))
+    return Answer(trial_figures(study, study.front), lambda console: print_front(study, study.front, console))
 
 
 @cli.command()
@@ -182,10 +183,10 @@ def measure(directory: Path, text: str, pick: str, where: tuple[str, ...], data:
     """
     from nas.results.measure import measure_study
     from nas.show.console import echo
-    from nas.show.trials import print_trials
+    from nas.show.front import print_front
 
     found = opened(directory)
     study = measure_study(found, text, pick=pick, where=where, data=data, say=lambda message: echo(message, err=True))
     rows = [one.to_json() for one in study.measurements if one.name == text]
     shown = study.with_objectives([text])
-    return Answer(rows, lambda console: print_trials(shown, shown.complete, console))
+    return Answer(rows, lambda console: print_front(shown, shown.complete, console))

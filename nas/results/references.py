@@ -11,6 +11,7 @@ from nas.results.picks import trial_number
 from nas.results.study import Study
 from nas.settings import STUDY
 from nas.store.files import check_path
+from nas.store.records import TrialRecord
 from searchspaces import Architecture
 from searchspaces.known import known_network
 
@@ -48,3 +49,15 @@ def find_architecture(reference: str, where: Sequence[str] = ()) -> Architecture
         load_trusted(read_plugins(path), path)
         path /= ARCHITECTURE
     return load_architecture(path)
+
+
+def find_trial(study: Study, reference: str) -> tuple[Study, TrialRecord]:
+    """A trial by its number, by a rule of `Study.pick`, or of another study as ``DIR#TRIAL``, with its study.
+
+    Raises:
+        WrongInputError: if there is none.
+    """
+    directory, hash_sign, text = reference.rpartition("#")
+    home = Study(directory) if hash_sign else study
+    number = trial_number(text)
+    return home, home.pick(text if number is None else f"trial:{number}")

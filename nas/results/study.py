@@ -1,9 +1,8 @@
 """A study directory opened for reading: its records, its front, its picks."""
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from copy import copy
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Self, cast
@@ -21,13 +20,13 @@ from nas.results.conditions import parse
 from nas.results.confirmation import Confirmation, confirm
 from nas.results.pareto import hypervolume, non_dominated
 from nas.results.picks import Members, Picked, Rule, parse_rule
+from nas.results.status import Overview
 from nas.settings import STUDY, read_resolved, settings_from
-from nas.store.artifacts import PREDICTIONS, Artifacts, weights_path
+from nas.store.artifacts import PREDICTIONS, weights_path
 from nas.store.confirmations import CONFIRMATIONS, Protocol, Replicate, Split, read_confirmations
 from nas.store.history import TRIALS, read_trials
-from nas.store.live import running_trials
 from nas.store.measurements import Measurement, read_measurements
-from nas.store.records import COUNTED, SOURCES, TrialRecord
+from nas.store.records import TrialRecord
 from nas.store.traces import Predictions
 from objectives import OBJECTIVES, Goal, to_minimise
 from objectives.costs import Count
@@ -116,6 +115,32 @@ class Study:
         if data.input is None or not outputs:
             raise WrongInputError(f"{self.directory / STUDY} lacks data.input or data.classes. Restore it from a copy.")
         return find_space(self.settings, data.input, outputs)
+
+    def effective(self, record: TrialRecord) -> set[str]:
+        """Names of the choices that make a difference to a trial's network.
+
+        All, where the space is not there to ask: a plugin of it was never trusted, or a version of nas has changed it.
+
+        Raises:
+            WrongInputError: if its picks are none of the space.
+        """
+        if self._known_space is None:
+            return set(record.picks)
+        if record.number not in self._effective:
+            with user_input(f"trial {record.number}"):
+                self._effective[record.number] = self._known_space.effective(record.picks)
+        return self._effective[record.number]
+
+    @cached_property
+    def _known_space(self) -> SearchSpace | None:
+        try:
+            return self.space if self.is_trusted else None
+        except WrongInputError:
+            return None
+
+    @cached_property
+    def _effective(self) -> dict[int, set[str]]:
+        return {}
 
     @cached_property
     def complete(self) -> list[TrialRecord]:
@@ -267,6 +292,18 @@ class Study:
         """What ``[prefer]`` asks of members, as conditions."""
         return [f"{name}{text.strip()}" for name, text in self.settings.prefer.items()]
 
+    @property
+    def cheapness(self) -> str:
+        """The objective that says what is cheap: the first count to be minimised.
+
+        Raises:
+            WrongInputError: if there is none.
+        """
+        for name, goal in self.objectives.items():
+            if (goal.direction, goal.scale) == ("minimize", "count"):
+                return name
+        raise WrongInputError(f"no objective of {self.directory} is a cost, such as macs, so that there is no order.")
+
     def members(self, where: str | Sequence[str] = ()) -> Members:
         """The members of the front that keep the conditions, to be picked from; without any, those of ``[prefer]``.
 
@@ -327,6 +364,21 @@ class Study:
         ]
         return view
 
+    def with_only(self, names: Sequence[str]) -> Self:
+        """The study with some of its objectives as those of the front, in the order given.
+
+        Raises:
+            WrongInputError: if one is none of its objectives, or is named twice.
+        """
+        for name in names:
+            if name not in self.objectives or list(names).count(name) > 1:
+                raise WrongInputError(f"--objectives: {unknown('objective', name, self.objectives)} Name each once.")
+        view = copy(self)
+        kept = ("directory", "trust", "settings", "facts", "added", "records", "replicates", "_effective")
+        view.__dict__ = {key: self.__dict__[key] for key in kept if key in self.__dict__}
+        view.objectives = {name: self.objectives[name] for name in names}
+        return view
+
     def compare(self, first: int, second: int) -> Comparison:
         """Two complete trials compared on the images that they were measured on.
 
@@ -362,8 +414,7 @@ class Study:
             settled = record.status == "complete" and name in self.objectives
             return self.value(record, name) if settled else record.measured[name]
         if name in self.choices:
-            known = name in record.picks and (not self.is_trusted or name in self.space.effective(record.picks))
-            return record.picks[name] if known else None
+            return record.picks[name] if name in self.effective(record) else None
         if name in record.facts or name not in OBJECTIVES:
             return record.facts.get(name)
         kind = OBJECTIVES[name]
@@ -375,40 +426,20 @@ class Study:
 
     def status(self) -> dict[str, Any]:
         """Counts by status, size and hypervolume of the front, best value of every objective, pace."""
-        counts = Counter[str](record.status for record in self.records)
-        running = running_trials(self.directory)
-        if running:
-            counts["running"] = len(running)
-        ended = sum(counts[status] for status in COUNTED)
-        times = [sum(r.seconds.values()) for r in self.records if r.status in COUNTED and r.seconds]
-        pace = self.settings.execution.workers / np.mean(times) if times else None
-        left = max(0, self.settings.trials - ended)
         best = {name: self.pick(f"best:{name}") for name in self.objectives if self.front}
-        return {
-            "name": self.settings.name,
-            "trials": dict(counts),
-            "ended": ended,
-            "wanted": self.settings.trials,
-            "proposals": self._proposals(),
-            "running": running,
-            "artifact_bytes": Artifacts(self.directory, None).bytes,
-            "front_size": len(self.front),
-            "hypervolume": self.hypervolume,
-            **({"confirmation": self.confirmation.summary()} if self.confirmation else {}),
-            "best": {name: self.value(record, name) for name, record in best.items()},
-            "flags": {name: record.flags[name] for name, record in best.items() if record.flags.get(name)},
-            "trials_per_minute": 60 * float(pace) if pace else None,
-            "seconds_left": left / float(pace) if pace else None,
-        }
-
-    def _proposals(self) -> dict[str, Any]:
-        """Where the candidates came from, and how many were looked at for each, in the mean."""
-        sources = Counter(record.source for record in self.records)
-        looked = sum(record.draws for record in self.records)
-        return {
-            **{source: sources[source] for source in SOURCES},
-            "looked_at": looked / len(self.records) if self.records else None,
-        }
+        overview = Overview(
+            name=self.settings.name,
+            wanted=self.settings.trials,
+            workers=self.settings.execution.workers,
+            goals={name: asdict(goal) for name, goal in self.objectives.items()},
+            records=self.records,
+            front=self.front,
+            hypervolume=self.hypervolume,
+            best=best,
+            values={name: self.value(record, name) for name, record in best.items()},
+            confirmation=self.confirmation.summary() if self.confirmation else {},
+        )
+        return overview.figures(self.directory)
 
     def export(self, rule: str, out: str | Path, *, force: bool = False) -> Path:
         """Takes the picked architecture away into ``out`` and checks what was written; see `nas.export.export`."""

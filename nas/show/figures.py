@@ -1,10 +1,13 @@
-"""Numbers for people: values rounded to their errors, counts in SI units, differences in words."""
+"""Numbers for people: values rounded to their errors, counts in SI units, differences in words.
+
+A scale is that of an objective: ``fraction`` or ``count``.
+"""
 
 import math
 
-from objectives import Goal
-
 PREFIXES = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
+MARK = "!"
+"""Behind a value that may not mean what its name says."""
 LARGE = 1e15
 """Counts from which on SI prefixes say nothing."""
 
@@ -31,12 +34,12 @@ def decimals(error: float) -> int:
     return (1 if leading < 2 else 0) - power
 
 
-def value_text(value: float, goal: Goal, error: float | None = None) -> str:
+def value_text(value: float, scale: str, error: float | None = None) -> str:
     """A value with its standard error, both rounded to the error; a fraction with four digits if it has none.
 
-    Example: ``value_text(0.96856, Goal("maximize", "fraction"), 0.0104)`` is ``0.969 ± 0.010``.
+    Example: ``value_text(0.96856, "fraction", 0.0104)`` is ``0.969 ± 0.010``.
     """
-    if goal.scale != "fraction":
+    if scale != "fraction":
         if not error:
             return si(value)
         power, prefix = next((pair for pair in PREFIXES if pair[0] <= abs(value) < LARGE), (1.0, ""))
@@ -48,12 +51,12 @@ def value_text(value: float, goal: Goal, error: float | None = None) -> str:
     return f"{value:.{places}f} ± {error:.{places}f}"
 
 
-def change_text(before: float, after: float, goal: Goal) -> str:
+def change_text(before: float, after: float, scale: str) -> str:
     """What is different, in words: ``+0.0105``; of counts ``+60.9 k (x 1.42)``; ``the same``."""
     if before == after:
         return "the same"
     sign = "+" if after > before else "-"
-    if goal.scale == "fraction":
+    if scale == "fraction":
         return f"{sign}{abs(after - before):.4f}"
     factor = f" (x {after / before:.3g})" if before > 0 and abs(after / before - 1) >= 0.005 else ""
     return f"{sign}{si(abs(after - before), 3)}{factor}"

@@ -47,14 +47,14 @@ def print_picked(study: Study, figures: Mapping[str, Any], console: Console) -> 
         console.print(f"{len(figures['trials'])} trials: {', '.join(map(str, figures['trials']))}", soft_wrap=True)
         return
     values = [
-        f"{name} {value_text(value, study.objectives[name], figures['errors'].get(name))}"
+        f"{name} {value_text(value, study.objectives[name].scale, figures['errors'].get(name))}"
         for name, value in figures["values"].items()
     ]
     console.print(f"trial {figures['trial']}: {', '.join(values)}", soft_wrap=True)
     console.print(f"{figures['why']}.", soft_wrap=True)
     for name, other in figures["neighbours"].items():
         given = ", ".join(
-            f"{each} {change_text(figures['values'][each], value, study.objectives[each])}"
+            f"{each} {change_text(figures['values'][each], value, study.objectives[each].scale)}"
             for each, value in other["values"].items()
         )
         what = "; ".join(other["changes"]) or "the same choices"
