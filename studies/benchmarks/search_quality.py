@@ -1,12 +1,12 @@
 """How good the fronts are that samplers find, by the number of trained networks and by the time of proposing them.
 
     python studies/benchmarks/search_quality.py [--problems NAME ...] [--samplers NAME ...] [--seeds N] [--trials N]
-                                                [--flight N] [--out FILE] [--plot PNG]
+                                                [--flight N] [--out FILE] [--show] [--plot PNG]
 
 Every search is one of this project's own, with its ledger, bounds, keys and log, but networks are looked up instead of
 trained. The figure is the hypervolume of all networks that were trained, in error, error under attack and the logarithm
 of MACs, as a share of the true front's. With ``--flight 8`` eight are trained at a time, for random durations. Searches
-that are in FILE already are not run again.
+that are in FILE already are not run again; ``--show`` runs none.
 
 Problems: the three data sets of NAS-Bench-201 with robustness (see `cells.py`); `mixing` networks trained on digits
 (`mixing_table.py`), where a search sees one training of a network and is judged by the mean of all of its trainings;
@@ -178,7 +178,7 @@ def searched(name: str, sampler: str, seed: int, trials: int, flight: int) -> Ru
 
 
 def runs(options: argparse.Namespace) -> list[Run]:
-    """All searches that are asked for; those that are not in the file yet are run, seed by seed, and written there."""
+    """The searches that are asked for; those that are not in the file yet are run, seed by seed, and written there."""
     options.out.parent.mkdir(parents=True, exist_ok=True)
     known = {}
     if options.out.exists():
@@ -190,11 +190,12 @@ def runs(options: argparse.Namespace) -> list[Run]:
         for name in options.problems:
             for sampler in options.samplers:
                 key = (name, sampler, seed, options.flight, round(PROBLEMS[name]().best, 9))
-                if key not in known or known[key].trials < options.trials:
+                if not options.show and (key not in known or known[key].trials < options.trials):
                     known[key] = searched(name, sampler, seed, options.trials, options.flight)
                     with options.out.open("a") as file:
                         file.write(json.dumps(asdict(known[key])) + "\n")
-                found.append(known[key])
+                if key in known:
+                    found.append(known[key])
     return found
 
 
@@ -203,30 +204,30 @@ def row(name: str, figures: Iterable[str]) -> str:
     return f"| {name} | {' | '.join(figures)} |"
 
 
-def curves(found: Sequence[Run], problem: str, sampler: str, trials: int) -> np.ndarray:
-    """(seeds, points) shares of the true hypervolume."""
-    points = trials // EVERY
-    return np.array([r.shares[:points] for r in found if (r.problem, r.sampler) == (problem, sampler)])
-
-
-def print_table(found: Sequence[Run], problem: str, samplers: Sequence[str], trials: int) -> None:
-    """What each sampler finds, and after how many trials it has what random draws have at the end."""
-    at = [n for n in AT if n <= trials]
-    goal = np.median(curves(found, problem, "random", trials)[:, -1]) if "random" in samplers else None
-    reached = [] if goal is None else [f"random's at {trials}"]
-    print(row("sampler", [*map(str, at), *reached, "ms a trial", "redrawn"]))
-    print(row("---", ["---"] * (len(at) + len(reached) + 2)))
+def shown(found: Sequence[Run], samplers: Sequence[str]) -> list[str]:
+    """The table of a problem: what each sampler finds, and after how many trials it has what random draws have last."""
+    at = [n for n in AT if n <= max(run.trials for run in found)]
+    last = max((run.trials for run in found if run.sampler == "random"), default=0)
+    drawn = [run.shares[-1] for run in found if run.sampler == "random" and run.trials == last]
+    goal = np.median(drawn) if drawn else np.inf
+    lines = [row("sampler", ["seeds", *map(str, at), f"random's at {last}", "ms a trial", "redrawn"])]
+    lines.append(row("---", ["---"] * (len(at) + 4)))
     for sampler in samplers:
-        shares = curves(found, problem, sampler, trials)
-        chosen = [shares[:, n // EVERY - 1] for n in at]
-        figures = [f"{np.median(c):.3f} ({np.quantile(c, 0.25):.3f}, {c.min():.3f})" for c in chosen]
-        if goal is not None:
-            there = np.flatnonzero(np.median(shares, 0) >= goal)
-            figures.append(str(EVERY * (there[0] + 1)) if len(there) else "-")
-        own = [run for run in found if (run.problem, run.sampler) == (problem, sampler)]
-        figures += [f"{1000 * np.mean([run.seconds[trials // EVERY - 1] for run in own]) / trials:.0f}"]
-        figures += [f"{np.mean([run.redrawn for run in own]):.0%}"]
-        print(row(f"`{sampler}`", figures), flush=True)
+        own = [run for run in found if run.sampler == sampler]
+        if not own:
+            continue
+        figures = [str(len(own))]
+        for n in at:
+            there = np.array([run.shares[n // EVERY - 1] for run in own if run.trials >= n])
+            some = f"{np.median(there):.3f} ({np.quantile(there, 0.25):.3f}, {there.min():.3f})" if len(there) else "-"
+            figures.append(some)
+        points = min(len(run.shares) for run in own)
+        reached = np.flatnonzero(np.median([run.shares[:points] for run in own], 0) >= goal)
+        figures.append(str(EVERY * (reached[0] + 1)) if len(reached) else "-")
+        figures.append(f"{1000 * np.mean([run.seconds[-1] / run.trials for run in own]):.0f}")
+        figures.append(f"{np.mean([run.redrawn for run in own]):.0%}")
+        lines.append(row(f"`{sampler}`", figures))
+    return lines
 
 
 def plot(found: Sequence[Run], path: Path) -> None:
@@ -236,26 +237,31 @@ def plot(found: Sequence[Run], path: Path) -> None:
     matplotlib.use("Agg")
     from matplotlib import pyplot as plt
 
-    problems, samplers = (list(dict.fromkeys(getattr(run, name) for run in found)) for name in ("problem", "sampler"))
-    figure, axes = plt.subplots(2, len(problems), figsize=(4 * len(problems), 6.5), squeeze=False)
+    problems = [name for name in PROBLEMS if any(run.problem == name for run in found)]
+    samplers = [name for name in SAMPLERS if any(run.sampler == name for run in found)]
+    figure, axes = plt.subplots(2, len(problems), figsize=(3.6 * len(problems), 6), squeeze=False)
     for (above, below), problem in zip(axes.T, problems, strict=True):
-        for number, sampler in enumerate(samplers):
+        for sampler in samplers:
             own = [run for run in found if (run.problem, run.sampler) == (problem, sampler)]
             if not own:
                 continue
-            shares = np.array([run.shares for run in own])
-            trials, colour = EVERY * np.arange(1, 1 + shares.shape[1]), f"C{number % 10}"
-            style = {"color": colour, "linestyle": "-" if number < 10 else ":"}
+            points, number = min(len(run.shares) for run in own), SAMPLERS.index(sampler)
+            shares = np.array([run.shares[:points] for run in own])
+            style: dict[str, Any] = {"color": f"C{number % 10}", "linestyle": "-" if number < 6 else "--"}
+            trials = EVERY * np.arange(1, 1 + points)
             above.plot(trials, np.median(shares, 0), label=sampler, **style)
-            above.fill_between(trials, *np.quantile(shares, (0.25, 0.75), 0), color=colour, alpha=0.15, linewidth=0)
-            below.semilogx(np.median([run.seconds for run in own], 0), np.median(shares, 0), **style)
-        lowest = np.median([run.shares[min(4, len(run.shares) - 1)] for run in found if run.problem == problem])
+            above.fill_between(
+                trials, *np.quantile(shares, (0.25, 0.75), 0), color=style["color"], alpha=0.12, linewidth=0
+            )
+            below.semilogx(np.median([run.seconds[:points] for run in own], 0), np.median(shares, 0), **style)
+        lowest = np.median([run.shares[min(3, len(run.shares) - 1)] for run in found if run.problem == problem])
         for axis, label in ((above, "trials"), (below, "CPU seconds of proposing")):
-            axis.set(xlabel=label, ylabel="share of the true hypervolume", ylim=(lowest - 0.1, 1.0))
+            axis.set(xlabel=label, ylim=(lowest - 0.05, 1.0))
         above.set_title(problem)
+    axes[0, 0].set_ylabel("share of the true hypervolume")
     axes[0, 0].legend(fontsize="small")
     figure.tight_layout()
-    figure.savefig(path, dpi=80)
+    figure.savefig(path, dpi=70)
 
 
 def main() -> None:
@@ -267,16 +273,18 @@ def main() -> None:
     parser.add_argument("--trials", type=int, default=200)
     parser.add_argument("--flight", type=int, default=1)
     parser.add_argument("--out", type=Path, default=Path("runs/search_quality.jsonl"))
+    parser.add_argument("--show", action="store_true", help="run nothing: show what FILE holds")
     parser.add_argument("--plot", type=Path)
     options = parser.parse_args()
-    for name in list(options.samplers):
+    for name in [] if options.show else list(options.samplers):
         if reason := peers.missing(name):
             print(f"{name} is left out: {reason}")
             options.samplers.remove(name)
     found = runs(options)
     for name in options.problems:
-        print(f"\n{name}, {options.seeds} seeds, {options.flight} in flight: median (lower quartile, worst)\n")
-        print_table(found, name, options.samplers, options.trials)
+        if own := [run for run in found if run.problem == name]:
+            print(f"\n{name}, {options.flight} in flight: median (lower quartile, worst)\n")
+            print("\n".join(shown(own, options.samplers)), flush=True)
     if options.plot:
         plot(found, options.plot)
 
