@@ -16,18 +16,21 @@ import random
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cache, cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from nas.pricing import price
 from nas.problem import Problem
+from nas.search.belief.features import Encoder, traits_of
 from nas.settings import settings_of
 from nas.store.records import trial_seed
 from nas.trial import TrialPlan, run_trial
-from searchspaces import SEARCH_SPACES, Architecture, SearchSpace, Value
+from searchspaces import SEARCH_SPACES, Architecture, SearchSpace, Shape, Value
 from searchspaces.architecture import key_of
+from searchspaces.space import search_space
 
 EPOCHS, SEEDS = (3, 9), 3
 """Fidelities, each with its own whole schedule, and trainings of a network at each."""
@@ -128,17 +131,16 @@ def train(folder: Path, wanted: int, *, backwards: bool) -> None:
 
 
 def pack(folder: Path) -> int:
-    """Writes the table; returns how many networks are in it."""
-    found = {line["key"]: line for line in sorted(lines(folder), key=lambda line: -line["number"])}
-    rows = sorted(found.values(), key=lambda line: line["number"])
+    """Writes the table, without networks of which a training failed; returns how many are in it."""
+    found = {line["number"]: line for line in lines(folder) if all(v for each in line["values"] for v in each)}
+    rows = [found[number] for number in sorted(found)]
     options = {choice.name: list(choice.options) for choice in Problem.of(settings_of(STUDY)).space.choices}
-    missing = [[np.nan] * len(MEASURED)]
     np.savez_compressed(
         PACKED,
         options=json.dumps(options),
         picks=np.array([[options[name].index(row["picks"][name]) for name in options] for row in rows], np.uint8),
         macs=np.array([row["macs"] for row in rows], np.int64),
-        values=np.array([[[v or missing[0] for v in each] for each in row["values"]] for row in rows], np.float32),
+        values=np.array([row["values"] for row in rows], np.float32),
         seconds=np.array([row["seconds"] for row in rows], np.float32),
     )
     return len(rows)
@@ -150,7 +152,7 @@ class Table:
     Attributes:
         options: of every choice, in the order of the columns of the picks.
         macs: (n,) of every network.
-        values: (n, fidelities, seeds, objectives) shares of the validation images; NaN for a training that failed.
+        values: (n, fidelities, seeds, objectives) shares of the validation images.
         seconds: (n, fidelities) CPU seconds of one training.
     """
 
@@ -188,6 +190,52 @@ class Table:
     def row(self, architecture: dict[str, Any]) -> int:
         """Row of a network that is given as JSON."""
         return self.number[key_of(architecture)]
+
+
+@cache
+def table() -> Table:
+    """The packed table."""
+    return Table()
+
+
+@search_space("mixing_table")
+def mixing_table(input: Shape, classes: int) -> SearchSpace:
+    """`mixing`, in which picks lead to that network of the table which is most like the one that they stand for.
+
+    Likeness is that of the networks, not of the picks: picks that a network does not use make no difference, as in the
+    space itself. As the table was drawn from the space, uniformly random picks lead to each of its networks about
+    equally often.
+    """
+    known = table()
+    traits = [traits_of(architecture, price(architecture)) for architecture in known.architectures]
+    encoder = Encoder(traits)
+    rows = encoder.rows(traits)
+
+    @lru_cache(maxsize=100_000)
+    def nearest(values: tuple[Value, ...]) -> Architecture:
+        architecture = known.space.decode(dict(zip(known.options, values, strict=True)))
+        own = encoder.rows([traits_of(architecture, price(architecture))])
+        return known.architectures[int(np.argmin(((rows - own) ** 2).sum(1)))]
+
+    choices = known.space.choices
+    return SearchSpace("mixing_table", choices, lambda picks: nearest(tuple(picks[name] for name in known.options)))
+
+
+def truth(architecture: dict[str, Any]) -> dict[str, float]:
+    """Means of the trainings for the longest time, by objective."""
+    means = table().values[table().row(architecture), -1].mean(0)
+    return dict(zip(MEASURED, means.tolist(), strict=True))
+
+
+def one(plan: TrialPlan, seed: int) -> dict[str, float]:
+    """One of the trainings for as long as the plan says, by objective."""
+    row = table().values[table().row(plan.architecture), EPOCHS.index(plan.trainer.epochs)]
+    return dict(zip(MEASURED, row[seed % SEEDS].tolist(), strict=True))
+
+
+def all_costs() -> np.ndarray:
+    """(n, 3) mean errors and MACs of every network."""
+    return np.concatenate([1 - table().values[:, -1].mean(1), table().macs[:, None]], 1)
 
 
 def main() -> None:

@@ -1,21 +1,25 @@
-"""How good the fronts are that samplers find, by the number of trained networks.
+"""How good the fronts are that samplers find, by the number of trained networks and by the time of proposing them.
 
     python studies/benchmarks/search_quality.py [--problems NAME ...] [--samplers NAME ...] [--seeds N] [--trials N]
-                                                [--flight N]
+                                                [--flight N] [--out FILE] [--show] [--plot PNG]
 
 Every search is one of this project's own, with its ledger, bounds, keys and log, but networks are looked up instead of
 trained. The figure is the hypervolume of all networks that were trained, in error, error under attack and the logarithm
-of MACs, as a share of the true front's. With ``--flight 8`` eight are trained at a time, for random durations.
+of MACs, as a share of the true front's. With ``--flight 8`` eight are trained at a time, for random durations. Searches
+that are in FILE already are not run again; ``--show`` runs none.
 
-Problems: the three data sets of NAS-Bench-201 with robustness (see `cells.py`).
+Problems: the three data sets of NAS-Bench-201 with robustness (see `cells.py`); `mixing` networks trained on digits
+(`mixing_table.py`), where a search sees one training of a network and is judged by the mean of all of its trainings;
+and two spaces that are made up (`landscapes.py`). Contestants: the samplers of this project and those of `peers.py`.
 """
 
 import argparse
+import json
 import random
 import tempfile
 import time
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass, replace
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -23,20 +27,26 @@ from typing import Any
 import cells
 import landscapes
 import lookup
+import mixing_table
 import numpy as np
+import peers
 
 from nas.problem import Problem
 from nas.results.pareto import hypervolume, non_dominated
 from nas.search.ledger import Ledger
 from nas.search.samplers import open_sampler
-from nas.settings import settings_of
+from nas.settings import SearchSettings, settings_of
 from nas.store.history import History
+from nas.store.records import trial_seed
 from nas.trial import TrialPlan
 from objectives import to_minimise
 
-AT = (25, 50, 100, 200, 400, 1000)
+AT = (25, 50, 100, 200, 500, 1000)
 """Numbers of trials at which fronts are compared."""
-SAMPLERS = ("front", "evolution", "tpe", "nsga2", "random")
+EVERY = 5
+"""Trials between two points of a curve."""
+SAMPLERS = ("front", "evolution", "tpe", "nsga2", "gp", "random", *peers.PEERS)
+Values = dict[str, float]
 
 
 @dataclass(frozen=True)
@@ -45,57 +55,100 @@ class Task:
 
     Args:
         study: its tables.
-        truth: what training a network gives, by objective.
+        truth: what a network is worth, by objective.
         best: hypervolume of the true front below the reference point of the problem.
+        trained: what one training of a plan gives, where that is not the truth, from the seed of the search.
     """
 
     study: dict[str, Any]
-    truth: Callable[[dict[str, Any]], dict[str, float]]
+    truth: Callable[[dict[str, Any]], Values]
     reference: np.ndarray
     best: float
+    trained: Callable[[TrialPlan, int], Values] | None = None
+
+    @classmethod
+    def of(
+        cls, space: dict[str, Any], truth: Callable[[dict[str, Any]], Values], costs: np.ndarray, **more: Any
+    ) -> "Task":
+        """The task of a space whose networks have ``costs`` (n, 3): both errors and MACs."""
+        costs = np.concatenate([costs[:, :2], np.log10(costs[:, 2:])], 1)
+        reference = np.array([1.01, 1.01, costs[:, 2].max() + 0.01])
+        study = {**lookup.OBJECTIVES, "space": space, "reference": {"macs": 10 ** float(reference[2])}}
+        return cls(study, truth, reference, hypervolume(costs[non_dominated(costs)], reference), **more)
 
 
 @cache
 def nb201(data: cells.Data) -> Task:
     """NAS-Bench-201 on one data set."""
-    costs = cells.all_costs(data)
-    costs[:, 2] = np.log10(costs[:, 2])
-    reference = np.array([1.01, 1.01, costs[:, 2].max() + 0.01])
-    study = {
-        **lookup.OBJECTIVES,
-        "space": {"kind": "nb201", "data": data},
-        "reference": {"macs": 10 ** float(reference[2])},
-    }
-    return Task(study, cells.truth, reference, hypervolume(costs[non_dominated(costs)], reference))
+    return Task.of({"kind": "nb201", "data": data}, cells.truth, cells.all_costs(data))
 
 
 @cache
 def landscape(name: str) -> Task:
     """A space that is made up."""
-    costs = landscapes.LANDSCAPES[name]().costs()
-    costs[:, 2] = np.log10(costs[:, 2])
-    reference = np.array([1.01, 1.01, costs[:, 2].max() + 0.01])
-    study = {**lookup.OBJECTIVES, "space": {"kind": name}, "reference": {"macs": 10 ** float(reference[2])}}
-    best = hypervolume(costs[non_dominated(costs)], reference)
-    return Task(study, partial(landscapes.truth, name), reference, best)
+    return Task.of({"kind": name}, partial(landscapes.truth, name), landscapes.LANDSCAPES[name]().costs())
+
+
+@cache
+def trained_mixing() -> Task:
+    """The networks of `mixing_table`, of which a search sees one training each."""
+    task = Task.of({"kind": "mixing_table"}, mixing_table.truth, mixing_table.all_costs(), trained=mixing_table.one)
+    return replace(task, study={**task.study, "training": {"epochs": mixing_table.EPOCHS[-1]}})
 
 
 PROBLEMS: dict[str, Callable[[], Task]] = {
     "cifar10": lambda: nb201("cifar10"),
     "cifar100": lambda: nb201("cifar100"),
     "imagenet16": lambda: nb201("ImageNet16-120"),
+    "mixing": trained_mixing,
     "branches": lambda: landscape("branches"),
     "cheap_end": lambda: landscape("cheap_end"),
 }
 
 
-def searched(task: Task, sampler: str, seed: int, trials: int, flight: int) -> tuple[list[float], float, float]:
-    """Share of the true hypervolume at each number of trials, CPU seconds a trial, share of proposals redrawn."""
-    table = {**task.study, "name": "quality", "seed": seed, "trials": trials, "search": {"sampler": sampler}}
-    table["data"] = {"name": "digits", "limit": 100}
-    problem, clock = Problem.of(settings_of(table)), random.Random(seed)
+@cache
+def stated(name: str) -> Problem:
+    """The problem; its images are of no account."""
+    table = {**PROBLEMS[name]().study, "name": "quality", "data": {"name": "digits", "limit": 100}}
+    return Problem.of(settings_of(table))
+
+
+@dataclass(frozen=True)
+class Run:
+    """One search.
+
+    Args:
+        best: hypervolume of the true front, which tells tables apart that have grown.
+        shares: of the true hypervolume, after every `EVERY` trials.
+        seconds: CPU seconds of proposing and booking until then.
+        epochs: that were trained until then.
+        redrawn: share of the proposals that the sampler did not make itself.
+    """
+
+    problem: str
+    sampler: str
+    seed: int
+    flight: int
+    best: float
+    shares: list[float]
+    seconds: list[float]
+    epochs: list[int]
+    redrawn: float
+
+    @property
+    def trials(self) -> int:
+        """Of the last point."""
+        return EVERY * len(self.shares)
+
+
+def searched(name: str, sampler: str, seed: int, trials: int, flight: int) -> Run:
+    """One search in a problem."""
+    task, problem, clock = PROBLEMS[name](), stated(name), random.Random(seed)
+    search = SearchSettings(sampler)
+    problem = replace(problem, settings=replace(problem.settings, seed=seed, trials=trials, search=search))
     running: list[tuple[float, int, TrialPlan]] = []
-    now, rows, spent = 0.0, list[list[float]](), 0.0
+    now, rows, spent, trained = 0.0, list[list[float]](), 0.0, 0
+    shares, seconds, epochs = list[float](), list[float](), list[int]()
     with tempfile.TemporaryDirectory() as folder, History(Path(folder)) as history:
         ledger = Ledger(problem, open_sampler(problem), history)
         while len(rows) < trials and not ledger.end:
@@ -109,14 +162,41 @@ def searched(task: Task, sampler: str, seed: int, trials: int, flight: int) -> t
                 break
             running.sort()
             now, _, plan = running.pop(0)
-            measured = plan.measured | task.truth(plan.architecture)
+            truth = task.truth(plan.architecture)
+            found = truth if task.trained is None else task.trained(plan, trial_seed(seed, plan.number, "noise"))
             started = time.process_time()
-            ledger.book(plan.record("complete", measured=measured))
-            spent += time.process_time() - started
-            rows.append([to_minimise(problem.objectives[n], measured[n]) for n in problem.settings.objectives])
+            ledger.book(plan.record("complete", measured=plan.measured | found))
+            spent, trained = spent + time.process_time() - started, trained + plan.trainer.epochs
+            values = plan.measured | truth
+            rows.append([to_minimise(problem.objectives[n], values[n]) for n in problem.settings.objectives])
+            if len(rows) % EVERY == 0:
+                shares.append(hypervolume(np.array(rows), task.reference) / task.best)
+                seconds.append(spent)
+                epochs.append(trained)
         redrawn = ledger.standing.redrawn / len(history.records)
-    shares = [hypervolume(np.array(rows[:n]), task.reference) / task.best for n in AT if n <= trials]
-    return shares, spent / trials, redrawn
+    return Run(name, sampler, seed, flight, task.best, shares, seconds, epochs, redrawn)
+
+
+def runs(options: argparse.Namespace) -> list[Run]:
+    """The searches that are asked for; those that are not in the file yet are run, seed by seed, and written there."""
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    known = {}
+    if options.out.exists():
+        for line in options.out.read_text().splitlines():
+            run = Run(**json.loads(line))
+            known[run.problem, run.sampler, run.seed, run.flight, round(run.best, 9)] = run
+    found = []
+    for seed in range(options.seeds):
+        for name in options.problems:
+            for sampler in options.samplers:
+                key = (name, sampler, seed, options.flight, round(PROBLEMS[name]().best, 9))
+                if not options.show and (key not in known or known[key].trials < options.trials):
+                    known[key] = searched(name, sampler, seed, options.trials, options.flight)
+                    with options.out.open("a") as file:
+                        file.write(json.dumps(asdict(known[key])) + "\n")
+                if key in known:
+                    found.append(known[key])
+    return found
 
 
 def row(name: str, figures: Iterable[str]) -> str:
@@ -124,28 +204,89 @@ def row(name: str, figures: Iterable[str]) -> str:
     return f"| {name} | {' | '.join(figures)} |"
 
 
+def shown(found: Sequence[Run], samplers: Sequence[str]) -> list[str]:
+    """The table of a problem: what each sampler finds, and after how many trials it has what random draws have last."""
+    at = [n for n in AT if n <= max(run.trials for run in found)]
+    last = max((run.trials for run in found if run.sampler == "random"), default=0)
+    drawn = [run.shares[-1] for run in found if run.sampler == "random" and run.trials == last]
+    goal = np.median(drawn) if drawn else np.inf
+    lines = [row("sampler", ["seeds", *map(str, at), f"random's at {last}", "ms a trial", "redrawn"])]
+    lines.append(row("---", ["---"] * (len(at) + 4)))
+    for sampler in samplers:
+        own = [run for run in found if run.sampler == sampler]
+        if not own:
+            continue
+        figures = [str(len(own))]
+        for n in at:
+            there = np.array([run.shares[n // EVERY - 1] for run in own if run.trials >= n])
+            some = f"{np.median(there):.3f} ({np.quantile(there, 0.25):.3f}, {there.min():.3f})" if len(there) else "-"
+            figures.append(some)
+        points = min(len(run.shares) for run in own)
+        reached = np.flatnonzero(np.median([run.shares[:points] for run in own], 0) >= goal)
+        figures.append(str(EVERY * (reached[0] + 1)) if len(reached) else "-")
+        figures.append(f"{1000 * np.mean([run.seconds[-1] / run.trials for run in own]):.0f}")
+        figures.append(f"{np.mean([run.redrawn for run in own]):.0%}")
+        lines.append(row(f"`{sampler}`", figures))
+    return lines
+
+
+def plot(found: Sequence[Run], path: Path) -> None:
+    """Draws medians and quartiles against trials, and medians against CPU seconds of proposing."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot as plt
+
+    problems = [name for name in PROBLEMS if any(run.problem == name for run in found)]
+    samplers = [name for name in SAMPLERS if any(run.sampler == name for run in found)]
+    figure, axes = plt.subplots(2, len(problems), figsize=(3.6 * len(problems), 6), squeeze=False)
+    for (above, below), problem in zip(axes.T, problems, strict=True):
+        for sampler in samplers:
+            own = [run for run in found if (run.problem, run.sampler) == (problem, sampler)]
+            if not own:
+                continue
+            points, number = min(len(run.shares) for run in own), SAMPLERS.index(sampler)
+            shares = np.array([run.shares[:points] for run in own])
+            style: dict[str, Any] = {"color": f"C{number % 10}", "linestyle": "-" if number < 6 else "--"}
+            trials = EVERY * np.arange(1, 1 + points)
+            above.plot(trials, np.median(shares, 0), label=sampler, **style)
+            above.fill_between(
+                trials, *np.quantile(shares, (0.25, 0.75), 0), color=style["color"], alpha=0.12, linewidth=0
+            )
+            below.semilogx(np.median([run.seconds[:points] for run in own], 0), np.median(shares, 0), **style)
+        lowest = np.median([run.shares[min(3, len(run.shares) - 1)] for run in found if run.problem == problem])
+        for axis, label in ((above, "trials"), (below, "CPU seconds of proposing")):
+            axis.set(xlabel=label, ylim=(lowest - 0.05, 1.0))
+        above.set_title(problem)
+    axes[0, 0].set_ylabel("share of the true hypervolume")
+    axes[0, 0].legend(fontsize="small")
+    figure.tight_layout()
+    figure.savefig(path, dpi=70)
+
+
 def main() -> None:
-    """Prints a table for each problem."""
+    """Prints a table for each problem, and draws them."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--problems", nargs="+", default=list(PROBLEMS), choices=PROBLEMS)
     parser.add_argument("--samplers", nargs="+", default=list(SAMPLERS))
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--trials", type=int, default=200)
     parser.add_argument("--flight", type=int, default=1)
+    parser.add_argument("--out", type=Path, default=Path("runs/search_quality.jsonl"))
+    parser.add_argument("--show", action="store_true", help="run nothing: show what FILE holds")
+    parser.add_argument("--plot", type=Path)
     options = parser.parse_args()
+    for name in [] if options.show else list(options.samplers):
+        if reason := peers.missing(name):
+            print(f"{name} is left out: {reason}")
+            options.samplers.remove(name)
+    found = runs(options)
     for name in options.problems:
-        task = PROBLEMS[name]()
-        at = [n for n in AT if n <= options.trials]
-        print(f"\n{name}, {options.seeds} seeds, {options.flight} in flight: median (lower quartile, worst)\n")
-        print(row("sampler", [*map(str, at), "ms a trial", "redrawn"]))
-        print(row("---", ["---"] * (len(at) + 2)))
-        for sampler in options.samplers:
-            found = [searched(task, sampler, seed, options.trials, options.flight) for seed in range(options.seeds)]
-            shares = np.array([each[0] for each in found])
-            figures = [f"{np.median(c):.3f} ({np.quantile(c, 0.25):.3f}, {c.min():.3f})" for c in shares.T]
-            figures += [f"{1000 * np.mean([each[1] for each in found]):.0f}"]
-            figures += [f"{np.mean([each[2] for each in found]):.0%}"]
-            print(row(sampler, figures), flush=True)
+        if own := [run for run in found if run.problem == name]:
+            print(f"\n{name}, {options.flight} in flight: median (lower quartile, worst)\n")
+            print("\n".join(shown(own, options.samplers)), flush=True)
+    if options.plot:
+        plot(found, options.plot)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,107 @@
+"""What a proposal costs, by the number of trials that a sampler has learned from, in the whole `mixing` on digits.
+
+    python studies/benchmarks/proposing.py [--samplers NAME ...] [--at N ...] [--asks N] [--plot PNG]
+
+Trials of random networks are recorded with values that follow from their costs, and learned from as a search that goes
+on learns from its log; then so many proposals are made and booked one after the other, with everything that the ledger
+does: decoding, pricing, checks, the log. Milliseconds of CPU of one proposal; the first, for which `front` learns its
+hyperparameters anew, apart. It does so whenever the trials are 15 % more.
+"""
+
+import argparse
+import random
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from statistics import mean
+
+import lookup
+
+from nas.problem import Problem
+from nas.search.ledger import Ledger
+from nas.search.samplers import open_sampler
+from nas.settings import SearchSettings, settings_of
+from nas.store.history import History
+from nas.trial import TrialPlan
+
+STUDY = {
+    **lookup.OBJECTIVES,
+    "name": "proposing",
+    "space": {"kind": "mixing"},
+    "data": {"name": "digits", "limit": 100},
+}
+
+
+def values(plan: TrialPlan, generator: random.Random) -> dict[str, float]:
+    """Made-up values, better for what costs more."""
+    size = plan.measured["macs"]
+    share = size / (size + 1e5)
+    found = {"accuracy": 0.5 + 0.5 * share, "robust": 0.6 * share}
+    return plan.measured | {name: min(1.0, value * generator.uniform(0.7, 1)) for name, value in found.items()}
+
+
+def measured(problem: Problem, sampler: str, told: int, asks: int) -> tuple[float, float]:
+    """CPU milliseconds of the first proposal after ``told`` trials, and of those after it."""
+    generator = random.Random(told)
+    many = replace(problem.settings, trials=told + asks + 1)
+    with tempfile.TemporaryDirectory() as folder, History(Path(folder)) as history:
+        drawn = replace(problem, settings=replace(many, search=SearchSettings("random")))
+        ledger = Ledger(drawn, open_sampler(drawn), history)
+        while ledger.standing.ended < told:
+            if (plan := ledger.propose()) is not None:
+                ledger.book(plan.record("complete", measured=values(plan, generator)))
+        proposing = replace(problem, settings=replace(many, search=SearchSettings(sampler)))
+        ledger = Ledger(proposing, open_sampler(proposing), history)
+        spent = []
+        while ledger.standing.ended < told + asks + 1:
+            started = time.process_time()
+            plan = ledger.propose()
+            took = time.process_time() - started
+            if plan is not None:
+                found = plan.record("complete", measured=values(plan, generator))
+                started = time.process_time()
+                ledger.book(found)
+                spent.append(1000 * (took + time.process_time() - started))
+    return spent[0], mean(spent[1:])
+
+
+def plot(found: dict[str, list[float]], at: Sequence[int], path: Path) -> None:
+    """Draws the milliseconds of a proposal by the number of trials."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot as plt
+
+    figure, axis = plt.subplots(figsize=(5, 3.5))
+    for sampler, took in found.items():
+        axis.loglog(at[: len(took)], took, marker="o", label=sampler)
+    axis.set(xlabel="trials", ylabel="CPU ms of a proposal")
+    axis.legend()
+    figure.tight_layout()
+    figure.savefig(path, dpi=80)
+
+
+def main() -> None:
+    """Prints the table, and draws it."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--samplers", nargs="+", default=["front", "evolution", "tpe", "nsga2"])
+    parser.add_argument("--at", nargs="+", type=int, default=[100, 300, 1000, 2000, 5000])
+    parser.add_argument("--asks", type=int, default=10)
+    parser.add_argument("--plot", type=Path)
+    options = parser.parse_args()
+    problem, found = Problem.of(settings_of(STUDY)), dict[str, list[float]]()
+    print(f"| sampler | {' | '.join(f'{n:,} trials' for n in options.at)} |")
+    print(f"|---|{'--:|' * len(options.at)}")
+    for sampler in options.samplers:
+        took = [measured(problem, sampler, told, options.asks) for told in options.at]
+        found[sampler] = [later for _, later in took]
+        shown = [f"{later:.1f} ({first:.0f})" for first, later in took]
+        print(f"| `{sampler}` | {' | '.join(shown)} |", flush=True)
+    if options.plot:
+        plot(found, options.at, options.plot)
+
+
+if __name__ == "__main__":
+    main()
