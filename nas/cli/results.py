@@ -247,9 +247,8 @@ def report(directories: tuple[Path, ...], out: Path | None) -> None:
     """
     from nas.show.console import echo
     from nas.show.report.data import report_data
-    from nas.show.report.page import plotly_js, write_report
+    from nas.show.report.page import write_report
 
-    plotly_js()
     study, *others = (opened(directory) for directory in directories)
     study.load_plugins()
     place = out or Path(f"{study.directory.resolve().name}.html")

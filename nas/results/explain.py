@@ -38,6 +38,8 @@ LEAST = 30
 WORST = 0.1
 """Share of the variance of unseen trials that a forest has to predict to be of use."""
 FOLDS, TREES = 5, 100
+FITTED = 1500
+"""Trials that a forest is fitted to, drawn among more: ten thousand would take minutes and say little more."""
 GOOD = 0.25
 """Share of the assignments that counts as good."""
 BINS = 20
@@ -218,6 +220,8 @@ def _by_forest(study: Study, name: str, spread: Points, cost: np.ndarray | None)
     need = max(LEAST, 2 * len(spread.choices))
     if len(records) < need:
         return {"source": "forest", "trials": len(records), "refused": f"{need - len(records)} more complete trials"}
+    if len(records) > FITTED:
+        records = [records[i] for i in np.random.default_rng(0).permutation(len(records))[:FITTED]]
     values = np.array([study.value(record, name) for record in records])
     values = np.log10(values) if goal.scale == "count" else values
     predict, quality = _forest(_trial_features(study, records, spread), values)

@@ -14,7 +14,6 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from nas.errors import WrongInputError
 from nas.show.console import printable
 from nas.show.drawing import STYLE
 from nas.store.files import write_atomically
@@ -26,7 +25,6 @@ def write_report(path: Path, data: dict[str, Any]) -> int:
     """Writes the page; returns its bytes.
 
     Raises:
-        WrongInputError: if plotly is not installed.
         StoppedError: if the file cannot be written.
     """
     content = page(data).encode()
@@ -58,13 +56,7 @@ def page(data: dict[str, Any]) -> str:
 
 def plotly_js() -> str:
     """The source of plotly.js, as the Python package carries it."""
-    try:
-        found = files("plotly") / "package_data" / "plotly.min.js"
-        return found.read_text(encoding="utf-8")
-    except (ModuleNotFoundError, OSError):
-        raise WrongInputError(
-            "a report needs plotly, an optional dependency: pip install 'mixing-nas[report]'."
-        ) from None
+    return (files("plotly") / "package_data" / "plotly.min.js").read_text(encoding="utf-8")
 
 
 def _digest(script: str) -> str:
