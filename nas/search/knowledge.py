@@ -123,8 +123,9 @@ def _checked(problem: Problem, picks: Mapping[str, Any]) -> dict[str, Any]:
         if not named:
             raise ValueError(unknown("choice", name, {c.name for c in problem.space.choices}))
         for choice in named:
-            if value not in choice.options:
+            same = [option for option in choice.options if option == value and not isinstance(value, bool)]
+            if not same:
                 raise ValueError(not_one_of(f"choice {choice.name!r}", value, choice.options))
             if choice.name not in found or name == choice.name:
-                found[choice.name] = value
+                found[choice.name] = same[0]
     return found

@@ -51,6 +51,7 @@ COMMANDS: dict[str, tuple[list[str], float]] = {
     "nas pareto --all --csv": (["pareto", "{run}", "--all", "--csv"], 3),
     "nas show": (["show", "{run}", "0"], 3),
     "nas optuna": (["optuna", "{run}", "-o", "{run}.db"], 60),
+    "nas search, one more, front": (["search", "{study}", "--out", "{run}", "--trials", "{more}"], 20),
     "nas search, one more, tpe": (["search", "{study}", "--out", "{run}", "--trials", "{more}"], 20),
     "nas search, one more, nsga2": (["search", "{study}", "--out", "{run}", "--trials", "{more}"], 20),
 }
