@@ -130,6 +130,15 @@ def _unpriced(node: Spec, shape: Shape) -> Iterator[str]:
         yield node.kind
 
 
+def _is_refused(architecture: Architecture) -> bool:
+    """Whether a network cannot be priced."""
+    try:
+        price(architecture)
+    except ValueError:
+        return True
+    return False
+
+
 def _until_none(reasons: Iterable[str | None]) -> Iterator[str | None]:
     """The reasons up to the first that is None, with it."""
     for reason in reasons:
@@ -250,7 +259,7 @@ class Probe:
         """Picks of a candidate that can be built: the first options, or random ones.
 
         Raises:
-            ValueError: if none is found, with the reason that the first options cannot be built.
+            ValueError: if none is found, with the option for which the first ones cannot be built, and the reason.
         """
         if (reason := self.refusal(self.space.first)) is None:
             return self.space.first
@@ -258,7 +267,8 @@ class Probe:
         for _ in range(TRIES):
             if self.refusal(picks := self.space.draw(generator)) is None:
                 return picks
-        raise ValueError(reason)
+        blamed = self.space.blamed(self.space.first, _is_refused)
+        raise ValueError(f"{blamed} = {self.space.first[blamed]} cannot be built: {reason}" if blamed else reason)
 
     def check_options(self) -> tuple[dict[str, dict[Value, str]], dict[tuple[str, str], str]]:
         """Prices every option of every choice, alone and with each option of the choices that are used beside it.
@@ -282,7 +292,10 @@ class Probe:
                 reasons = (self.refusal({**picks, choice.name: option}) for picks in using)
                 tried = [(picks, reason) for picks, reason in zip(using, _until_none(reasons), strict=False)]
                 if tried and tried[-1][1] is not None:
-                    dead.setdefault(choice.name, {})[option] = str(tried[0][1])
+                    place, reason = {**tried[0][0], choice.name: option}, str(tried[0][1])
+                    blamed = self.space.blamed(place, _is_refused) or choice.name
+                    with_it = "" if blamed == choice.name else f"with {blamed} = {place[blamed]}, "
+                    dead.setdefault(choice.name, {})[option] = with_it + reason
                 elif tried and option != tried[-1][0][choice.name]:
                     place = {**tried[-1][0], choice.name: option}
                     pairs |= self._refused_beside(tried[-1][0], place, choice, self.space.choices[number + 1 :], pairs)

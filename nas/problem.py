@@ -2,6 +2,8 @@
 
 import dataclasses
 import hashlib
+import math
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
@@ -196,19 +198,19 @@ def find_space(settings: Settings, input: Shape, outputs: int | Shape) -> Search
         decoded = space.to_architecture
         space = replace(space, to_architecture=lambda picks: fitted(decoded(picks), outputs))
     with user_input("space.choices"):
-        space = space.narrow(_dotted(choices))
+        space = space.narrow(dotted(choices))
     with user_input("space.tie"):
         space = space.tie(tied)
     with user_input("space.remove"):
         return space.remove(removed)
 
 
-def _dotted(choices: Mapping[str, Any]) -> dict[str, Any]:
+def dotted(choices: Mapping[str, Any]) -> dict[str, Any]:
     """``{"s1": {"kernel": 3}}``, as TOML reads ``s1.kernel = 3``, with dotted names."""
     names: dict[str, Any] = {}
     for name, value in choices.items():
         deeper = isinstance(value, dict) and value
-        names |= {f"{name}.{k}": v for k, v in _dotted(value).items()} if deeper else {name: value}
+        names |= {f"{name}.{k}": v for k, v in dotted(value).items()} if deeper else {name: value}
     return names
 
 
@@ -219,7 +221,7 @@ def check_space(settings: Settings, probe: Probe) -> tuple[SearchSpace, list[str
         ValueError: if the study itself asks for such an option, or no candidate can be built.
     """
     dead, pairs = probe.check_options()
-    asked, notes, space = _dotted(settings.space.get("choices", {})), [], probe.space
+    asked, notes, space = dotted(settings.space.get("choices", {})), [], probe.space
     for choice in space.choices:
         reasons = dead.get(choice.name, {})
         left = [option for option in choice.options if option not in reasons]
@@ -269,8 +271,15 @@ class Problem:
         known = {*settings.objectives, *settings.objective, *OBJECTIVES}  # one that is not searched for is no mistake
         for name in settings.reference.keys() - known:
             raise WrongInputError(f"[reference]: {unknown('objective', name, known)}")
+        for name in settings.prefer.keys() - {*settings.objectives}:
+            raise WrongInputError(f"[prefer]: {unknown('objective', name, settings.objectives)}")
         dataset = find_dataset(settings.data)
         trainer = find_trainer(settings, dataset)
+        rungs = settings.search.rungs
+        if rungs is not None and rungs.epochs[-1] != trainer.epochs:
+            raise WrongInputError(
+                f"search.rungs.epochs must end with training.epochs = {trainer.epochs}, got {rungs.epochs}."
+            )
         objectives = find_objectives(settings, dataset)
         data = load_data(settings)
         for name, objective in objectives.items():
@@ -338,12 +347,47 @@ def data_checksum(data: TrainingData) -> str:
     return digest.hexdigest()
 
 
+PREFERENCE = re.compile(r"\s*(<=|>=)\s*(\S+)\s*")
+"""How ``[prefer]`` states what an objective must keep."""
+
+
+def preferred(name: str, goal: Goal | Objective, text: str) -> float:
+    """The value that ``[prefer]`` asks of an objective at least, or at most where it is to be small.
+
+    Raises:
+        ValueError: if it says something else.
+    """
+    sign = ">=" if goal.direction == "maximize" else "<="
+    found = PREFERENCE.fullmatch(text)
+    try:
+        value = float(found[2]) if found else math.nan
+    except ValueError:
+        value = math.nan
+    if found is None or found[1] != sign or not math.isfinite(value):
+        raise ValueError(f"{name} is to be {goal.direction}d: it is preferred as '{sign}' and a number, got {text!r}.")
+    return as_value(name, goal, value)
+
+
+TINY = 1e-9
 MARGIN = 0.01
 """By how much a reference point lies beyond the worst value, so that a value at its worst does not hide the others."""
 
 
+def _just_beyond(goal: Goal | Objective, value: float) -> float:
+    """A value that is so little worse that what has exactly ``value`` is inside."""
+    worse = -TINY if goal.direction == "maximize" else TINY
+    return value + worse if goal.scale == "fraction" else value * (1 + worse)
+
+
 def _reference(name: str, objective: Objective, settings: Settings, probe: "Probe") -> float:
-    """Reference value of one objective in its own unit: worse than all possible values."""
+    """Reference value of one objective in its own unit: worse than all that count."""
+    if name in settings.prefer:
+        with user_input(f"prefer.{name}"):
+            value = preferred(name, objective, settings.prefer[name])
+        beyond = _just_beyond(objective, value)
+        if settings.reference.get(name, beyond) != beyond:
+            raise WrongInputError(f"prefer.{name} says what the reference is. Remove {name} from [reference].")
+        return beyond
     if name in settings.reference:
         value = settings.reference[name]
         if objective.scale != "fraction":

@@ -11,10 +11,11 @@ import inspect
 import json
 import math
 import tomllib
+import types
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_type_hints
+from typing import Any, Literal, TypeVar, get_args, get_type_hints
 
 import tomli_w
 from pydantic import TypeAdapter, ValidationError
@@ -105,16 +106,46 @@ DATA_KEYS = {field.name for field in dataclasses.fields(DataSettings)} - {"optio
 
 
 @dataclass(frozen=True)
+class RungSettings:
+    """``[search.rungs]``: short trainings first, and longer ones for those that deserve them (`nas.search.rungs`).
+
+    Args:
+        epochs: of every rung, ascending; the last is that of ``[training]``.
+        form: ``whole``: each rung is a training of its own with its whole schedule of learning rates; ``continued``:
+            the training of the last rung, paused at the epochs of the others and continued from there.
+        brackets: rungs on which new networks may begin (Hyperband); 1 for the first alone.
+    """
+
+    epochs: list[int]
+    form: Literal["whole", "continued"] = "whole"
+    brackets: int = 1
+
+    def __post_init__(self) -> None:
+        if len(self.epochs) < 2 or self.epochs[0] < 1 or sorted(set(self.epochs)) != self.epochs:
+            raise ValueError(f"epochs must be at least two numbers from 1, ascending, got {self.epochs}.")
+        check_most(self, brackets=len(self.epochs))
+        if self.brackets < 1:
+            raise ValueError(f"brackets must be at least 1, got {self.brackets}.")
+
+
+@dataclass(frozen=True)
 class SearchSettings:
     """``[search]``.
 
     Args:
         sampler: that proposes (`nas.search.samplers.SAMPLERS`).
         options: passed on to the sampler, for example ``population_size``.
+        rungs: lengths of trainings; unset: every network is trained whole.
+        earlier: study directories whose trials the sampler knows; they are no trials of this study.
+        first: what is trained before the sampler proposes: tables of picks, whose other choices are drawn, or networks
+            of the space by their names: ``DIR#TRIAL``, ``known:NAME`` or a file.
     """
 
     sampler: str = "front"
     options: Table = field(default_factory=dict)
+    rungs: RungSettings | None = None
+    earlier: list[str] = field(default_factory=list)
+    first: list[str | dict[str, Any]] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -206,17 +237,20 @@ class LimitSettings:
     Args:
         seconds: wall time of one run of the command; the next run continues for as long again.
         patience: trials in a row that may leave the front as it is.
+        epochs: of training that all trials together may take; the trial that reaches it is the last.
         artifacts_gb: disk space for weights, in GB (10^9 bytes). Beyond it, weights of trials off the front are
             deleted, oldest first; those of the front never are.
     """
 
     seconds: float | None = None
     patience: int | None = None
+    epochs: int | None = None
     artifacts_gb: float | None = None
 
     def __post_init__(self) -> None:
-        if self.patience is not None and self.patience < 1:
-            raise ValueError(f"patience must be at least 1 trial, got {self.patience}.")
+        for name, unit in (("patience", "trial"), ("epochs", "epoch")):
+            if getattr(self, name) is not None and getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1 {unit}, got {getattr(self, name)}.")
         for name in ("seconds", "artifacts_gb"):
             value = getattr(self, name)
             if value is not None and not 0 <= value < math.inf:
@@ -250,6 +284,8 @@ class Settings:
         objective: settings of the objectives, by name.
         plugins: the user's own Python files to load, relative to the study file.
         reference: reference point of the hypervolume in the objectives' own units, by name.
+        prefer: what an objective must keep to be of interest, for example ``accuracy = ">=0.9"``: the sampler looks
+            for such networks, the hypervolume counts them alone, and picks are among them if there are any.
     """
 
     name: str
@@ -263,6 +299,7 @@ class Settings:
     objective: dict[str, Table] = field(default_factory=dict)
     plugins: list[str] = field(default_factory=list)
     reference: dict[str, float] = field(default_factory=dict)
+    prefer: dict[str, str] = field(default_factory=dict)
     search: SearchSettings = field(default_factory=SearchSettings)
     execution: ExecutionSettings = field(default_factory=ExecutionSettings)
     limits: LimitSettings = field(default_factory=LimitSettings)
@@ -478,10 +515,14 @@ def _with_absolute_paths(table: Table, folder: Path) -> Table:
             data = {**data, **options, "name": kind}
         if isinstance(location := data.get("location"), str) and location:
             data = {**data, "location": str(_absolute(location, folder))}
+    search = table.get("search")
+    if isinstance(search, dict) and isinstance(search.get("earlier"), list):
+        earlier = [str(_absolute(each, folder)) if isinstance(each, str) else each for each in search["earlier"]]
+        search = {**search, "earlier": earlier}
     objectives = table.get("objective")
     if isinstance(objectives, dict):
         objectives = {name: _with_absolute_surrogates(own, folder) for name, own in objectives.items()}
-    found = {"plugins": plugins, "data": data, "objective": objectives}
+    found = {"plugins": plugins, "data": data, "objective": objectives, "search": search}
     return table | {key: value for key, value in found.items() if key in table}
 
 
@@ -585,7 +626,7 @@ def construct(factory: Callable[..., T], table: Mapping[str, Any], where: str, *
         if key not in parameters:
             place = f"[{where}] has an {unknown('key', key, parameters)}" if where else unknown("key", key, parameters)
             raise WrongInputError(place)
-        hint = hints[key]
+        hint = _table_of(hints[key])
         if dataclasses.is_dataclass(hint):
             if not isinstance(value, dict):
                 raise WrongInputError(f"{prefix}{key} must be a table [{prefix}{key}], got {brief(value)}.")
@@ -597,6 +638,12 @@ def construct(factory: Callable[..., T], table: Mapping[str, Any], where: str, *
             raise WrongInputError(f"{prefix}{name} is missing. Give it a value.")
     with user_input(where):
         return factory(**given, **values)
+
+
+def _table_of(hint: Any) -> Any:
+    """The dataclass of a table that may be left out; any other hint as it is."""
+    kinds = [kind for kind in get_args(hint) if dataclasses.is_dataclass(kind)]
+    return kinds[0] if isinstance(hint, types.UnionType) and kinds else hint
 
 
 def check_type(hint: Any, value: Any, where: str) -> Any:

@@ -46,6 +46,9 @@ class TrialPlan:
         measured, settings: values known before the trial, and how they were measured.
         facts: what the space says of the candidate beyond its picks.
         refusal: why it cannot be built; it is then never run.
+        whole: the training is as long as the study says; one that is not ends ``truncated``.
+        until: epoch after which the training is paused, to be continued by another trial.
+        continues: number of the trial whose network is trained longer.
         device: ``cpu`` or ``cuda``.
         threads: torch threads on a CPU. One, unless more are asked for: several make trials on busy cores slower, and
             their sums irreproducible.
@@ -71,6 +74,9 @@ class TrialPlan:
     settings: dict[str, dict[str, Any]] = field(default_factory=dict)
     facts: dict[str, Value] = field(default_factory=dict)
     refusal: str | None = None
+    whole: bool = True
+    until: int | None = None
+    continues: int | None = None
     device: str = "cpu"
     threads: int = 1
     memory_gb: float | None = None
@@ -119,16 +125,21 @@ class TrialPlan:
 
     def checkpoints(self, send: Callable[[bytes], None]) -> Checkpoints | None:
         """The checkpoints of the training, which passes each new one to ``send``; None if it saves nothing."""
-        if not self.checkpoint_seconds:
+        if not self.checkpoint_seconds and self.until is None:
             return None
         belongs_to = {"architecture": self.key, "seed": self.seed, **self.trainer.settings()}
         if self.plugins:
             belongs_to["plugins"] = [plugin.digest for plugin in self.plugins]
-        return SentCheckpoints(self.checkpoint, send, belongs_to, self.checkpoint_seconds)
+        return SentCheckpoints(self.checkpoint, send, belongs_to, self.checkpoint_seconds or math.inf, self.until)
 
     def failed(self, failure: Failure, error: str, seconds: dict[str, float] | None = None) -> "TrialOutcome":
         """The outcome of a trial that ended without its values."""
         return TrialOutcome(self.record("failed", failure=failure, error=error, seconds=seconds or {}))
+
+    @property
+    def epochs(self) -> int:
+        """Of the training, from its very start."""
+        return self.trainer.epochs if self.until is None else self.until
 
     def record(self, status: Status, **details: Any) -> TrialRecord:
         """The record of this plan, ended as ``status``; ``details`` are further fields."""
@@ -139,7 +150,8 @@ class TrialPlan:
             architecture=self.architecture,
             key=self.key,
             seed=self.seed,
-            fidelity={"epochs": self.trainer.epochs},
+            fidelity={"epochs": self.epochs, **({} if self.until is None else {"of": self.trainer.epochs})},
+            continues=self.continues,
             micro_batches=self.trainer.micro_batches,
             **{"measured": self.measured, "settings": self.settings, "facts": self.facts, **details},
         )
@@ -298,14 +310,19 @@ def run_trial(
             plan.trainer.train(model, data, seed=plan.seed, report=on_epoch, checkpoints=checkpoints)
             seconds["train"] = time.perf_counter() - started - seconds["build"]
             model.eval()
-            timing = Timing(tuple(row[3] for row in curve.rows()), plan.trainer.epochs)
+            if plan.until not in (None, len(curve.rows())):
+                raise RuntimeError(
+                    f"the trainer went on to epoch {len(curve.rows())} where it was to pause after {plan.until}. "
+                    "Take form = 'whole' for the rungs."
+                )
+            timing = Timing(tuple(row[3] for row in curve.rows()), plan.epochs)
             candidate = replace(candidate, timing=timing)
             measure("training")
             measure("run")
             traces = {**curve.traces(), **predictions(candidate)}
             seconds["measure"] = time.perf_counter() - started - seconds["build"] - seconds["train"]
-        record = plan.record("complete", **vars(values), seconds=seconds)
-        return TrialOutcome(record, serialize(model), traces)
+        record = plan.record("complete" if plan.whole else "truncated", **vars(values), seconds=seconds)
+        return TrialOutcome(record, serialize(model) if plan.whole else None, traces)
     except StoppedError:  # of whoever was reported to, whose disk is full: not the trial's fault
         raise
     except (Exception, SystemExit) as error:  # the one place where an exception becomes a failed trial

@@ -28,7 +28,7 @@ from ray import tune
 from ray.tune.search import Searcher
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from nas.errors import StoppedError
+from nas.errors import StoppedError, WrongInputError
 from nas.plugins import loaded
 from nas.results.study import Study
 from nas.search.launch import open_study, overriding
@@ -88,6 +88,11 @@ class TuneStudy:
         accept_changes: bool = False,
     ) -> None:
         settings = read_settings(Path(path), [*set, *overriding(trials=trials, seed=seed)])
+        if settings.search.rungs is not None:
+            raise WrongInputError(
+                "inside Ray Tune its schedulers say how long a trial is trained. Leave [search.rungs] out, or run the "
+                "study with nas search."
+            )
         problem, self.history = open_study(settings, out, accept_changes=accept_changes)
         for note in (*problem.notes, *self.history.notes):
             LOG.warning("%s", note)

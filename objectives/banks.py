@@ -7,7 +7,7 @@ to L2 norm 1 and their spectra W_i taken on a 32 x 32 grid, so that the mean of 
 largest |W_i| at each frequency.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -56,8 +56,8 @@ class OfBanks(Objective):
         return {"banks": len(chosen), "frozen": bool(chosen) and not chosen[0].trained}
 
 
-def _chosen(banks: Sequence[BankFigures]) -> list[BankFigures]:
-    return [bank for bank in banks if not bank.trained] or list(banks)
+def _chosen(measured: Sequence[BankFigures]) -> list[BankFigures]:
+    return [bank for bank in measured if not bank.trained] or list(measured)
 
 
 @objective("spectral_coverage")
@@ -84,32 +84,43 @@ class EffectiveRank(OfBanks):
     figure: ClassVar[Callable[[BankFigures], float]] = staticmethod(lambda bank: bank.rank)
 
 
+def banks(network: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    """Name and weights (N, 1, k, k) of every depthwise bank of square filters, in order of execution."""
+    for name, module in network.named_modules():
+        if isinstance(module, nn.Conv2d) and module.weight.shape[1] == 1 < module.groups and module.kernel_size[0] > 1:
+            yield name, module.weight
+
+
 def bank_figures(network: nn.Module) -> list[BankFigures]:
-    """Figures of every depthwise bank of square filters larger than one pixel, in order of execution."""
+    """Figures of every bank of `banks`."""
     return [
         BankFigures(
             layer=name,
-            filters=len(module.weight),
-            trained=module.weight.requires_grad,
-            coverage=coverage(module.weight),
-            flatness=flatness(module.weight),
-            high_frequency=high_frequency_ratio(module.weight),
-            rank=effective_rank(module.weight),
+            filters=len(weight),
+            trained=weight.requires_grad,
+            coverage=coverage(weight),
+            flatness=flatness(weight),
+            high_frequency=high_frequency_ratio(weight),
+            rank=effective_rank(weight),
         )
-        for name, module in network.named_modules()
-        if isinstance(module, nn.Conv2d) and module.weight.shape[1] == 1 < module.groups and module.kernel_size[0] > 1
+        for name, weight in banks(network)
     ]
+
+
+def envelope(bank: Tensor) -> Tensor:
+    """(GRID, GRID): the largest magnitude of a filter of a bank at each frequency, that of zero first."""
+    return _spectra(bank).amax(0)
 
 
 def coverage(bank: Tensor) -> float:
     """Share of the frequencies at which some filter passes at least what a flat spectrum would."""
-    return float((_spectra(bank).amax(0) >= 0.999).double().mean())
+    return float((envelope(bank) >= 0.999).double().mean())
 
 
 def flatness(bank: Tensor) -> float:
     """Geometric over arithmetic mean of the envelope: 1 for a flat one, near 0 if it has zeros."""
-    envelope = _spectra(bank).amax(0)
-    return float(envelope.clamp_min(1e-12).log().mean().exp() / envelope.mean())
+    seen = envelope(bank)
+    return float(seen.clamp_min(1e-12).log().mean().exp() / seen.mean())
 
 
 def high_frequency_ratio(bank: Tensor) -> float:

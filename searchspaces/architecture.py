@@ -372,16 +372,17 @@ def encode(value: Any) -> Any:
     if value is None or isinstance(value, (str, int, float)):  # isinstance with a union takes four times as long
         return value
     fields: dict[str, Any] = {"kind": value.kind} if isinstance(value, Spec) else {}
-    for name, default in _defaults(value.__class__):
+    for name, default, real in _defaults(value.__class__):
         if (current := getattr(value, name)) != default:
             # As it is read back: equal specs have equal keys, whether 2 or 2.0 was written.
-            fields[name] = float(current) if type(default) is float else encode(current)
+            fields[name] = float(current) if real and current is not None else encode(current)
     return fields
 
 
 @cache  # dataclasses.fields takes as long as the rest of an encoding
-def _defaults(cls: Any) -> tuple[tuple[str, Any], ...]:
-    return tuple((field.name, field.default) for field in dataclasses.fields(cls))
+def _defaults(cls: Any) -> tuple[tuple[str, Any, bool], ...]:
+    hints, known = _hints(cls)
+    return tuple((name, field.default, hints[name] in (float, float | None)) for name, field in known.items())
 
 
 def decode(hint: Any, data: Any, where: str) -> Any:

@@ -5,11 +5,14 @@ what they mean, and what cannot be built is found by pricing. A field that is a 
 fields of its own kind; where it may be any mixer, through a choice of its name.
 """
 
+import contextlib
 import dataclasses
 import inspect
+import itertools
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from searchspaces.architecture import ChannelMixer, Shape, Spec, TokenMixer, Value
@@ -25,6 +28,9 @@ SWITCH = ("off", "on")
 TRIED: Shape = (8, 8, 8)
 """Shape by which an operator whose fields lack defaults is asked for examples of them."""
 
+MOST_TRIED = 256
+"""Combinations of its other fields with which a value is tried that the defaults refuse."""
+
 Make = Callable[[str], Spec]
 """Returns the mixer of a name, for fields that may be any mixer."""
 
@@ -39,7 +45,8 @@ class FieldValues:
         return type(value) is self.hint
 
     def __str__(self) -> str:
-        such = f", as {', '.join(map(str, self.examples))}" if self.examples else ""
+        shown = [str(value) for value in self.examples if value is not None]
+        such = f", as {', '.join(shown)}" if shown else ""
         return f"what {self.kind} takes{such}"
 
 
@@ -72,7 +79,7 @@ def fitted(spec: Spec, shape: Shape) -> Spec:
         for name, values in type(spec).options(shape).items():
             own = getattr(spec, name)
             if values and own not in values and type(own) in (int, float):
-                near[name] = min(values, key=lambda value: abs(value - own))
+                near[name] = min((value for value in values if value is not None), key=lambda value: abs(value - own))
         return replace(spec, **near)
     return spec
 
@@ -90,7 +97,9 @@ def field_choices(cls: type[Spec]) -> tuple[Choice, ...]:
         hint = hints[field.name]
         if inspect.isclass(hint) and issubclass(hint, Spec) and hint not in ROLES:
             continue
-        default = getattr(base, field.name)
+        default, unset = getattr(base, field.name), hint == (float | None)
+        if unset:
+            hint, default = float, next(value for value in options[field.name] if value is not None)
         about = helps.get(field.name) or f"{field.name.replace('_', ' ')} of {cls.kind}"
         values: Any = FieldValues(hint, cls.kind, options.get(field.name, ()))
         if hint in ROLES:
@@ -101,8 +110,26 @@ def field_choices(cls: type[Spec]) -> tuple[Choice, ...]:
             values, default = SWITCH, SWITCH[default]
         elif hint not in (int, float, str):
             raise TypeError(f"{cls.__name__}.{field.name} must be a number, a word, a bool or a spec, got {hint}.")
-        found.append(Choice(f"{cls.kind}.{field.name}", (default,), values, about))
+        check = partial(_check_field, base, field.name) if hint in (int, float) else Choice.check
+        found.append(Choice(f"{cls.kind}.{field.name}", (default,), values, about, check=check, unset=unset))
     return tuple(found)
+
+
+def _check_field(base: Any, name: str, value: Value) -> None:
+    """Makes sure that an operator can have a value in a field, whatever the others are.
+
+    Raises:
+        ValueError: with the reason why its defaults cannot, if no combination of `Spec.options` can either.
+    """
+    options = {other: values for other, values in type(base).options(TRIED).items() if other != name}
+    try:
+        replace(base, **{name: value})
+    except ValueError:
+        for others in itertools.islice(itertools.product(*options.values()), MOST_TRIED):
+            with contextlib.suppress(ValueError):
+                replace(base, **{name: value}, **dict(zip(options, others, strict=True)))
+                return
+        raise
 
 
 def with_fields(spec: Any, values: Mapping[str, Value], make: Make, outer: frozenset[str] = frozenset()) -> Any:

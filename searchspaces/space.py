@@ -46,6 +46,8 @@ class Choice:
         help: one sentence with the unit.
         tied: made once for all groups, so that the name has none.
         presets: name -> the options for which it stands where a study names options.
+        check: raises ValueError, with the reason, for a value that nothing can be made of whatever else is picked.
+        unset: while it is off it has no value, not that of ``options``.
     """
 
     name: str
@@ -54,6 +56,8 @@ class Choice:
     help: str
     tied: bool = False
     presets: Mapping[str, tuple[Value, ...]] = field(default_factory=dict)
+    check: Callable[[Value], object] = field(default=lambda value: None, compare=False)
+    unset: bool = False
 
     @property
     def takes(self) -> str:
@@ -81,6 +85,10 @@ class Choice:
                 raise ValueError(f"choice {self.name!r} names the option {value!r} twice.")
             if type(value) is not type(self.options[0]) or not (value in self.allowed or value in self.presets):
                 raise ValueError(f"choice {self.name!r} cannot be {value!r} ({self.help}). Allowed: {self.takes}.")
+            try:
+                self.check(value)
+            except ValueError as error:
+                raise ValueError(f"choice {self.name!r} cannot be {value!r}: {error}") from None
         options = [option for value in values for option in self.presets.get(str(value), (value,))]
         return replace(self, options=tuple(dict.fromkeys(options)))
 
@@ -150,6 +158,7 @@ class SearchSpace:
         more: choices that are searched only if a study names them; without them the space stays small.
         facts: what is worth recording of a candidate and not plain from its picks.
         moved: former choice -> what a study says in its place.
+        before: the space as it was before options were named.
     """
 
     name: str
@@ -158,6 +167,7 @@ class SearchSpace:
     more: tuple[Choice, ...] = ()
     facts: Callable[[Picks], dict[str, Value]] = _no_facts
     moved: Mapping[str, str] = field(default_factory=dict)
+    before: "SearchSpace | None" = None
 
     @property
     def size(self) -> int:
@@ -241,7 +251,25 @@ class SearchSpace:
             self,
             choices=tuple(narrowed(choice) for choice in (*self.choices, *added)),
             more=tuple(choice for choice in self.more if choice not in added),
+            before=self.before or self,
         )
+
+    def blamed(self, picks: Picks, refused: Callable[[Architecture], bool]) -> str | None:
+        """The choice whose pick makes ``picks`` a network that is refused; None if it is none.
+
+        From the first options of the space as it was before, the choices take their picks one after the other.
+        """
+        base, blamed = self.before or self, None
+        taken = base.first
+        for choice in self.choices:
+            group = (c.name for c in (*base.choices, *base.more) if choice.name == (c.short if choice.tied else c.name))
+            taken |= dict.fromkeys(group, picks[choice.name])
+            try:
+                bad = refused(base.to_architecture(taken).canonical())
+            except ValueError:
+                bad = True
+            blamed = (blamed or choice.name) if bad else None
+        return blamed
 
     def remove(self, names: Sequence[str]) -> "SearchSpace":
         """The space without the named choices: each stays at its first option.

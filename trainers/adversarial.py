@@ -116,7 +116,7 @@ class Adversarial(Supervised):
         if self.free:
             self._replay(training, batch, targets, start)
             return
-        worst = targets if batch.share >= 0.5 else targets[batch.partner]
+        worst = torch.where(torch.as_tensor(batch.share >= 0.5, device=targets.device), targets, targets[batch.partner])
         parts = min(self.micro_batches, len(images))
         split = zip(*(x.tensor_split(parts) for x in (images, worst[: len(images)], start)), strict=True)
 

@@ -7,7 +7,7 @@ continued where it stopped. Rejected: kornia's classes, which draw from the glob
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Literal, Self, get_args
+from typing import Literal, Self, cast, get_args
 
 import torch
 import torch.nn.functional as F
@@ -36,6 +36,9 @@ class Augmentation:
         mask_mel, mask_frames: SpecAugment: widest band of mel bins and longest stretch of frames set to the mean.
         mixup, cutmix: alpha of the Beta distribution of the weight; 0 for none; with both, each batch has one of them.
         mix_rate: share of the batches that are mixed; the others are left as they are.
+        mix_each: mix each image or not, and with a weight, of its own: ``mix_rate`` is then a share of the images.
+        mix_sounds: mixup of spectrograms as of the waves of their sounds, before all else but moves: their powers are
+            added, by the squares of the weights (see `mixup`).
         mix_until: share of the epochs after which images are no longer mixed (arXiv:2303.08433).
         label_lambda: weight of an image's own label in a mixed target: ``tied`` to that of the image; ``resampled``
             from the same distribution, apart from it; or ``fixed`` at ``label_share`` (the ablation of 2303.08433).
@@ -55,6 +58,8 @@ class Augmentation:
     mixup: float = 0.0
     cutmix: float = 0.0
     mix_rate: float = 1.0
+    mix_each: bool = False
+    mix_sounds: bool = False
     mix_until: float = 1.0
     label_lambda: LabelLambda = "tied"
     label_share: float = 0.5
@@ -77,8 +82,11 @@ class Augmentation:
                 raise ValueError(f"{name} must be from 0 to {most}, got {getattr(self, name)}.")
         check_most(self, shift=1000, operations=100, mask_mel=10_000, mask_frames=10_000, mixup=1000, cutmix=1000)
         check_idle(self, "magnitude", self.operations, "operations")
-        for name in ("mix_rate", "mix_until", "label_lambda"):
+        for name in ("mix_rate", "mix_each", "mix_until", "label_lambda"):
             check_idle(self, name, self.mixup or self.cutmix, "mixup or cutmix")
+        check_idle(self, "mix_sounds", self.mixup, "mixup")
+        if self.mix_sounds and self.cutmix:
+            raise ValueError("mix_sounds does not go with cutmix, which cuts images. Leave one of them out.")
         check_idle(self, "label_share", self.label_lambda == "fixed", "label_lambda = 'fixed'")
 
     def augmenter(self, data: TrainingData, device: torch.device) -> "Augmenter":
@@ -88,6 +96,7 @@ class Augmentation:
             flip=data.flip if self.flip is None else self.flip,
             shift=data.shift if self.shift is None else self.shift,
             levels=data.train.levels,
+            decibels=data.decibels if self.mix_sounds else 0.0,
             fill=torch.tensor(data.mean, device=device),
         )
 
@@ -100,6 +109,7 @@ class Augmenter:
         flip, shift: as the settings say, or as suits the data.
         levels: the pixel value that is white.
         fill: (C,) mean of the data.
+        decibels: from black to white, of spectrograms that are mixed as sounds; else 0.
     """
 
     settings: Augmentation
@@ -107,15 +117,23 @@ class Augmenter:
     shift: int
     levels: int
     fill: Tensor
+    decibels: float = 0.0
 
     def __call__(self, x: Tensor, generator: Generator, *, mix: bool) -> "Mixed":
         """(B, C, H, W) images as they are stored -> floats in [0, 1], channels last; ``mix``: also mixed in pairs."""
-        s = self.settings
         if self.flip:
             x = random_flip(x, generator)
         if self.shift:
             x = random_shift(x, self.shift, generator)
         x = x.float().div_(self.levels)
+        sounds = self._mixed(x, generator) if mix and self.decibels else Mixed.alone(x)
+        x = self._changed(sounds.images, generator)
+        mixed = self._mixed(x, generator) if mix and not self.decibels else replace(sounds, images=x)
+        return replace(mixed, images=mixed.images.contiguous(memory_format=torch.channels_last))
+
+    def _changed(self, x: Tensor, generator: Generator) -> Tensor:
+        """(B, C, H, W) floats in [0, 1], each changed for itself."""
+        s = self.settings
         if s.crop:
             x = random_crop(x, s.crop, generator)
         if s.operations:
@@ -128,15 +146,30 @@ class Augmenter:
             x = mask_spectrogram(x, s.mask_mel, s.mask_frames, self.fill, generator)
         if s.erase:
             x = random_erase(x, s.erase, self.fill, generator)
-        mixed = Mixed.alone(x)
-        if mix and (s.mixup or s.cutmix) and (s.mix_rate == 1 or torch.rand((), generator=generator) < s.mix_rate):
-            with_cutmix = bool(torch.rand((), generator=generator) < 0.5) if s.mixup and s.cutmix else s.cutmix > 0
-            mixed = cutmix(x, s.cutmix, generator) if with_cutmix else mixup(x, s.mixup, generator)
-            if s.label_lambda == "resampled":
-                mixed = replace(mixed, share=random_share(s.cutmix if with_cutmix else s.mixup, generator))
-            elif s.label_lambda == "fixed":
-                mixed = replace(mixed, share=s.label_share)
-        return replace(mixed, images=mixed.images.contiguous(memory_format=torch.channels_last))
+        return x
+
+    def _mixed(self, x: Tensor, generator: Generator) -> "Mixed":
+        """(B, C, H, W) floats in [0, 1], mixed in pairs as often as the settings say."""
+        s = self.settings
+        number = len(x) if s.mix_each else 1
+        chosen = torch.ones(number, dtype=torch.bool)
+        if s.mix_rate < 1:
+            chosen = torch.rand(number, generator=generator) < s.mix_rate
+        if not (s.mixup or s.cutmix) or not chosen.any():
+            return Mixed.alone(x)
+        with_cutmix = bool(torch.rand((), generator=generator) < 0.5) if s.mixup and s.cutmix else s.cutmix > 0
+        alpha = s.cutmix if with_cutmix else s.mixup
+
+        def drawn() -> Tensor:
+            return torch.where(chosen, random_shares(alpha, number, generator), 1)
+
+        mixed = cutmix(x, drawn(), generator) if with_cutmix else mixup(x, drawn(), generator, self.decibels)
+        if s.label_lambda == "resampled":
+            mixed = replace(mixed, share=drawn())
+        elif s.label_lambda == "fixed":
+            mixed = replace(mixed, share=torch.where(chosen, s.label_share, 1))
+        share = cast(Tensor, mixed.share)
+        return replace(mixed, share=beside(x, share) if s.mix_each else float(share))
 
 
 def beside(tensor: Tensor, drawn: Tensor) -> Tensor:
@@ -247,13 +280,13 @@ class Mixed:
     Args:
         images: (B, C, H, W).
         partner: (B,) index of the image that each was blended with.
-        share: of the image's own label in the target, the same for the whole batch; that of the image itself in the
+        share: of the image's own label in the target, one for the whole batch or (B,); that of the image itself in the
             blend, unless ``label_lambda`` says otherwise.
     """
 
     images: Tensor
     partner: Tensor
-    share: float
+    share: float | Tensor
 
     @classmethod
     def alone(cls, images: Tensor) -> Self:
@@ -263,31 +296,48 @@ class Mixed:
 
 def random_share(alpha: float, generator: Generator) -> float:
     """A weight from Beta(alpha, alpha)."""
+    return float(random_shares(alpha, 1, generator))
+
+
+def random_shares(alpha: float, number: int, generator: Generator) -> Tensor:
+    """(number,) weights from Beta(alpha, alpha), float32 on the CPU."""
     from scipy.special import betaincinv
 
-    return float(betaincinv(alpha, alpha, torch.rand((), generator=generator, dtype=torch.float64).item()))
+    drawn = torch.rand(number, generator=generator, dtype=torch.float64).numpy()
+    return torch.from_numpy(betaincinv(alpha, alpha, drawn)).float()
 
 
-def mixup(images: Tensor, alpha: float, generator: Generator) -> Mixed:
-    """Weighted means of pairs of images; the weight is drawn from Beta(alpha, alpha).
+def mixup(images: Tensor, share: Tensor, generator: Generator, decibels: float = 0.0) -> Mixed:
+    """Weighted means of pairs of images, by ``share`` (1,) or (B,), on the CPU.
 
-    Source: Zhang et al. 2018, arXiv:1710.09412.
+    With ``decibels`` from 0 to 1, images show the power P of sounds, and become that of ``w x1 + (1 - w) x2`` of their
+    waves: ``w^2 P1 + (1 - w)^2 P2``. What is missing is the product of both, whose mean is 0. Of 400 pairs of spoken
+    digits the result is 1.3 dB (rms) from the spectrogram of the mixed waves; the weighted mean of the decibels is 10
+    dB from it, and 6 dB too dark. The waves themselves are not kept: data sets cache what `LogMel` makes of them.
+
+    Source: Zhang et al. 2018, arXiv:1710.09412; of waves, AST, Gong et al. 2021.
     """
-    share, partner = random_share(alpha, generator), beside(images, torch.randperm(len(images), generator=generator))
-    return Mixed(torch.lerp(images[partner], images, share), partner, share)
+    partner = beside(images, torch.randperm(len(images), generator=generator))
+    own = beside(images, share)[:, None, None, None]
+    if not decibels:
+        return Mixed(torch.lerp(images[partner], images, own), partner, share)
+    per_unit = decibels / 10 * math.log(10)  # of the natural logarithm of the power
+    power = torch.exp((images - 1) * per_unit)
+    mixed = own**2 * power + (1 - own) ** 2 * power[partner]
+    return Mixed(mixed.log().div(per_unit).add(1).clamp(0, 1), partner, share)
 
 
-def cutmix(images: Tensor, alpha: float, generator: Generator) -> Mixed:
-    """Images with a rectangle of another one in them; what remains of the image is drawn from Beta(alpha, alpha).
+def cutmix(images: Tensor, share: Tensor, generator: Generator) -> Mixed:
+    """Images with a rectangle of another one in them, of which ``share`` (1,) or (B,) remains, on the CPU.
 
     Source: Yun et al. 2019, arXiv:1905.04899.
     """
-    share, partner = random_share(alpha, generator), beside(images, torch.randperm(len(images), generator=generator))
+    partner = beside(images, torch.randperm(len(images), generator=generator))
     height, width = images.shape[2:]
-    sides = torch.tensor([round(math.sqrt(1 - share) * n) for n in (height, width)])
-    rows, columns = _window(height, sides[:1], generator), _window(width, sides[1:], generator)
+    sides = [torch.round(torch.sqrt(1 - share.double()) * n).long() for n in (height, width)]
+    rows, columns = (_window(n, side, generator) for n, side in zip((height, width), sides, strict=True))
     hole = beside(images, rows[:, None, :, None] & columns[:, None, None, :])
-    kept = 1 - float(sides[0] * sides[1]) / (height * width)
+    kept = 1 - (sides[0] * sides[1]).float() / (height * width)
     return Mixed(torch.where(hole, images[partner], images), partner, kept)
 
 

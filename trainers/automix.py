@@ -1,8 +1,9 @@
 """Training on images mixed by masks that a generator learns against the classifier (adversarial AutoMixup, 2312.11954).
 
 The generator learns through a teacher: the network with weights that this does not train, their moving average if
-``average`` is set, else those of the moment. Published are masks from features of the teacher, and mixtures of three
-images; here the generator has features of its own, so that any classifier will do, and mixes pairs.
+``average`` is set (published: 0.999, rising to ``average_end`` 0.999999), else those of the moment. Published are masks
+from features of the teacher, and mixtures of three images; here the generator has features of its own, so that any
+classifier will do, and mixes pairs.
 """
 
 from dataclasses import dataclass

@@ -28,15 +28,16 @@ class Checkpoints(ABC):
     Args:
         belongs_to: everything that must be the same for a training to continue; compared as JSON.
         seconds: between two checkpoints.
+        until: epoch after which the training saves itself and ends, as if it were over; None for its last.
 
     Attributes:
         stop: set it, from a signal handler for example, and the training saves its next step and is interrupted.
         beside: tensors of whoever started the training, by name, that are saved and loaded with it.
     """
 
-    def __init__(self, belongs_to: dict[str, object], seconds: float = 60.0) -> None:
+    def __init__(self, belongs_to: dict[str, object], seconds: float = 60.0, until: int | None = None) -> None:
         self.belongs_to = json.dumps(belongs_to, sort_keys=True, default=str)
-        self.seconds, self.stop = seconds, False
+        self.seconds, self.until, self.stop = seconds, until, False
         self.beside: dict[str, Tensor] = {}
         self._saved = time.monotonic()
 
@@ -136,13 +137,18 @@ class SentCheckpoints(Checkpoints):
     Args:
         last: content to continue from; one that is damaged or of another training is ignored.
         send: is given the content of each new one.
-        belongs_to, seconds: see `Checkpoints`.
+        belongs_to, seconds, until: see `Checkpoints`.
     """
 
     def __init__(
-        self, last: bytes | None, send: Callable[[bytes], None], belongs_to: dict[str, object], seconds: float = 60.0
+        self,
+        last: bytes | None,
+        send: Callable[[bytes], None],
+        belongs_to: dict[str, object],
+        seconds: float = 60.0,
+        until: int | None = None,
     ) -> None:
-        super().__init__(belongs_to, seconds)
+        super().__init__(belongs_to, seconds, until)
         self.last, self.send = last, send
 
     def _read(self) -> dict[str, Tensor] | None:

@@ -38,6 +38,8 @@ class Dataset:
     """Whether a mirrored image still is a typical member of its class."""
     shift: ClassVar[int] = 0
     """Pixels by which an image may be moved without leaving its class."""
+    decibels: ClassVar[float] = 0.0
+    """From black to white, in spectrograms that show the logarithm of the power; 0 for all other images."""
     epsilon: ClassVar[str] = "4/255"
     """Radius of the default attack, in pixel units 0..1."""
     origin: ClassVar[str]

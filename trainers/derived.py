@@ -29,7 +29,7 @@ class Derived(Dataset):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.source:
-            for name in ("flip", "shift", "epsilon", "things"):
+            for name in ("flip", "shift", "decibels", "epsilon", "things"):
                 object.__setattr__(self, name, getattr(self.inner, name))
 
     @classmethod

@@ -83,7 +83,12 @@ def learning_rate(schedule: Schedule, warmup: float, steps: int, steps_per_epoch
     return factor
 
 
-def average(model: nn.Module, decay: float) -> AveragedModel:
+def rising(first: float, last: float, steps: int) -> Callable[[int], float]:
+    """Step -> a value that rises from ``first`` to ``last`` over ``steps`` by half a cosine."""
+    return lambda step: last - (last - first) * 0.5 * (1 + math.cos(math.pi * min(1, step / steps)))
+
+
+def average(model: nn.Module, decay: Callable[[int], float]) -> AveragedModel:
     """A moving average of the model's weights and buffers; ``update_parameters`` takes one step.
 
     Early steps weigh more: the decay is at most (1 + t) / (10 + t) at step t.
@@ -92,7 +97,7 @@ def average(model: nn.Module, decay: float) -> AveragedModel:
     def move(mean: Tensor, now: Tensor, count: Tensor | int) -> Tensor:
         if not mean.is_floating_point():
             return now
-        return torch.lerp(now, mean, min(decay, (1 + int(count)) / (10 + int(count))))
+        return torch.lerp(now, mean, min(decay(int(count)), (1 + int(count)) / (10 + int(count))))
 
     return AveragedModel(model, avg_fn=move, use_buffers=True)
 

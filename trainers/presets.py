@@ -52,7 +52,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "warmup": 0.1,
     },
     # 2402.18007: rate 2.5e-4, decaying after epoch 5; the rest is that of AST on Speech Commands, whose mixup takes six
-    # in ten clips, by Beta(10, 10); here so many batches.
+    # in ten clips, by Beta(10, 10), of their waves.
     "asm_rh": {
         "epochs": 30,
         "batch_size": 128,
@@ -63,6 +63,8 @@ PRESETS: dict[str, dict[str, Any]] = {
         "warmup": 5 / 30,
         "mixup": 10.0,
         "mix_rate": 0.6,
+        "mix_each": True,
+        "mix_sounds": True,
         "bce": True,
         "mask_mel": 48,
         "mask_frames": 48,

@@ -32,7 +32,7 @@ class TrainingData:
     Args:
         classes: names of the classes, by number.
         mean, std: per channel in pixel units 0..1, of the training samples.
-        flip, shift: augmentations that suit the data (`Dataset`).
+        flip, shift, decibels: which augmentations suit the data (`Dataset`).
         things: what the samples are, for messages.
         notes: what a person should know of how the data were read.
         decided: options of the data set that the training split has decided, by name.
@@ -50,6 +50,7 @@ class TrainingData:
     notes: tuple[str, ...] = ()
     decided: Mapping[str, Any] = field(default_factory=dict)
     task: Task = field(default_factory=Classification)
+    decibels: float = 0.0
 
     @property
     def input(self) -> Shape:
@@ -114,6 +115,7 @@ def training_data(
         notes=tuple(dict.fromkeys((*train.notes, *held_out.notes, *shares.notes))),
         decided=train.decided,
         task=dataset.poses(),
+        decibels=dataset.decibels,
     )
 
 

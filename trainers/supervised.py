@@ -24,7 +24,17 @@ from trainers.augment import Augmentation, Mixed, beside
 from trainers.checkpoints import Checkpoints
 from trainers.dataset import Dataset, check_idle, check_most
 from trainers.graphs import Graphs
-from trainers.optimization import Lion, Schedule, average, climb, decayed, descend, learning_rate, unchanged_statistics
+from trainers.optimization import (
+    Lion,
+    Schedule,
+    average,
+    climb,
+    decayed,
+    descend,
+    learning_rate,
+    rising,
+    unchanged_statistics,
+)
 from trainers.splits import TrainingData
 from trainers.trainer import DivergedError, Epoch, Trainer, trainer
 
@@ -55,6 +65,7 @@ class Supervised(Augmentation, Trainer):
         label_smoothing: share of the target spread over all classes.
         clip_norm: bound on the L2 norm of the gradient; 0 for none.
         average: decay of a moving average of the weights, for example 0.999, which the network ends with; 0 for none.
+        average_end: decay at the end, to which it rises by half a cosine (0.999999 in 2312.11954); 0: as at the start.
         sharpness: radius of sharpness-aware steps (SAM), twice the time; 0 for none. Frozen parameters have no part in
             it, so it is not comparable between frozen and full networks.
         adaptive_sharpness: measure the radius relative to the weights (ASAM; about ten times the radius).
@@ -77,6 +88,7 @@ class Supervised(Augmentation, Trainer):
     label_smoothing: float = 0.0
     clip_norm: float = 1.0
     average: float = 0.0
+    average_end: float = 0.0
     sharpness: float = 0.0
     adaptive_sharpness: bool = False
     bce: bool = False
@@ -96,7 +108,7 @@ class Supervised(Augmentation, Trainer):
         for name in ("weight_decay", "clip_norm", "sharpness", "decoupled"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise ValueError(f"{name} must not be negative, got {getattr(self, name)}.")
-        for name in ("warmup", "label_smoothing", "beta1", "beta2", "average"):
+        for name in ("warmup", "label_smoothing", "beta1", "beta2", "average", "average_end"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"{name} must be in [0, 1), got {getattr(self, name)}.")
         if self.decoupled and self.bce:
@@ -106,6 +118,9 @@ class Supervised(Augmentation, Trainer):
         check_most(self, epochs=10**9, batch_size=10**9, micro_batches=10**9)
         check_idle(self, "decoupled", self.mixup or self.cutmix, "mixup or cutmix")
         check_idle(self, "adaptive_sharpness", self.sharpness, "sharpness")
+        check_idle(self, "average_end", self.average, "average")
+        if 0 < self.average_end < self.average:
+            raise ValueError(f"average_end must be at least average = {self.average}, got {self.average_end}.")
         check_idle(self, "beta2", self.optimizer != "sgd", "optimizer = 'adamw' or 'lion'")
         check_idle(self, "stability", self.optimizer == "adamw", "optimizer = 'adamw'")
 
@@ -116,6 +131,7 @@ class Supervised(Augmentation, Trainer):
     def suited(self, data: Dataset) -> Self:
         for name in ("label_smoothing", "decoupled", "bce"):
             check_idle(self, name, data.poses().labelled, "classes to learn")
+        check_idle(self, "mix_sounds", data.decibels, "spectrograms of sounds")
         return self
 
     def halved(self) -> Self:
@@ -136,19 +152,19 @@ class Supervised(Augmentation, Trainer):
 
         Args:
             first, second: labels of the images and of their partners.
-            share: of the first labels; None for images that are not mixed.
+            share: of the first labels, () or (B,); None for images that are not mixed.
         """
         task, smoothing = training.data.task, self.label_smoothing
         with training.precision():
             logits = training.run(images)
         logits = logits.float()
         of = binary_loss if self.bce else task.loss
-        loss = of(logits, first, smoothing=smoothing)
+        losses = of(logits, first, smoothing=smoothing)
         if share is not None:
-            loss = share * loss + (1 - share) * of(logits, second, smoothing=smoothing)
+            losses = share * losses + (1 - share) * of(logits, second, smoothing=smoothing)
             if self.decoupled:
-                loss = loss + self.decoupled * decoupled_loss(logits, first, second, share)
-        return loss
+                losses = losses + self.decoupled * decoupled_loss(logits, first, second, share)
+        return losses.mean()
 
     def train(
         self,
@@ -177,6 +193,9 @@ class Supervised(Augmentation, Trainer):
                         if checkpoints.stop:
                             raise KeyboardInterrupt
                 report(training.end_epoch())
+                if checkpoints is not None and training.epoch == checkpoints.until:
+                    checkpoints.save(training.step, training.state())
+                    break
             training.end()
 
 
@@ -202,7 +221,8 @@ class Training:
         self.rate = learning_rate(settings.schedule, settings.warmup, steps, self.steps_per_epoch)
         self.rate_now = torch.zeros((), device=self.device) if self.graphs else None
         self.optimizer = self._optimizer()
-        self.averaged = average(model, settings.average) if settings.average else None
+        decay = rising(settings.average, settings.average_end or settings.average, steps)
+        self.averaged = average(model, decay) if settings.average else None
         self.run: Callable[[Tensor], Tensor] = torch.compile(model) if settings.compile else model
         self.augment = settings.augmenter(data, self.device)
         self.epoch = self.step = 0
@@ -270,7 +290,9 @@ class Training:
         """One step of the optimiser; images that require a gradient get theirs."""
         rate = self.settings.learning_rate * self.rate(self.step)
         inputs: tuple[Tensor, ...] = (batch.images, labels)
-        if batch.share < 1:
+        if isinstance(batch.share, Tensor):
+            inputs += labels[batch.partner], batch.share
+        elif batch.share < 1:
             inputs += labels[batch.partner], torch.full((), batch.share, device=self.device)
         for group in self.optimizer.param_groups:
             group["lr"] = rate if self.rate_now is None else self.rate_now
@@ -307,13 +329,14 @@ class Training:
         """Adds the gradients of the mean loss up, part by part.
 
         Args:
-            others, share: labels of the partners of mixed images, and the share of the images themselves.
+            others, share: labels of the partners of mixed images, and the share of the images themselves, () or (B,).
             count: towards the loss of the epoch.
         """
         number, parts = len(labels), min(self.settings.micro_batches, len(labels))
         split = [x.tensor_split(parts) for x in (images, labels, labels if others is None else others)]
-        for x, first, second in zip(*split, strict=True):
-            loss = self.settings.loss(self, x, first, second, share)
+        each = [share] * parts if share is None or not share.ndim else share.tensor_split(parts)
+        for x, first, second, own in zip(*split, each, strict=True):
+            loss = self.settings.loss(self, x, first, second, own)
             if count:
                 self.total += loss.detach() * len(first)
             (loss * (len(first) / number) if parts > 1 else loss).backward()  # type: ignore[no-untyped-call]
@@ -392,14 +415,16 @@ class Training:
 
 
 def binary_loss(logits: Tensor, labels: Tensor, *, smoothing: float = 0.0) -> Tensor:
-    """Mean binary cross-entropy of each of K classes for itself; ``smoothing`` as of cross-entropy: (B, K), (B,)."""
+    """(B,) mean binary cross-entropies of each of K classes for itself, from logits (B, K) and labels (B,)."""
     classes = logits.shape[1]
     targets = (1 - smoothing) * F.one_hot(labels, classes).to(logits.dtype) + smoothing / classes
-    return F.binary_cross_entropy_with_logits(logits, targets)
+    return F.binary_cross_entropy_with_logits(logits, targets, reduction="none").mean(1)
 
 
 def decoupled_loss(logits: Tensor, first: Tensor, second: Tensor, share: Tensor | float) -> Tensor:
-    """The decoupled term of mixed pairs: each class against all others but its partner; pairs of one class add nothing.
+    """(B,) decoupled term of mixed pairs: each class against all others but its partner.
+
+    Pairs of one class add nothing, nor do images that are not mixed.
 
     Args:
         logits: (B, K).
@@ -407,11 +432,11 @@ def decoupled_loss(logits: Tensor, first: Tensor, second: Tensor, share: Tensor 
 
     Source: decoupled mixup, Liu et al. 2022, arXiv:2203.10761, with w(t) = t.
     """
-    differ = first != second
+    differ = (first != second) & (share < 1)
 
     def against(mine: Tensor, partner: Tensor) -> Tensor:
         rest = logits.scatter(1, partner[:, None], -math.inf)
         return torch.logsumexp(rest, 1) - logits.gather(1, mine[:, None])[:, 0]
 
     term = share * against(first, second) + (1 - share) * against(second, first)
-    return torch.where(differ, term, 0.0).mean()
+    return torch.where(differ, term, 0.0)

@@ -52,7 +52,7 @@ class Task(ABC):
 
     @abstractmethod
     def loss(self, outputs: Tensor, targets: Tensor, *, smoothing: float = 0.0) -> Tensor:
-        """Mean loss of a batch; ``smoothing``: share of the targets spread over all classes, where they are classes."""
+        """(B,) loss of each sample; ``smoothing``: share of the targets spread over all classes, where they are."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ class Classification(Task):
         return images, None
 
     def loss(self, outputs: Tensor, targets: Tensor, *, smoothing: float = 0.0) -> Tensor:
-        return F.cross_entropy(outputs, targets, label_smoothing=smoothing)
+        return F.cross_entropy(outputs, targets, label_smoothing=smoothing, reduction="none")
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ class ImageRegression(Task):
         return Posed(self, images), images
 
     def loss(self, outputs: Tensor, targets: Tensor, *, smoothing: float = 0.0) -> Tensor:
-        return F.mse_loss(outputs, targets)
+        return F.mse_loss(outputs, targets, reduction="none").flatten(1).mean(1)
 
 
 @dataclass(frozen=True)

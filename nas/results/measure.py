@@ -2,7 +2,7 @@
 
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -57,13 +57,20 @@ def named_objective(text: str, settings: Settings) -> Objective:
 
 
 def measure_study(
-    study: Study, text: str, *, pick: str = "front", data: str | None = None, say: Callable[[str], None]
+    study: Study,
+    text: str,
+    *,
+    pick: str = "front",
+    where: Sequence[str] = (),
+    data: str | None = None,
+    say: Callable[[str], None],
 ) -> Study:
     """Measures an objective of trials that it was not measured of yet; returns the study, which knows the values.
 
     Args:
         text: ``NAME,setting=value,...``; the name under which the values are known.
-        pick: ``front``, ``all`` complete trials, or a rule that names one.
+        pick: ``all`` complete trials, or a rule of `Study.select`.
+        where: conditions that they keep.
         data: the study's data set as ``name`` or ``name:location``, where it lies elsewhere now.
 
     Raises:
@@ -76,7 +83,7 @@ def measure_study(
     if objective.needs in ("weights", "run"):
         before = "before a training" if objective.needs == "weights" else "while a training runs"
         raise WrongInputError(f"--objective: {text} is measured {before}, so that stored weights do not say it.")
-    records = study.complete if pick == "all" else study.front if pick == "front" else [study.pick(pick)]
+    records = study.where(study.complete, where) if pick == "all" else study.select(pick, where)
     with open_measurements(study.directory, study.records) as kept:
         for note in kept.notes:
             say(note)

@@ -1,10 +1,9 @@
 """A study directory opened for reading: its records, its front, its picks."""
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from copy import copy
-from dataclasses import replace
-from functools import cached_property
+from dataclasses import asdict, replace
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Self, cast
 
@@ -14,20 +13,23 @@ from nas.errors import WrongInputError, user_input
 from nas.export.export import Exported, Verification, export
 from nas.plugins import Plugin, is_trusted, load_trusted, read_copies
 from nas.plugins import trust as trust_all
-from nas.problem import MARGIN, check_records, find_space
-from nas.results import picks
+from nas.pricing import price
+from nas.problem import MARGIN, check_records, find_space, network_of
 from nas.results.comparison import Comparison, compare
+from nas.results.conditions import parse
 from nas.results.confirmation import Confirmation, confirm
 from nas.results.pareto import hypervolume, non_dominated
+from nas.results.picks import Members, Picked, Rule, parse_rule
+from nas.results.status import Overview
 from nas.settings import STUDY, read_resolved, settings_from
-from nas.store.artifacts import PREDICTIONS, Artifacts, weights_path
+from nas.store.artifacts import PREDICTIONS, weights_path
 from nas.store.confirmations import CONFIRMATIONS, Protocol, Replicate, Split, read_confirmations
 from nas.store.history import TRIALS, read_trials
-from nas.store.live import running_trials
 from nas.store.measurements import Measurement, read_measurements
-from nas.store.records import COUNTED, SOURCES, TrialRecord
+from nas.store.records import TrialRecord
 from nas.store.traces import Predictions
-from objectives import Goal, to_minimise
+from objectives import OBJECTIVES, Goal, to_minimise
+from objectives.costs import Count
 from objectives.objective import Direction, Scale
 from searchspaces import SearchSpace, Value
 from searchspaces.registry import unknown
@@ -113,6 +115,32 @@ class Study:
         if data.input is None or not outputs:
             raise WrongInputError(f"{self.directory / STUDY} lacks data.input or data.classes. Restore it from a copy.")
         return find_space(self.settings, data.input, outputs)
+
+    def effective(self, record: TrialRecord) -> set[str]:
+        """Names of the choices that make a difference to a trial's network.
+
+        All, where the space is not there to ask: a plugin of it was never trusted, or a version of nas has changed it.
+
+        Raises:
+            WrongInputError: if its picks are none of the space.
+        """
+        if self._known_space is None:
+            return set(record.picks)
+        if record.number not in self._effective:
+            with user_input(f"trial {record.number}"):
+                self._effective[record.number] = self._known_space.effective(record.picks)
+        return self._effective[record.number]
+
+    @cached_property
+    def _known_space(self) -> SearchSpace | None:
+        try:
+            return self.space if self.is_trusted else None
+        except WrongInputError:
+            return None
+
+    @cached_property
+    def _effective(self) -> dict[int, set[str]]:
+        return {}
 
     @cached_property
     def complete(self) -> list[TrialRecord]:
@@ -216,20 +244,88 @@ class Study:
         known = "no trial has ended yet" if last is None else f"its ended trials are numbered 0 to {last}"
         raise WrongInputError(f"{self.directory} has no ended trial {number}: {known}.")
 
-    def pick(self, rule: str) -> TrialRecord:
-        """The trial that ``rule`` names: ``knee``, ``best:OBJECTIVE`` (of the front) or ``trial:NUMBER``.
+    def error(self, record: TrialRecord, name: str) -> float | None:
+        """Standard error of `value`, in its unit; None if it is not known."""
+        mean = self.confirmation.value(record.number, name) if self.confirmation else None
+        stated = record.spread.get(name, {}).get("standard_error")
+        return stated if mean is None else mean.standard_error
 
-        Example: ``nas.open("runs/quickstart").pick("best:accuracy")``.
+    def pick(self, rule: str, where: str | Sequence[str] = ()) -> TrialRecord:
+        """The one trial that ``rule`` names, of the front as far as it keeps the conditions ``where``.
+
+        Rules are ``knee``, ``best:OBJECTIVE``, ``one-se:OBJECTIVE``, ``weights:accuracy=2,macs=1``,
+        ``nearest:accuracy=0.95,macs=1e6`` and, for any trial, ``trial:NUMBER``.
+
+        Example: ``nas.open("runs/quickstart").pick("one-se:accuracy", "macs<=1e5")``.
 
         Raises:
-            WrongInputError: if the rule is unknown or there is nothing to pick from.
+            WrongInputError: if the rule is unknown, names several trials, or there is nothing to pick from.
         """
-        kind, _, number = rule.partition(":")
-        if kind == "trial" and (wanted := picks.trial_number(number)) is not None:
-            return self.trial(wanted)
+        return self.picked(rule, where).record
+
+    def picked(self, rule: str, where: str | Sequence[str] = ()) -> Picked:
+        """As `pick`, with the reason and the neighbours on the front."""
+        found = self._rule(rule)
+        if found.kind == "front":
+            raise WrongInputError("front names several trials, where one is needed. Give another rule, such as knee.")
+        if found.kind == "trial":
+            record = self.trial(int(found.numbers[0]))
+            if not self.where([record], where):
+                raise WrongInputError(f"trial {record.number} does not keep --where. Leave it out, or pick another.")
+            members = self.members()
+            rows = [row for row, member in enumerate(members.records) if member is record]
+            return Picked(record, "named by its number", members.neighbours(rows[0]) if rows else {})
+        return self.members(where).pick(found)
+
+    def select(self, rule: str, where: str | Sequence[str] = ()) -> list[TrialRecord]:
+        """The trials that ``rule`` names: all members that keep the conditions by ``front``, one by others."""
+        if self._rule(rule).kind == "front":
+            return list(self.members(where).records)
+        return [self.pick(rule, where)]
+
+    def _rule(self, text: str) -> Rule:
+        with user_input(""):
+            return parse_rule(text, list(self.objectives))
+
+    @property
+    def preferences(self) -> list[str]:
+        """What ``[prefer]`` asks of members, as conditions."""
+        return [f"{name}{text.strip()}" for name, text in self.settings.prefer.items()]
+
+    @property
+    def cheapness(self) -> str:
+        """The objective that says what is cheap: the first count to be minimised.
+
+        Raises:
+            WrongInputError: if there is none.
+        """
+        for name, goal in self.objectives.items():
+            if (goal.direction, goal.scale) == ("minimize", "count"):
+                return name
+        raise WrongInputError(f"no objective of {self.directory} is a cost, such as macs, so that there is no order.")
+
+    def members(self, where: str | Sequence[str] = ()) -> Members:
+        """The members of the front that keep the conditions, to be picked from; without any, those of ``[prefer]``.
+
+        What is preferred is left aside where no member has it.
+
+        Raises:
+            WrongInputError: if there are none.
+        """
         if not self.front:
             raise WrongInputError(f"{self.directory} has no complete trial to pick from. Run nas search first.")
-        return picks.pick(rule, self.front, self.costs(self.front), list(self.objectives))
+        records = self.where(self.front, where)
+        if not where and (preferred := self.where(self.front, self.preferences)):
+            records = preferred
+        if not records:
+            others = len(self.where(self.complete, where))
+            raise WrongInputError(
+                f"none of the {len(self.front)} members of the front keeps --where; of {len(self.complete)} complete "
+                f"trials {others} do. Ask for less, or look at those with nas pareto --all --where."
+            )
+        values = [[self.value(record, name) for name in self.objectives] for record in records]
+        errors = [[np.nan if (e := self.error(r, name)) is None else e for name in self.objectives] for r in records]
+        return Members(records, self.objectives, np.array(values), np.array(errors))
 
     @cached_property
     def measurements(self) -> list[Measurement]:
@@ -268,6 +364,21 @@ class Study:
         ]
         return view
 
+    def with_only(self, names: Sequence[str]) -> Self:
+        """The study with some of its objectives as those of the front, in the order given.
+
+        Raises:
+            WrongInputError: if one is none of its objectives, or is named twice.
+        """
+        for name in names:
+            if name not in self.objectives or list(names).count(name) > 1:
+                raise WrongInputError(f"--objectives: {unknown('objective', name, self.objectives)} Name each once.")
+        view = copy(self)
+        kept = ("directory", "trust", "settings", "facts", "added", "records", "replicates", "_effective")
+        view.__dict__ = {key: self.__dict__[key] for key in kept if key in self.__dict__}
+        view.objectives = {name: self.objectives[name] for name in names}
+        return view
+
     def compare(self, first: int, second: int) -> Comparison:
         """Two complete trials compared on the images that they were measured on.
 
@@ -279,51 +390,56 @@ class Study:
         paths = (weights_path(self.directory, number).with_name(PREDICTIONS) for number in (first, second))
         return compare(*map(Predictions.read, paths))
 
-    def where(self, records: list[TrialRecord], conditions: Sequence[str]) -> list[TrialRecord]:
-        """The records that keep every condition: ``study.where(study.front, ["macs<=5e6"])``.
+    def where(self, records: Sequence[TrialRecord], conditions: str | Sequence[str]) -> list[TrialRecord]:
+        """The records that keep every condition: ``study.where(study.front, "macs<=5e6 and s1.mixer==raft")``.
+
+        Names are those of objectives and other measured values, facts, choices (which a trial has where they make a
+        difference), and of all costs that shapes alone decide, such as ``parameters``.
 
         Raises:
-            WrongInputError: if a condition cannot be read or compares what is not measured.
+            WrongInputError: if a condition cannot be read or compares what is not known.
         """
-        known = {name for record in self.records for name in record.measured} | set(self.objectives)
-        return picks.where(records, conditions, known)
+        asked = [conditions] if isinstance(conditions, str) else list(conditions)
+        if not asked:
+            return list(records)
+        named = {name for record in self.records for name in (*record.measured, *record.facts)}
+        costs = [name for name, kind in OBJECTIVES.items() if issubclass(kind, Count)]
+        known = {**dict.fromkeys((*costs, *named, *self.objectives), ()), **self.choices}
+        wanted = [parse(text, known) for text in asked]
+        return [r for r in records if all(holds(partial(self._look, r)) for holds in wanted)]
+
+    def _look(self, record: TrialRecord, name: str) -> Value | None:
+        """What a trial has under a name that a condition compares."""
+        if name in record.measured:
+            settled = record.status == "complete" and name in self.objectives
+            return self.value(record, name) if settled else record.measured[name]
+        if name in self.choices:
+            return record.picks[name] if name in self.effective(record) else None
+        if name in record.facts or name not in OBJECTIVES:
+            return record.facts.get(name)
+        kind = OBJECTIVES[name]
+        if not issubclass(kind, Count) or record.refused:
+            return None
+        self.load_plugins()
+        with user_input(f"trial {record.number}"):
+            return float(getattr(price(network_of(record)).counts, kind.field))
 
     def status(self) -> dict[str, Any]:
         """Counts by status, size and hypervolume of the front, best value of every objective, pace."""
-        counts = Counter[str](record.status for record in self.records)
-        running = running_trials(self.directory)
-        if running:
-            counts["running"] = len(running)
-        ended = sum(counts[status] for status in COUNTED)
-        times = [sum(r.seconds.values()) for r in self.records if r.status in COUNTED and r.seconds]
-        pace = self.settings.execution.workers / np.mean(times) if times else None
-        left = max(0, self.settings.trials - ended)
         best = {name: self.pick(f"best:{name}") for name in self.objectives if self.front}
-        return {
-            "name": self.settings.name,
-            "trials": dict(counts),
-            "ended": ended,
-            "wanted": self.settings.trials,
-            "proposals": self._proposals(),
-            "running": running,
-            "artifact_bytes": Artifacts(self.directory, None).bytes,
-            "front_size": len(self.front),
-            "hypervolume": self.hypervolume,
-            **({"confirmation": self.confirmation.summary()} if self.confirmation else {}),
-            "best": {name: self.value(record, name) for name, record in best.items()},
-            "flags": {name: record.flags[name] for name, record in best.items() if record.flags.get(name)},
-            "trials_per_minute": 60 * float(pace) if pace else None,
-            "seconds_left": left / float(pace) if pace else None,
-        }
-
-    def _proposals(self) -> dict[str, Any]:
-        """Where the candidates came from, and how many were looked at for each, in the mean."""
-        sources = Counter(record.source for record in self.records)
-        looked = sum(record.draws for record in self.records)
-        return {
-            **{source: sources[source] for source in SOURCES},
-            "looked_at": looked / len(self.records) if self.records else None,
-        }
+        overview = Overview(
+            name=self.settings.name,
+            wanted=self.settings.trials,
+            workers=self.settings.execution.workers,
+            goals={name: asdict(goal) for name, goal in self.objectives.items()},
+            records=self.records,
+            front=self.front,
+            hypervolume=self.hypervolume,
+            best=best,
+            values={name: self.value(record, name) for name, record in best.items()},
+            confirmation=self.confirmation.summary() if self.confirmation else {},
+        )
+        return overview.figures(self.directory)
 
     def export(self, rule: str, out: str | Path, *, force: bool = False) -> Path:
         """Takes the picked architecture away into ``out`` and checks what was written; see `nas.export.export`."""

@@ -54,6 +54,7 @@ class Wish:
         attack: in place of that of every robust accuracy.
         pick: ``front``, near misses included, or a rule that names one trial.
         split: of the images to measure on.
+        where: conditions that the trials keep; without any, near misses of the front are included.
     """
 
     budget: int | None = None
@@ -62,6 +63,7 @@ class Wish:
     attack: str | None = None
     pick: str = "front"
     split: Split = "validation"
+    where: tuple[str, ...] = ()
 
 
 Say = Callable[[str], None]
@@ -83,11 +85,14 @@ def confirm_study(
     """
     study = Study(directory)
     study.load_plugins()
-    picked = None if wish.pick == "front" else study.pick(wish.pick)
+    picked = None if wish.pick == "front" and not wish.where else study.select(wish.pick, wish.where)
     if not study.complete:
         raise WrongInputError(f"{directory} has no complete trial to confirm. Run nas search first.")
-    if picked is not None and picked.status != "complete":
-        raise WrongInputError(f"trial {picked.number} ended {picked.status}; only complete trials can be confirmed.")
+    for record in picked or ():
+        if record.status != "complete":
+            raise WrongInputError(
+                f"trial {record.number} ended {record.status}; only complete trials can be confirmed."
+            )
     path = directory / STUDY
     execution = read_settings(path, overriding(workers=workers, ray=ray)).execution
     problem, history = open_study(read_settings(path), directory, say=say)  # which writes down what the study says
@@ -146,13 +151,14 @@ class _Work:
         protocol: Protocol,
         kept: Journal[Replicate],
         say: Say,
-        picked: TrialRecord | None,
+        picked: list[TrialRecord] | None,
     ) -> None:
         self.study, self.problem, self.wish, self.protocol = study, problem, wish, protocol
-        self.kept, self.say, self.picked = kept, say, picked
+        self.kept, self.say = kept, say
+        self.picked = None if picked is None else [record.number for record in picked]
         self.directory = study.directory / FOLDER / f"{protocol.epochs}-{protocol.attack or 'same'}-{protocol.split}"
-        if picked is not None:
-            self.wanted = wish.seeds
+        if self.picked is not None:
+            self.wanted = wish.seeds * len(self.picked)
         elif wish.split == "test":
             self.wanted = wish.seeds * len(study.front)
         else:
@@ -163,9 +169,9 @@ class _Work:
 
     @property
     def mine(self) -> list[Replicate]:
-        """The replicates of this protocol that have ended; of the trial that was picked, if one was."""
+        """The replicates of this protocol that have ended; of the trials that were picked, if any were."""
         found = [one for one in self.kept.entries if one.protocol == self.protocol]
-        return [one for one in found if self.picked is None or one.trial == self.picked.number]
+        return [one for one in found if self.picked is None or one.trial in self.picked]
 
     def check_once(self) -> None:
         """Makes sure that the test images are used once.
@@ -232,12 +238,9 @@ class _Work:
         tried = Counter(running) + Counter(one.trial for one in self.mine)
         failed = Counter(one.trial for one in self.mine if one.record.status != "complete")
         barred = [trial for trial in tried if failed[trial] > 1 or tried[trial] >= MOST]
-        if self.picked is not None:
-            return None if self.picked.number in barred else self.picked.number
-        if self.protocol.split == "test":  # nothing is chosen by what they say
-            lacking = [
-                r.number for r in self.study.front if tried[r.number] < self.wish.seeds and r.number not in barred
-            ]
+        if self.picked is not None or self.protocol.split == "test":  # nothing is chosen by what they say
+            asked = [record.number for record in self.study.front] if self.picked is None else self.picked
+            lacking = [trial for trial in asked if tried[trial] < self.wish.seeds and trial not in barred]
             return min(lacking, key=lambda number: tried[number], default=None)
         searched = self.study.searched_protocol
         if self.protocol != searched:  # the values of the search say who is worth a first replicate

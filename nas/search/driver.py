@@ -76,7 +76,8 @@ class Driver:
         """
         self.executor = executor
         self.artifacts.sweep()
-        for number in self.saved - {event["number"] for event in self.history.unfinished()}:
+        unfinished = {event["number"] for event in self.history.unfinished()}
+        for number in [n for n in self.saved - unfinished if not self.ledger.is_paused(n)]:
             self._forget(number)
         self._trim()
         self._show()
@@ -161,8 +162,8 @@ class Driver:
     def _start(self, plan: TrialPlan) -> None:
         self.ledger.pending[plan.number] = plan
         self.live.start(plan.number)
-        if plan.number in self.saved:
-            plan = replace(plan, checkpoint=read_checkpoint(self.directory, plan.number))
+        if (saved := next((n for n in (plan.number, plan.continues) if n in self.saved), None)) is not None:
+            plan = replace(plan, checkpoint=read_checkpoint(self.directory, saved))
         self.executor.submit(plan)
         self._show()
 
@@ -211,7 +212,9 @@ class Driver:
             self.artifacts.keep(outcome.record.number, weights)
         keep_traces(self.directory, outcome.record.number, outcome.traces)
         self.ledger.book(outcome.record)
-        self._forget(outcome.record.number)
+        for number in (outcome.record.number, outcome.record.continues):
+            if number is not None and not self.ledger.is_paused(number):
+                self._forget(number)
         self._trim()
 
     def _forget(self, number: int) -> None:

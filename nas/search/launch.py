@@ -11,11 +11,12 @@ from nas.errors import WrongInputError, user_input
 from nas.export.surrogates import Say, resolved, supplied
 from nas.plugins import FOLDER, Plugin, loaded_from, named, remember
 from nas.problem import Problem, objective_tables
-from nas.results.picks import check_rule
+from nas.results.picks import parse_rule
 from nas.results.study import Study
 from nas.search.driver import Driver, Watcher, write_environment
 from nas.search.executors import find_executor, open_executor
 from nas.search.interruption import Interruption
+from nas.search.knowledge import EARLIER, given_picks, learn_earlier
 from nas.search.ledger import Ledger
 from nas.search.samplers import open_sampler
 from nas.settings import (
@@ -116,13 +117,16 @@ def find_problem(settings: Settings) -> Problem:
     find_executor(settings.execution)
     if settings.export.pick is not None:
         with user_input("export.pick"):
-            check_rule(settings.export.pick, settings.objectives)
+            if parse_rule(settings.export.pick, settings.objectives).kind == "front":
+                raise ValueError("front names several trials; a search exports one. Use nas export --pick front.")
     problem = Problem.of(settings)
     objectives, copies = resolved(problem.objectives, problem.data)
     tables = problem.settings.objective | objective_tables(problem.settings, objectives)
     problem = replace(
         problem, objectives=objectives, settings=replace(problem.settings, objective=tables), surrogates=copies
     )
+    search = replace(problem.settings.search, first=given_picks(problem))
+    problem = replace(problem, settings=replace(problem.settings, search=search))
     open_sampler(problem)
     return problem
 
@@ -167,6 +171,8 @@ def open_study(
         ) from None
     history.notes += notes
     try:
+        if problem.settings.search.earlier and not (directory / EARLIER).exists():
+            history.notes += learn_earlier(problem, directory)
         write_resolved(directory, problem.settings, problem.goals, plugins)
         write_environment(directory)
         surrogates = supplied(
@@ -236,4 +242,4 @@ def _earlier(directory: Path) -> tuple[Table, Facts | None]:
 
 def _is_foreign(file: Path) -> bool:
     """Whether a file is not of a study that was stopped before it was begun, by a kill or a full disk."""
-    return file.name not in (LOCK, TRIALS, EVENTS, FOLDER) and not file.name.startswith(f".{STUDY}.")
+    return file.name not in (LOCK, TRIALS, EVENTS, FOLDER, EARLIER) and not file.name.startswith(f".{STUDY}.")

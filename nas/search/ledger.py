@@ -13,10 +13,13 @@ from typing import Any
 
 from nas.errors import StoppedError, user_input
 from nas.problem import Problem, check_records
+from nas.search.knowledge import read_earlier
+from nas.search.rungs import Rungs
 from nas.search.samplers import Proposal, Sampler
+from nas.search.samplers.sampler import Believer
 from nas.search.standing import Standing
 from nas.store.history import EVENTS, TRIALS, History
-from nas.store.records import Source, TrialRecord, trial_seed
+from nas.store.records import COUNTED, Source, TrialRecord, trial_seed
 from nas.trial import TrialPlan
 from searchspaces import Choice, Value
 
@@ -44,6 +47,7 @@ class Ledger:
 
     Attributes:
         pending: plans handed out and not booked yet, by trial number.
+        rungs: which networks were trained for how long.
         standing: counts, front and hypervolume of the ended trials.
         end: why there will be no more plans; an error if the study did not end as it should.
     """
@@ -59,17 +63,31 @@ class Ledger:
             with user_input(f"{log}, trial {record.number} is damaged"):
                 problem.space.check(record.picks)
         self.pending: dict[int, TrialPlan] = {}
+        self.rungs = Rungs(problem.settings.search.rungs)
+        self.spent = 0
+        """Epochs of training so far."""
         self.end: str | StoppedError | None = None
         self._proposals: dict[int, Proposal] = {}
         self._origins: dict[int, tuple[int, Source]] = {}
         """Candidates that were looked at for each open trial, and who proposed it."""
         self._by_key: dict[str, TrialRecord] = {}
+        """The last trial of every network."""
+        self._by_number: dict[int, TrialRecord] = {}
+        self._exhausted = False
+        """Every network of the space has been tried."""
+        for record in read_earlier(history.directory):
+            if isinstance(self.sampler, Believer):
+                self.sampler.recall(record)
+            elif (lesson := self._lesson(record)) is not None:
+                self.sampler.replay(lesson, {})
         memory = {e["number"]: e.get("memory", {}) for e in history.events if e["event"] == "asked"}
         for record in history.records:
+            self._begin(record)
             self._remember(record)
-            self.sampler.replay(record, memory.get(record.number, {}))
+            if (lesson := self._lesson(record)) is not None:
+                self.sampler.replay(lesson, memory.get(record.number, {}))
         self.next_number = 1 + max([r.number for r in history.records] + list(memory), default=-1)
-        self._check_patience()
+        self._check_limits()
 
     @property
     def missing(self) -> int:
@@ -83,26 +101,65 @@ class Ledger:
                 return
             with user_input(f"{self.history.directory / EVENTS}, trial {event['number']} is damaged"):
                 self.problem.space.check(event["picks"])
-            proposal = self.sampler.resume(event["picks"], event.get("memory", {}))
-            self._origins[event["number"]] = event.get("draws", 1), event.get("source", "sampler")
-            plan = self._admit(self._plan(event["number"], proposal), proposal)
-            if plan is not None:
-                yield plan
+            number, before = event["number"], self._by_number.get(event.get("continues", -1))
+            if before is not None:
+                proposal, plan = self._longer(number, before)
+            else:
+                proposal = self.sampler.resume(event["picks"], event.get("memory", {}))
+                plan = self._plan(number, proposal, event.get("rung", 0))
+            self._origins[number] = event.get("draws", 1), event.get("source", "sampler")
+            if (admitted := self._admit(plan, proposal)) is not None:
+                yield admitted
 
     def propose(self) -> TrialPlan | None:
         """Draws the next candidate, again if it was tried already; None if it is booked at once and not to be trained.
 
-        A candidate that breaks a bound or was tried before is booked as that.
+        A candidate that breaks a bound or was tried before is booked as that. Where a network deserves a longer
+        training than it has had, it comes before new ones.
         """
         number, self.next_number = self.next_number, self.next_number + 1
-        proposal, plan, self._origins[number] = self._draw(number)
+        proposal, plan, self._origins[number] = self._given(number) or self._promotion(number) or self._draw(number)
         draws, source = self._origins[number]
-        known = {"key": plan.key, "measured": plan.measured, "memory": proposal.memory}
+        known: dict[str, Any] = {"key": plan.key, "measured": plan.measured, "memory": proposal.memory}
+        if self.rungs.last:
+            known |= {"rung": self.rungs.at(plan.epochs)}
+            known |= {} if plan.continues is None else {"continues": plan.continues}
         self.history.event("asked", number, picks=proposal.picks, draws=draws, source=source, **known)
         admitted = self._admit(plan, proposal)
         if admitted is None:
             self._check_barren()
         return admitted
+
+    def _given(self, number: int) -> tuple[Proposal, TrialPlan, tuple[int, Source]] | None:
+        """What the user wants to see first; None once that is done."""
+        first = self.problem.settings.search.first
+        if number >= len(first):
+            return None
+        given: Any = first[number]
+        drawn = self.problem.space.draw(Random(trial_seed(self.problem.settings.seed, number, "given")))
+        proposal = self.sampler.resume({**drawn, **given}, {})
+        return proposal, self._plan(number, proposal), (1, "given")
+
+    def _promotion(self, number: int) -> tuple[Proposal, TrialPlan, tuple[int, Source]] | None:
+        """The network that deserves a longer training most; None if none may have one now."""
+        for rung, records in self.rungs.waiting(all_of_them=self._exhausted):
+            if isinstance(self.sampler, Believer):
+                worth = self.sampler.worth(number, records)
+            else:
+                worth = self.rungs.ranks(rung, records, self.standing.objectives)
+            if worth.max() > 0:
+                return *self._longer(number, records[int(worth.argmax())]), (1, "promotion")
+        return None
+
+    def _longer(self, number: int, record: TrialRecord) -> tuple[Proposal, TrialPlan]:
+        """The training of a network on the rung above."""
+        rung, search = 1 + self.rungs.of(record), self.problem.settings.search
+        proposal = Proposal(record.picks)
+        if isinstance(self.sampler, Believer):
+            proposal = self.sampler.promote(record, rung)
+        plan = replace(self._plan(number, proposal, rung), continues=record.number)
+        continued = search.rungs is not None and search.rungs.form == "continued"
+        return proposal, replace(plan, seed=record.seed) if continued else plan
 
     def _draw(self, number: int) -> tuple[Proposal, TrialPlan, tuple[int, Source]]:
         """What the sampler proposes; if that was tried, the nearest network that was not, or a random one."""
@@ -127,7 +184,10 @@ class Ledger:
 
     def _was_tried(self, plan: TrialPlan) -> bool:
         """Whether nothing is to be learned from the plan."""
-        return plan.key in self._by_key or self._is_pending(plan)
+        known = self._by_key.get(plan.key)
+        if plan.continues is not None:
+            return known is None or known.number != plan.continues
+        return known is not None or self._is_pending(plan)
 
     def book(self, record: TrialRecord) -> None:
         """Records how a pending trial ended, then tells the sampler."""
@@ -138,15 +198,20 @@ class Ledger:
                 f"{SAME_BUG} trials in a row ended with the same error, which another trial would meet too:\n"
                 f"{record.error}"
             )
-        self._check_patience()
+        self._check_limits()
+
+    def is_paused(self, number: int) -> bool:
+        """Whether the training of a trial can be continued, and was not so far."""
+        record = self._by_number.get(number)
+        return record is not None and "of" in record.fidelity and self._by_key.get(record.key) is record
 
     def _is_pending(self, plan: TrialPlan) -> bool:
         return any(plan.key == other.key for other in self.pending.values())
 
     def _admit(self, plan: TrialPlan, proposal: Proposal) -> TrialPlan | None:
         """The plan, unless it was tried already or breaks a bound: then that is recorded."""
-        earlier = self._by_key.get(plan.key)
-        if earlier is not None or self._is_pending(plan):
+        if self._was_tried(plan):
+            earlier = self._by_key.get(plan.key)
             known: dict[str, Any] = {}
             if earlier is not None:
                 known = {
@@ -165,9 +230,18 @@ class Ledger:
             self._end(plan.record("infeasible", violations=violations), proposal)
             return None
         self.pending[plan.number], self._proposals[plan.number] = plan, proposal
+        self._begin(plan)
         return plan
 
-    def _plan(self, number: int, proposal: Proposal) -> TrialPlan:
+    def _begin(self, trial: TrialPlan | TrialRecord) -> None:
+        """Notes what a trial that is trained does on its rung."""
+        if isinstance(trial, TrialPlan):
+            self.rungs.begin(self.rungs.at(trial.epochs), trial.key, promoted=trial.continues is not None)
+        elif trial.status in COUNTED:
+            self.rungs.begin(self.rungs.of(trial), trial.key, promoted=trial.continues is not None)
+
+    def _plan(self, number: int, proposal: Proposal, rung: int | None = None) -> TrialPlan:
+        """The training of a proposal, on the rung on which new networks begin unless another is given."""
         problem = self.problem
         architecture, refusal = problem.space.network(proposal.picks), problem.probe.refusal(proposal.picks)
         plan = TrialPlan.of(
@@ -180,25 +254,59 @@ class Ledger:
             picks=proposal.picks,
             surrogates=problem.surrogates,
         )
+        plan = self._on_rung(plan, self.rungs.first() if rung is None else rung)
         if architecture is None or refusal is not None:
             return replace(plan, refusal=refusal)
-        known = self._by_key.get(plan.key)
+        known = None if self.rungs.last else self._by_key.get(plan.key)
         measured, how = (known.measured, known.settings) if known else problem.probe.measure(architecture)
         return replace(plan, measured=measured, settings=how, facts=problem.space.facts(proposal.picks))
+
+    def _on_rung(self, plan: TrialPlan, rung: int) -> TrialPlan:
+        rungs = self.problem.settings.search.rungs
+        if rungs is None or rung == self.rungs.last:
+            return plan
+        if rungs.form == "continued":
+            return replace(plan, whole=False, until=rungs.epochs[rung])
+        return replace(plan, whole=False, trainer=replace(plan.trainer, epochs=rungs.epochs[rung]))
 
     def _end(self, record: TrialRecord, proposal: Proposal) -> None:
         draws, source = self._origins.pop(record.number)
         record = replace(record, ended=time.time(), draws=draws, source=source)
         self.history.record(record)
         self._remember(record)
-        self.sampler.tell(proposal, record)
+        if (lesson := self._lesson(record)) is not None:
+            self.sampler.tell(proposal, lesson)
+
+    def _lesson(self, record: TrialRecord) -> TrialRecord | None:
+        """What the sampler is told of a trial: if it is no believer, the first training of a network as a whole one."""
+        if isinstance(self.sampler, Believer):
+            return record
+        if record.continues is not None:
+            return None
+        return replace(record, status="complete") if self.rungs.last and record.status == "truncated" else record
 
     def _remember(self, record: TrialRecord) -> None:
         self.standing.add(record)
-        if record.status != "duplicate":
-            self._by_key[record.key] = record
+        self._by_number[record.number] = record
+        if record.status == "duplicate":
+            return
+        self._by_key[record.key] = record
+        if record.status in COUNTED:
+            self.rungs.end(record)
+            self.spent += self._epochs(record)
 
-    def _check_patience(self) -> None:
+    def _epochs(self, record: TrialRecord) -> int:
+        """Of training that a trial took; one that was continued took some in another trial."""
+        rungs, before = self.problem.settings.search.rungs, self._by_number.get(record.continues or 0)
+        taken = record.fidelity.get("epochs", 0)
+        if rungs is not None and rungs.form == "continued" and record.continues is not None and before is not None:
+            taken -= before.fidelity.get("epochs", 0)
+        return int(taken)
+
+    def _check_limits(self) -> None:
+        limit = self.problem.settings.limits.epochs
+        if limit is not None and self.spent >= limit and self.end is None:
+            self.end = f"{self.spent} epochs have been trained (limits.epochs = {limit}); the study ends here."
         patience = self.problem.settings.limits.patience
         if patience is not None and self.standing.stale >= patience and self.end is None:
             self.end = (
@@ -209,7 +317,9 @@ class Ledger:
     def _check_barren(self) -> None:
         barren = self.standing.barren
         if len(barren) % 25 == 0 and self._all_tried():
-            self.end = "every architecture of the space has been tried; the study ends here."
+            self._exhausted = True
+            if not any(self.rungs.waiting(all_of_them=True)):
+                self.end = "every architecture of the space has been tried; the study ends here."
         elif len(barren) >= BARREN:
             infeasible = [record for record in barren if record.violations]
             refused = [record for record in barren if record.refused]

@@ -83,6 +83,9 @@ def _timed(problem: Problem, picks: Any, measured: dict[str, float], how: dict[s
     if record.status != "complete":
         return {**timed, "epoch_seconds": None, "trial_seconds": None, "seconds": None}
     epoch = record.seconds["train"]
-    trial = time.perf_counter() - started - epoch + epoch * problem.trainer.epochs
+    rungs = settings.search.rungs
+    # Rungs cost as much as each other, so that there are the more trials on one the shorter it is.
+    epochs = problem.trainer.epochs if rungs is None else len(rungs.epochs) / sum(1 / n for n in rungs.epochs)
+    trial = time.perf_counter() - started - epoch + epoch * epochs
     total = trial * settings.trials / settings.execution.workers
     return {**timed, "epoch_seconds": epoch, "trial_seconds": trial, "seconds": total}

@@ -7,7 +7,7 @@ import numpy as np
 
 from nas.results.pareto import hypervolume
 from nas.store.records import COUNTED, Raised, Status, TrialRecord
-from objectives import Objective, to_minimise
+from objectives import Goal, Objective, to_minimise
 
 AT_ONCE = 20
 """New members of the front from which on the hypervolume is computed anew, rather than what each of them adds."""
@@ -21,7 +21,7 @@ class Standing:
         reference: (m,) reference point in costs.
     """
 
-    def __init__(self, objectives: Mapping[str, Objective], reference: np.ndarray) -> None:
+    def __init__(self, objectives: Mapping[str, Objective | Goal], reference: np.ndarray) -> None:
         self.objectives, self.reference = objectives, reference
         self.counts: Counter[Status] = Counter()
         self.redrawn = 0
@@ -61,7 +61,7 @@ class Standing:
     def add(self, record: TrialRecord) -> None:
         """Counts one more ended trial."""
         self.counts[record.status] += 1
-        self.redrawn += record.source != "sampler"
+        self.redrawn += record.source in ("neighbour", "uniform")
         self.last = record
         if record.status not in COUNTED:
             self.barren.append(record)

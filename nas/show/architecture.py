@@ -85,27 +85,12 @@ def cost_figures(architecture: Architecture, shape: str | None = None, batch: in
 def cost_table(name: str, figures: Mapping[str, Any]) -> Table:
     """The figures as a table: parts in order of execution, then the sums."""
     size = "x".join(map(str, figures["input"]))
-    memory = f"memory of training not traced: more than {MOST_TRACED} blocks"
-    if figures["activation_bytes"] is not None:
-        memory = (
-            f"activations {_bytes(figures['activation_bytes'])} an image, training with AdamW "
-            f"{_bytes(figures['training_memory_bytes'])} for a batch of {figures['batch']}"
-        )
-    caption = (
-        f"FLOPs {figures['flops']:,} = 2 x MACs + transforms {figures['transform_flops']:,} + element-wise "
-        f"{figures['elementwise_flops']:,}; MACs as run {figures['macs_executed']:,}\n"
-        f"checkpoint {_bytes(figures['checkpoint_bytes'])}, {memory}"
-    )
-    if figures["counted"]:
-        caption += f"\ncounted, without a closed form: {', '.join(figures['counted'])}"
-    if figures["uncounted"]:
-        caption += f"\nleft out, without a rule: {', '.join(figures['uncounted'])}"
     title = f"{name} {figures['key']}: {size} -> {answer(figures['outputs'])}"
-    table = Table(title=title, title_justify="left", caption=caption, caption_justify="left")
-    table.add_column("part")
+    table = Table(title=title, title_justify="left", caption=cost_summary(figures), caption_justify="left")
+    table.add_column("part", no_wrap=True)
     table.add_column("spec", overflow="fold")
     for column in ("output", "parameters", "trained", "MACs"):
-        table.add_column(column, justify="right")
+        table.add_column(column, justify="right", no_wrap=True)
     for part in figures["operators"]:
         spec = f"{part['repeat']} x {part['spec']}" if part["repeat"] > 1 else part["spec"]
         costs = [f"{part[f]:,}" for f in ("parameters", "trainable_parameters", "macs")]
@@ -113,6 +98,28 @@ def cost_table(name: str, figures: Mapping[str, Any]) -> Table:
     table.add_section()
     table.add_row("all", "", "", *(f"{figures[f]:,}" for f in ("parameters", "trainable_parameters", "macs")))
     return table
+
+
+def cost_summary(figures: Mapping[str, Any]) -> str:
+    """What the parts cost together, and the memory that a training takes, in a few lines."""
+    memory = f"memory of training not traced: more than {MOST_TRACED} blocks"
+    if figures["activation_bytes"] is not None:
+        memory = (
+            f"activations {_bytes(figures['activation_bytes'])} an image, training with AdamW "
+            f"{_bytes(figures['training_memory_bytes'])} for a batch of {figures['batch']}"
+        )
+    caption = (
+        f"{figures['parameters']:,} parameters, {figures['trainable_parameters']:,} trained; {figures['macs']:,} MACs, "
+        f"as run {figures['macs_executed']:,}\n"
+        f"FLOPs {figures['flops']:,} = 2 x MACs + transforms {figures['transform_flops']:,} + element-wise "
+        f"{figures['elementwise_flops']:,}\n"
+        f"checkpoint {_bytes(figures['checkpoint_bytes'])}, {memory}"
+    )
+    if figures["counted"]:
+        caption += f"\ncounted, without a closed form: {', '.join(figures['counted'])}"
+    if figures["uncounted"]:
+        caption += f"\nleft out, without a rule: {', '.join(figures['uncounted'])}"
+    return caption
 
 
 def _bytes(count: int) -> str:
@@ -125,7 +132,8 @@ def mixing_tables(network: Network, shape: Shape) -> list[Table]:
     if banks := bank_figures(network):
         table = Table(title="filter banks", title_justify="left")
         for column in ("layer", "filters", "trained", "coverage", "flatness", "high freq.", "eff. rank"):
-            table.add_column(column, justify="left" if column == "layer" else "right")
+            named = column == "layer"
+            table.add_column(column, justify="left" if named else "right", overflow="fold" if named else "ellipsis")
         for bank in banks:
             figures = [f"{x:.3f}" for x in (bank.coverage, bank.flatness, bank.high_frequency)]
             table.add_row(bank.layer, str(bank.filters), "yes" if bank.trained else "no", *figures, f"{bank.rank:.1f}")
@@ -133,7 +141,8 @@ def mixing_tables(network: Network, shape: Shape) -> list[Table]:
     if layers := mixing_figures(network, shape):
         table = Table(title="mixing layers", title_justify="left")
         for column in ("layer", "width m", "Omega", "density", "sigma max"):
-            table.add_column(column, justify="left" if column == "layer" else "right")
+            named = column == "layer"
+            table.add_column(column, justify="left" if named else "right", overflow="fold" if named else "ellipsis")
         for layer in layers:
             sigma = ", ".join(f"{s:.2f}" for s in layer.sigma_max)
             table.add_row(layer.layer, f"{layer.width:,}", f"{layer.omega:,.0f}", f"{layer.density:.4f}", sigma)

@@ -46,7 +46,9 @@ def space_figures(name: str | None, shape: str, classes: int, *, every: bool = F
 
 
 def _figures(choices: Iterable[Choice]) -> dict[str, dict[str, Any]]:
-    return {c.name: {"options": list(c.options), "allowed": c.takes, "help": c.help} for c in choices}
+    return {
+        c.name: {"options": [] if c.unset else list(c.options), "allowed": c.takes, "help": c.help} for c in choices
+    }
 
 
 def spaces_table(found: Mapping[str, Mapping[str, Any]]) -> Table:
@@ -72,7 +74,8 @@ def space_table(name: str, space: Mapping[str, Any]) -> Table:
     if "more" in space:
         table.add_section()
         for short, values in _by_short_name(space["more"]).items():
-            table.add_row(short, f"off: {values['options'][0]}", values["allowed"], values["help"])
+            off = ": ".join(["off", *map(str, values["options"])])
+            table.add_row(short, off, values["allowed"], values["help"])
     return table
 
 

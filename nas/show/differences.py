@@ -3,10 +3,11 @@
 from collections.abc import Mapping
 from typing import Any
 
+from rich.console import Console
 from rich.table import Table
 
 from nas.show.console import printable
-from nas.show.trials import number
+from nas.show.figures import si, value_text
 from objectives import Goal
 
 
@@ -20,9 +21,45 @@ def difference_table(figures: Mapping[str, Any], objectives: Mapping[str, Goal])
         table.add_row(printable(name), *("-" if value is None else printable(str(value)) for value in pair))
     table.add_section()
     for name, goal in objectives.items():
-        pair = figures["measured"].get(name, [None, None])
-        table.add_row(printable(name), *("-" if value is None else number(value, goal.scale) for value in pair))
+        pair = zip(figures["measured"].get(name, [None] * 2), figures["errors"].get(name, [None] * 2), strict=True)
+        shown = ("-" if value is None else value_text(value, goal.scale, error) for value, error in pair)
+        table.add_row(printable(name), *shown)
     return table
+
+
+def mcnemar_line(figures: Mapping[str, Any]) -> str:
+    """What `differences` says of the images that only one of the two classifies correctly; empty if it says nothing."""
+    if not (test := figures["mcnemar"]):
+        return ""
+    first, second = figures["trials"]
+    return (
+        f"of {test['images']:,} images only trial {first} classifies {test['first']} correctly, only trial {second} "
+        f"{test['second']}: p = {test['p']:.2g} (McNemar's exact test)"
+    )
+
+
+def print_chain(figures: Mapping[str, Any], objectives: Mapping[str, Goal], console: Console) -> None:
+    """Prints `nas.results.differences.chain`: a step a paragraph."""
+    cost, unit = figures["cost"], si(figures["unit"], 3)
+    console.print(f"the front from trial {figures['first']}, by {printable(cost)}", soft_wrap=True)
+    for step in figures["steps"]:
+        told = []
+        for name, change in step["difference"].items():
+            goal, error, buys = objectives[name], step["error"][name], step["buys"].get(name)
+            if name == cost:
+                continue
+            sign = "+" if change >= 0 else "-"
+            shown = f"{printable(name)} {sign}{value_text(abs(change), goal.scale, error)}"
+            told.append(shown if buys is None else f"{shown} ({'+' if buys >= 0 else '-'}{_rate(abs(buys), goal)})")
+        console.print(
+            f"-> trial {step['to']}: {printable(cost)} +{si(step['cost'], 3)}; {', '.join(told)}", soft_wrap=True
+        )
+        console.print(f"   {printable('; '.join(step['changes'])) or 'the same choices'}", soft_wrap=True)
+    console.print(f"in brackets: for each {unit} of {printable(cost)} more", soft_wrap=True)
+
+
+def _rate(value: float, goal: Goal) -> str:
+    return f"{value:.4f}" if goal.scale == "fraction" else si(value, 3)
 
 
 def similarity_table(figures: Mapping[str, Any]) -> Table:

@@ -17,7 +17,8 @@ from nas.export.train import Trained
 from nas.problem import Problem
 from nas.search.standing import Standing
 from nas.show.console import printable
-from nas.show.trials import in_one_line, running_line
+from nas.show.status import running_line
+from nas.show.trials import in_one_line
 from nas.store.live import Live
 from trainers import Epoch
 

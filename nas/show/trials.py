@@ -1,22 +1,18 @@
 """Trials as data, as rows and as a table; the state of a study."""
 
 import csv
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import timedelta
 from typing import IO, Any
 
 from rich.console import Console
-from rich.table import Table
 
-from nas.errors import user_input
 from nas.results.confirmation import LEVEL, Confirmation
 from nas.results.study import Study
 from nas.show.console import printable
+from nas.show.figures import MARK
 from nas.show.rows import Rows
 from nas.store.records import TrialRecord
 from objectives import Goal
-from searchspaces.architecture import label_of
 
 MARKED = 1_000
 """Trials up to which a table finds out which picks have an effect: that takes a millisecond each."""
@@ -36,8 +32,6 @@ def number(value: float, scale: str) -> str:
 CONFIRMED = ("seeds", "on front", "rank")
 """Columns of a confirmed study: replicates, probability of being on the front, rank by the first objective among the
 trials with replicates in the search -> now."""
-MARK = "!"
-"""Behind a value that is flagged."""
 
 
 def flags_of(record: TrialRecord, known: Confirmation | None) -> Mapping[str, Sequence[str]]:
@@ -97,18 +91,6 @@ def confirmation_notes(study: Study) -> list[str]:
     return lines
 
 
-def running_line(row: Mapping[str, Any]) -> str:
-    """One running trial in one line, from a row of `Live.table`."""
-    if row.get("since") is None:
-        return f"trial {row['number']}: waits for a worker"
-    line = f"trial {row['number']}: {timedelta(seconds=round(time.time() - row['since']))} on {row.get('host')}"
-    if row.get("attempt", 1) > 1:
-        line += f", attempt {row['attempt']}"
-    if epoch := row.get("epoch"):
-        line += f", epoch {epoch['number']} of {epoch['total']}, loss {epoch['loss']:.4f}"
-    return line
-
-
 def trial_figures(study: Study, records: Iterable[TrialRecord]) -> list[dict[str, Any]]:
     """Trials as JSON, in the form of the log; with what replicates say of them, where there are any."""
     known = study.confirmation
@@ -161,6 +143,11 @@ def in_one_line(record: TrialRecord, objectives: Mapping[str, Goal]) -> str:
     if record.status == "complete":
         values = ", ".join(f"{name} {measured_value(record, name, o.scale)}" for name, o in objectives.items())
         return f"trial {record.number}: {values}"
+    return f"trial {record.number}: {record.status} ({why(record)})"
+
+
+def why(record: TrialRecord) -> str:
+    """Why a trial is not complete, in words."""
     reasons = [f"{name} over its bound by {100 * share:.0f} %" for name, share in record.violations.items()]
     if record.refused:
         reasons.append(record.reason)
@@ -168,11 +155,11 @@ def in_one_line(record: TrialRecord, objectives: Mapping[str, Goal]) -> str:
         reasons.append(f"{record.failure}: {record.reason}")
     if record.copied_from is not None:
         reasons.append(f"as trial {record.copied_from}")
-    return f"trial {record.number}: {record.status} ({'; '.join(reasons)})"
+    return "; ".join(reasons)
 
 
 def print_trials(study: Study, records: Iterable[TrialRecord], console: Console) -> None:
-    """Prints trials as a table: objectives, then a column for every open choice, else, where narrow, the architecture.
+    """Prints trials as a table with a column for every open choice, as wide as that takes.
 
     A choice that every stage makes is one column, its picks joined by ``/``; a pick without effect is a dot, in tables
     of at most `MARKED` trials (unless it takes a plugin that was never trusted to know).
@@ -180,23 +167,11 @@ def print_trials(study: Study, records: Iterable[TrialRecord], console: Console)
     records = list(records)
     names, rows = _values(study, records)
     choices = _open_choices(study)
-    title, right = f"{study.settings.name}: {len(records)} trials", frozenset({"trial", *study.objectives, *CONFIRMED})
-    if Rows("", [*names, *choices], right, []).width <= console.width:  # else in vain
-        mark = len(records) <= MARKED and study.is_trusted
-        picks = [_picks(study, record, choices, mark=mark) for record in records]
-        cells = [row + each for row, each in zip(rows, picks, strict=True)]
-        wide = Rows(title, [*names, *choices], right, cells)
-        if wide.width <= console.width:
-            wide.print(console)
-            print_flags(records, console, study.confirmation)
-            print_confirmation(study, console)
-            return
-    labels = [[*row, printable(label_of(record.architecture))] for row, record in zip(rows, records, strict=True)]
-    Rows(title, [*names, "architecture"], right, labels).print(console)
-    note = (
-        f"{len(choices)} choices do not fit beside each other in {console.width} columns: widen the terminal, or --csv."
-    )
-    console.print(note, style="dim")
+    right = frozenset({"trial", *study.objectives, *CONFIRMED})
+    picks = [_picks(study, record, choices, mark=len(records) <= MARKED) for record in records]
+    cells = [row + each for row, each in zip(rows, picks, strict=True)]
+    console.print(f"{study.settings.name}: {len(records)} trials", soft_wrap=True)
+    Rows([*names, *choices], right, cells).print(console)
     print_flags(records, console, study.confirmation)
     print_confirmation(study, console)
 
@@ -243,41 +218,8 @@ def _open_choices(study: Study) -> list[str]:
 
 def _picks(study: Study, record: TrialRecord, shown: list[str], *, mark: bool) -> list[str]:
     """Picks of the choices ``shown``; with ``mark``, those without effect are dots."""
-    with user_input(f"trial {record.number}"):
-        effective = study.space.effective(record.picks) if mark else record.picks.keys()
+    effective = study.effective(record) if mark else record.picks.keys()
     joined: dict[str, list[str]] = {}
     for name, pick in record.picks.items():
         joined.setdefault(name.split(".", 1)[-1], []).append(printable(str(pick)) if name in effective else "\u00b7")
     return ["/".join(joined.get(name, ["-"])) for name in shown]
-
-
-def status_table(status: Mapping[str, Any], objectives: Mapping[str, Goal]) -> Table:
-    """The figures of `Study.status` as a table."""
-    table = Table(show_header=False, title=status["name"], title_justify="left")
-    counts = ", ".join(f"{count} {name}" for name, count in status["trials"].items()) or "none yet"
-    rows = {"trials": f"{status['ended']} of {status['wanted']} ({counts})"}
-    proposals = status["proposals"]
-    if redrawn := proposals["neighbour"] + proposals["uniform"]:
-        rows["proposals"] = (
-            f"{proposals['sampler']} of the sampler; {redrawn} times it repeated itself: {proposals['neighbour']} "
-            f"neighbours and {proposals['uniform']} random ones instead, {proposals['looked_at']:.1f} looked at a trial"
-        )
-    for name, value in status["best"].items():
-        mark = MARK if status["flags"].get(name) else ""
-        rows[f"best {name}"] = number(value, objectives[name].scale) + mark
-    for row in status["running"]:
-        rows[f"running {row['number']}"] = running_line(row).partition(": ")[2]
-    rows["weights"] = f"{status['artifact_bytes'] / 1e6:.1f} MB"
-    rows["front"] = f"{status['front_size']} members, hypervolume {status['hypervolume']:.4f}"
-    if known := status.get("confirmation"):
-        low, high = known["hypervolume_interval"]
-        rows["front"] += f" ({LEVEL:.0%} interval {low:.4f} to {high:.4f})"
-        rows["confirmed"] = f"{known['replicates']} trainings of {known['trials']} trials with other seeds"
-    for name, words in status["flags"].items():
-        rows[f"{MARK} {name}"] = f"the best may not mean what it says: {', '.join(words)}"
-    if status["trials_per_minute"]:
-        rows["pace"] = f"{status['trials_per_minute']:.1f} trials a minute"
-        rows["time left"] = str(timedelta(seconds=round(status["seconds_left"])))
-    for name, value in rows.items():
-        table.add_row(name, value)
-    return table

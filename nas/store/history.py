@@ -56,13 +56,23 @@ def read_trials(directory: Path) -> list[TrialRecord]:
     return _records(path, read_lines(path).objects)
 
 
-def _records(path: Path, lines: list[dict[str, Any]]) -> list[TrialRecord]:
+@no_collections()
+def read_records(path: Path) -> list[TrialRecord]:
+    """Records of trials of several studies in a file, whose numbers may repeat.
+
+    Raises:
+        WrongInputError: if a line is damaged, with its number, the field and what must hold.
+    """
+    return _records(path, read_lines(path).objects, repeated=True)
+
+
+def _records(path: Path, lines: list[dict[str, Any]], *, repeated: bool = False) -> list[TrialRecord]:
     records: list[TrialRecord] = []
     seen: set[int] = set()
     for number, line in enumerate(lines, start=1):
         try:
             record = TrialRecord.from_json(line)
-            if record.number in seen:
+            if record.number in seen and not repeated:
                 raise ValueError(f"trial {record.number} is recorded twice")
         except ValueError as error:
             raise WrongInputError(
@@ -144,6 +154,8 @@ def _wrong_event(event: Any) -> str:
             return "picks and memory must be objects, picks of words and numbers"
         if not is_count(event.get("draws", 1)) or event.get("source", "sampler") not in SOURCES:
             return f"draws must be a whole number from 0, source one of {', '.join(SOURCES)}"
+        if not all(is_count(event.get(name, 0)) for name in ("rung", "continues")):
+            return "rung and continues must be whole numbers from 0"
     elif event["event"] in ("started", "attempt") and not is_count(event.get("attempt")):
         return f"attempt must be a whole number from 0, got {brief(event.get('attempt'))}"
     return ""

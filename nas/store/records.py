@@ -19,7 +19,7 @@ LAST = 1e11
 
 Status = Literal["complete", "infeasible", "duplicate", "truncated", "failed", "cancelled"]
 Failure = Literal["diverged", "out_of_memory", "timeout", "worker_lost", "bug", "disk_full"]
-Source = Literal["sampler", "neighbour", "uniform"]
+Source = Literal["sampler", "neighbour", "uniform", "promotion", "given"]
 STATUSES: tuple[Status, ...] = get_args(Status)
 FAILURES: tuple[Failure, ...] = get_args(Failure)
 SOURCES: tuple[Source, ...] = get_args(Source)
@@ -50,7 +50,8 @@ class TrialRecord:
         error: what went wrong, for failed trials; why a candidate cannot be built, for infeasible ones.
         copied_from: number of the trial whose values a duplicate repeats.
         source: who proposed it: the ``sampler``; or, as that repeated itself, a ``neighbour`` of its proposal, or a
-            ``uniform`` draw.
+            ``uniform`` draw; or it is a ``promotion`` of a network that was trained for less; or it was ``given``.
+        continues: number of the trial whose network is trained longer here.
         draws: candidates that were looked at for the trial.
         micro_batches: parts into which each training batch was divided, gradients added up; 2 after a trial ran out of
             memory in one (normalisation then sees half a batch at a time).
@@ -75,6 +76,7 @@ class TrialRecord:
     error: str | None = None
     copied_from: int | None = None
     source: Source = "sampler"
+    continues: int | None = None
     draws: int = 1
     micro_batches: int = 1
 
@@ -107,7 +109,7 @@ class TrialRecord:
         if lacking := [name for name in REQUIRED if name not in data]:
             raise ValueError(f"it lacks {', '.join(lacking)}")
         for name, (holds, rule) in FIELDS.items():
-            if name in data and not holds(data[name]):
+            if name in data and data[name] != EMPTY.get(name, ...) and not holds(data[name]):
                 raise ValueError(f"{name} must be {rule}, got {brief(data[name])}")
         if (data["status"] == "failed") != (data.get("failure") is not None):
             raise ValueError(f"its status is {data['status']!r}, but its failure {data.get('failure')!r}")
@@ -179,11 +181,15 @@ FIELDS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "error": (lambda value: value is None or isinstance(value, str), "text"),
     "copied_from": (lambda value: value is None or is_count(value), "a whole number from 0"),
     "source": (lambda value: value in SOURCES, f"one of {', '.join(SOURCES)}"),
+    "continues": (lambda value: value is None or is_count(value), "a whole number from 0"),
     "draws": (lambda value: is_count(value) and value >= 1, "a whole number from 1"),
     "micro_batches": (lambda value: is_count(value) and value >= 1, "a whole number from 1"),
 }
 """Field of a record -> whether a value can stand in it, and the rule in words."""
 REQUIRED = ("picks", "architecture", "key", "seed")
+OPTIONAL = ("failure", "spread", "flags", "facts", "violations", "ended", "error", "copied_from", "continues")
+EMPTY: dict[str, Any] = {name: {} if FIELDS[name][0]({}) else None for name in OPTIONAL}
+"""What most records hold in a field, which needs no check."""
 
 
 def brief(value: object) -> str:

@@ -8,13 +8,16 @@ A plugin's author writes, in a file that pytest collects::
 ``kind`` is the class of the spec. Every test runs over its defaults and over a sample of its ``options(shape)``.
 """
 
+import contextlib
 import dataclasses
 import itertools
 import json
+import math
 import random
+import re
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Any
+from typing import Any, get_type_hints
 
 import pytest
 import torch
@@ -23,6 +26,7 @@ from torch import Tensor
 from nas.testing.costs import check_cost
 from searchspaces.architecture import ChannelMixer, Shape, TokenMixer, decode, encode
 from searchspaces.costs import NoFormulaError
+from searchspaces.fields import documented
 from searchspaces.freezing import FREEZE_PATTERNS, Freeze, Mixer, freeze
 
 SHAPES: tuple[Shape, ...] = ((8, 8, 8), (16, 4, 12), (12, 14, 7))
@@ -70,6 +74,47 @@ def built_on_meta(config: TokenMixer | ChannelMixer, shape: Shape) -> Mixer:
     """The module of a spec, without memory."""
     with torch.device("meta"):
         return config.build(shape)
+
+
+EDGES = (0, -1, math.nan, math.inf, -math.inf)
+"""Values that make no network of most numeric fields."""
+MEANINGS: dict[float, re.Pattern[str]] = {0: re.compile(r"\b0\b(?!\.\d)"), -1: re.compile("negative")}
+"""What the docstring says of a field that takes these values."""
+
+
+def check_numbers(kind: Any, shape: Shape) -> None:
+    """Makes sure that a spec refuses numbers of which no network can be made, and says what is wrong.
+
+    Numbers without bound, or so small that nothing is left, are refused, when the spec is made or when it is priced. A
+    0 or a negative number that is taken has a meaning, which the docstring states with the word ``0`` or ``negative``.
+
+    Raises:
+        AssertionError: naming the field and the value.
+    """
+    base, hints = variants(kind, shape, limit=1)[0], get_type_hints(kind)
+    about = {name: text for cls in reversed(kind.__mro__) for name, text in documented(cls).items()}
+    for name in (field.name for field in dataclasses.fields(kind)):
+        numbers = {int: EDGES[:2], float: (*map(float, EDGES), 1e-12)}
+        for value in numbers.get(float if hints[name] == (float | None) else hints[name], ()):
+            case = f"{kind.kind}.{name} = {value}"
+            spec, reason = base, ""
+            try:
+                spec = dataclasses.replace(base, **{name: value})
+                with contextlib.suppress(NoFormulaError):
+                    spec.cost(shape)
+            except ValueError as error:
+                reason = str(error)
+            if reason:
+                assert name in reason or f"{value:g}" in reason, f"{case} is refused without its name: {reason}"
+                continue
+            assert math.isfinite(value), f"{case} is taken"
+            meaning = MEANINGS.get(value)
+            assert meaning is None or meaning.search(about.get(name, "")), f"{case} is taken, but not documented"
+            with torch.random.fork_rng(), torch.no_grad():
+                torch.manual_seed(0)
+                y = spec.build(shape)(torch.randn(2, *shape))
+            assert torch.isfinite(y).all(), f"{case} makes no network"
+            assert y.any() or kind.kind == CONTROL, f"{case} makes no network"
 
 
 def refuses(make: Callable[[Shape], Any], shape: Shape) -> bool:
@@ -130,6 +175,9 @@ class OperatorContract:
             )
             assert spatial.isdisjoint(channel)
             assert spatial | channel <= {id(p) for p in mixer.parameters()}
+
+    def test_numbers_of_which_no_network_can_be_made_are_refused(self, kind: Any) -> None:
+        check_numbers(kind, SHAPE)
 
     def test_canonical_form_is_its_own_canonical_form(self, kind: Any) -> None:
         for config in variants(kind, SHAPE, limit=50):

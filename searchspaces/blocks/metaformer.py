@@ -15,6 +15,7 @@ from searchspaces.layers.drop_path import DropPath
 from searchspaces.layers.norms import LayerScale, Norm, make_norm
 from searchspaces.operators.depthwise import Depthwise
 from searchspaces.operators.pointwise import Pointwise
+from searchspaces.registry import check_least
 
 
 @spec("metaformer")
@@ -29,8 +30,8 @@ class MetaFormerBlock(Block):
         norm: kind of the norm before each mixer.
         layer_scale: start of the factors s1 and s2, one for each channel; 0 for no factors. Short trainings need 1 or
             1e-2: with 1e-5 they rank warm-up, not architectures.
-        drop_path: probability that an image skips a mixer in training; the others are scaled up to make up for it
-            (stochastic depth, 1603.09382).
+        drop_path: probability that an image skips a mixer in training, 0 for never; the others are scaled up to make up
+            for it (stochastic depth, 1603.09382).
         freeze_norm: keep the factors and offsets of the norms as they start; their statistics follow the data.
         fused: one residual around both mixers and one norm between them, ``x <- x + s channel(norm(token(x)))``, as in
             MS-MLP (2202.06510); no effect where a mixer is ``identity``.
@@ -46,6 +47,7 @@ class MetaFormerBlock(Block):
     fused: bool = False
 
     def __post_init__(self) -> None:
+        check_least(self, layer_scale=0)
         if not 0 <= self.drop_path < 1:
             raise ValueError(f"drop_path must be at least 0 and below 1, got {self.drop_path}.")
 

@@ -9,6 +9,7 @@ factors of Monarch matrices (2204.00595), those of a Mixer the case of equal blo
 matrices J are ever formed: a commutation is a view, a random permutation one ``index_select``.
 """
 
+import math
 from collections.abc import Iterable, Sequence
 from typing import Literal, get_args
 
@@ -52,7 +53,7 @@ def check_mlp(expansion: float, hidden: int, activation: str, permutation: str =
     Raises:
         ValueError: naming the field, its value and what is allowed.
     """
-    if expansion <= 0 or hidden < 0:
+    if not 0 < expansion < math.inf or hidden < 0:
         raise ValueError(
             f"expansion must be positive and hidden at least 0 (0: from expansion), "
             f"got expansion={expansion}, hidden={hidden}."

@@ -51,6 +51,8 @@ class AdaptiveFilter(TokenMixer):
 
     def __post_init__(self) -> None:
         check_least(self, blocks=0, expansion=1, shrink=0, start=1e-6)
+        if self.shrink >= 1:
+            raise ValueError(f"shrink must be below 1, where the mask starts, got {self.shrink:g}: nothing would pass.")
         check_one_of("activation", self.activation, get_args(MaskActivation))
         check_one_of("reads", self.reads, get_args(Reading))
 

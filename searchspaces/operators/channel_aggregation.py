@@ -17,7 +17,7 @@ from searchspaces.freezing import Freeze, Mixer
 from searchspaces.layers.mlps import pointwise_mlp_cost
 from searchspaces.layers.permutations import hidden_units
 from searchspaces.layers.pointwise import Conv1x1
-from searchspaces.registry import check_odd, check_positive
+from searchspaces.registry import check_least, check_odd, check_positive
 
 
 @spec("channel_aggregation")
@@ -30,7 +30,7 @@ class ChannelAggregation(ChannelMixer):
     Args:
         expansion: hidden channels over channels; published: 8 in the first two stages, 4 in the others.
         kernel: side of the depthwise filters, odd.
-        start: of gamma.
+        start: of gamma, 0 for none at the start; published: 1e-5.
     """
 
     expansion: float = 4.0
@@ -39,6 +39,7 @@ class ChannelAggregation(ChannelMixer):
 
     def __post_init__(self) -> None:
         check_positive(self, "expansion")
+        check_least(self, start=0)
         check_odd(self, "kernel")
 
     def weights(self) -> frozenset[Weights]:

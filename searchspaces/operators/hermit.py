@@ -6,6 +6,7 @@ Cost: the cosine transforms are run as products with fixed matrices. They are in
 which leaves transforms out; there are no ``transform_flops`` because no FFT is run.
 """
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
@@ -13,10 +14,10 @@ from typing import Any, Literal, get_args
 from torch import Tensor, nn
 
 from searchspaces.architecture import ChannelMixer, Shape, Weights, spec
-from searchspaces.costs import Cost, convolution, elementwise
+from searchspaces.costs import Cost, convolution
 from searchspaces.freezing import Freeze, Mixer
 from searchspaces.layers import transforms
-from searchspaces.layers.activations import ACTIVATIONS
+from searchspaces.layers.activations import activation_cost, make_activation
 from searchspaces.layers.groups import most_groups
 from searchspaces.layers.pointwise import Conv1x1
 from searchspaces.operators.roll_token_mlp import ROLL_ACTIVATIONS, RollActivation
@@ -42,7 +43,7 @@ class Hermit(ChannelMixer):
         position: transform and inverse ``around`` the MLP, or both ``before`` or ``after`` it; filters are before the
             MLP unless ``after``.
         expansion: hidden units for each channel.
-        activation: between the two linear maps.
+        activation: between the two linear maps; ``acon-c`` learns three factors for each hidden channel.
     """
 
     reading: Reading = "literal"
@@ -52,7 +53,7 @@ class Hermit(ChannelMixer):
     activation: RollActivation = "gelu"
 
     def __post_init__(self) -> None:
-        if self.expansion <= 0:
+        if not 0 < self.expansion < math.inf:
             raise ValueError(f"expansion must be above 0, got {self.expansion}. Published: 4.")
         check_one_of("activation", self.activation, ROLL_ACTIVATIONS)
 
@@ -105,7 +106,7 @@ class Hermit(ChannelMixer):
         width, hidden, positions = self._mlp_shape(shape)
         inputs, inner, weights, mixing = width * positions, hidden * positions, width * hidden, freeze != "space"
         total = convolution(weights * positions, weights + hidden, inputs, trained=mixing)
-        total += elementwise(inner, kept=inner)
+        total += activation_cost(self.activation, hidden, positions, trained=mixing)
         total += convolution(weights * positions, weights + width, inner, trained=mixing)
         size, length = shape[0] * shape[1] * shape[2], self._length(shape)
         if self.reading == "literal" and self.position == "around":
@@ -142,7 +143,8 @@ class Hermit(ChannelMixer):
     def mlp(self, shape: Shape) -> nn.Sequential:
         """The MLP, 1x1 convolutions."""
         width, hidden, _ = self._mlp_shape(shape)
-        return nn.Sequential(Conv1x1(width, hidden), ACTIVATIONS[self.activation](), Conv1x1(hidden, width))
+        activation = make_activation(self.activation, hidden, images=True)
+        return nn.Sequential(Conv1x1(width, hidden), activation, Conv1x1(hidden, width))
 
     def mixing(self, shape: Shape) -> tuple[nn.Module, nn.Module]:
         """The modules before and after the MLP; they work on dimension 1 for the channels, else on dimension 3.

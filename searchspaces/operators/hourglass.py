@@ -57,7 +57,10 @@ class Hourglass(ChannelMixer):
         """
         hidden = hidden_units(channels, self.expansion)
         if hidden < self.steps:
-            raise ValueError(f"steps must be 1 to {hidden}, the hidden units of all, got steps={self.steps}.")
+            raise ValueError(
+                f"steps must be 1 to {hidden}, the hidden units of all at expansion={self.expansion:g}, "
+                f"got steps={self.steps}."
+            )
         each, more = divmod(hidden, self.steps)
         return [each + (step < more) for step in range(self.steps)]
 

@@ -12,14 +12,14 @@ from typing import Any, Literal, get_args
 from torch import Tensor, nn
 
 from searchspaces.architecture import Shape, TokenMixer, spec
-from searchspaces.costs import Cost, elementwise, linear
+from searchspaces.costs import Cost, linear
 from searchspaces.freezing import Freeze, Mixer
-from searchspaces.layers.activations import ACTIVATIONS
+from searchspaces.layers.activations import activation_cost, make_activation
 from searchspaces.operators.roll_mix import RollMix
 from searchspaces.registry import check_one_of
 
-RollActivation = Literal["gelu", "silu", "mish"]
-"""Activations of the two MLPs of ASM-RH."""
+RollActivation = Literal["gelu", "silu", "mish", "acon-c"]
+"""Activations of the two MLPs of ASM-RH, those that its parent compares."""
 ROLL_ACTIVATIONS: tuple[RollActivation, ...] = get_args(RollActivation)
 
 
@@ -31,7 +31,7 @@ class RollTokenMLP(TokenMixer):
     Args:
         hidden: units of the MLP; published: 384 for 600 positions.
         roll: published: 16 groups, four of which move by one position.
-        activation: between the two linear maps.
+        activation: between the two linear maps; ``acon-c`` learns three factors for each hidden unit.
     """
 
     hidden: int
@@ -58,7 +58,8 @@ class RollTokenMLP(TokenMixer):
         weights, trained = positions * self.hidden, freeze != "chans"
         first = linear(channels * weights, weights + self.hidden, outer, trained=trained)
         second = linear(channels * weights, weights + positions, inner, trained=trained)
-        return self.roll.cost(shape, freeze) + first + elementwise(inner, kept=inner) + second
+        between = activation_cost(self.activation, self.hidden, channels, trained=trained)
+        return self.roll.cost(shape, freeze) + first + between + second
 
     @classmethod
     def options(cls, shape: Shape) -> dict[str, tuple[Any, ...]]:
@@ -77,7 +78,9 @@ class RolledTokens(Mixer):
         positions = shape[1] * shape[2]
         self.roll = config.roll.build(shape)
         self.mlp = nn.Sequential(
-            nn.Linear(positions, config.hidden), ACTIVATIONS[config.activation](), nn.Linear(config.hidden, positions)
+            nn.Linear(positions, config.hidden),
+            make_activation(config.activation, config.hidden),
+            nn.Linear(config.hidden, positions),
         )
 
     def forward(self, x: Tensor) -> Tensor:

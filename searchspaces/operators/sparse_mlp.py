@@ -34,7 +34,7 @@ class _Sparse:
     """``M2 W2 phi(M1 W1 x + b1) + b2`` on the m = C H W elements of the table.
 
     Args:
-        density: share of connections kept, p; 0 for that of a mixer of the same table, (1/S + 1/C)/2.
+        density: share of connections kept, p; unset: that of a mixer of the same table, (1/S + 1/C)/2.
         expansion: gamma, hidden units for each element of the table.
         mask: ``exact``: round(p gamma m^2) connections in each matrix, at random; ``bernoulli``: each with
             probability p (its ``macs`` are then the expected ones); ``fan_in``: round(p n) to each output of n inputs.
@@ -42,7 +42,7 @@ class _Sparse:
             ``auto``: lists where m is above 128.
     """
 
-    density: float = 0.0
+    density: float | None = None
     expansion: float = 1.0
     activation: MlpActivation = "gelu"
     mask: Mask = "exact"
@@ -50,8 +50,8 @@ class _Sparse:
 
     def __post_init__(self) -> None:
         check_mlp(self.expansion, 0, self.activation)
-        if not 0 <= self.density <= 1:
-            raise ValueError(f"density must be 0 to 1 (0: that of a mixer), got {self.density}.")
+        if self.density is not None and not 0 < self.density <= 1:
+            raise ValueError(f"density must be above 0 and at most 1 (unset: that of a mixer), got {self.density}.")
         check_one_of("mask", self.mask, MASKS)
         check_one_of("form", self.form, FORMS)
         if self.form == "csr" and self.mask == "bernoulli":
@@ -62,10 +62,20 @@ class _Sparse:
         return self.form == "csr" or (self.form == "auto" and self.mask != "bernoulli" and size > LARGEST_MASKED)
 
     def sizes(self, shape: Shape) -> tuple[int, int, float]:
-        """m, hidden units, density."""
+        """m, hidden units, density.
+
+        Raises:
+            ValueError: if a matrix would have no connection.
+        """
         channels, tokens = shape[0], shape[1] * shape[2]
         size = channels * tokens
-        return size, hidden_units(size, self.expansion), self.density or density(tokens, channels)
+        hidden, share = hidden_units(size, self.expansion), self.density or density(tokens, channels)
+        if not connection_count(hidden, size, share, self.mask):
+            least = 1 / (hidden * size)
+            raise ValueError(
+                f"density must be at least {least:.2g} for a connection in {shape}, got density={share:g}."
+            )
+        return size, hidden, share
 
     def _label(self, name: str) -> str:
         density = f" p{self.density:g}" if self.density else ""
@@ -88,7 +98,7 @@ class _Sparse:
     def options(cls, shape: Shape) -> dict[str, tuple[Any, ...]]:
         """Densities and expansions of layers that fit into the memory of a test."""
         return {
-            "density": (0.0, 0.3),
+            "density": (None, 0.3),
             "expansion": (0.5, 1.0),
             "activation": MLP_ACTIVATIONS,
             "mask": ("exact", "fan_in"),

@@ -63,7 +63,7 @@ class SpartanWave(ChannelMixer):
         check_one_of("phase", self.phase, get_args(Phase))
         check_one_of("wc", self.wc, get_args(Pairs))
         check_one_of("conv", self.conv, get_args(WaveConv))
-        if self.expansion < 2:
+        if not 2 <= self.expansion < math.inf:
             raise ValueError(f"expansion must be at least 2, got {self.expansion:g}. Usual: 2, 3, 4.")
 
     def weights(self) -> frozenset[Weights]:

@@ -85,6 +85,7 @@ def spartan(input: Shape, classes: int) -> SearchSpace:
 
     more = (
         Choice("drop_path", (0.0,), Numbers(0, 0.9), "rises from 0 in the first block nearly to this; published 0.1"),
+        Choice("freeze_norm", ("off",), SWITCH, "factors and offsets of the norms stay as they start"),
         Choice("classifier_start", (0.0,), Numbers(0, 1), "deviation of its weights, 0: PyTorch's; published 0.02"),
     )
     return SearchSpace("spartan", tuple(choices), to_architecture, more)
@@ -107,6 +108,7 @@ def _stage(picks: Picks, number: int, *, side: int) -> Stage:
         cast(Freeze, picks["freeze"]),
         cast(Norm, picks["norm"]),
         float(picks["layer_scale"]),
+        freeze_norm=picks.get("freeze_norm") == "on",
     )
     downsample = SpartanDownsample(int(picks[s + "width"])) if number > 1 else None
     return Stage(block, int(picks[s + "depth"]), downsample)

@@ -112,7 +112,7 @@ def _sparse_block(picks: Picks, split: Split, gamma: float, channel_gamma: float
         raise ValueError(f"sw.density must be at most {1 / usual:g} with split {split}, got {share:g}.")
     fields: dict[str, Any] = {
         "activation": cast(MlpActivation, picks["activation"]),
-        "density": 0.0 if share == split.ratio == 1 else share * usual,
+        "density": None if share == split.ratio == 1 else share * usual,
         "mask": picks.get("sw.mask", MASKS[0]),
     }
     token, channel = SparseMLP(expansion=gamma, **fields), SparseChannelMLP(expansion=channel_gamma, **fields)

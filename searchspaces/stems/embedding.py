@@ -24,7 +24,7 @@ class EmbeddingStem(Stem):
 
     Args:
         dim: output channels.
-        kernel, stride, padding: of the patches in pixels; padding on every side.
+        kernel, stride, padding: of the patches in pixels; padding on every side, 0 for none.
         position: add a learned embedding of each position.
         frozen: the convolution stays as it starts, a random lift of the pixels (2510.01796).
         norm: kind of the norm after the convolution, ``none`` for none.

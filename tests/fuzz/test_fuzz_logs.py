@@ -20,7 +20,8 @@ from nas.search.ledger import Ledger
 from nas.search.samplers import open_sampler
 from nas.settings import parse, settings_of
 from nas.show.console import PlainConsole
-from nas.show.trials import print_trials, status_table, trial_figures
+from nas.show.status import status_table
+from nas.show.trials import print_trials, trial_figures
 from nas.store.confirmations import CONFIRMATIONS, Protocol, Replicate
 from nas.store.history import EVENTS, TRIALS, History
 from nas.store.live import NAME
@@ -45,7 +46,7 @@ def check(directory: Path) -> None:
     with answered():
         study = nas.open(directory)
         figures = study.status()
-        status_table(figures, study.objectives)
+        status_table(figures)
         json.dumps(trial_figures(study, study.records), allow_nan=False)
         assert math.isfinite(figures["hypervolume"])
         assert figures["hypervolume"] >= 0
@@ -128,7 +129,7 @@ def test_what_runs_at_this_moment(run: Path, data: st.DataObject) -> None:
     (run / NAME).write_text(json.dumps(data.draw(st.one_of(mutated(live), st.sampled_from(ODD)))))
     with History(run), answered():
         study = nas.open(run)
-        status_table(study.status(), study.objectives)
+        status_table(study.status())
 
 
 @given(data=st.data())

@@ -69,6 +69,22 @@ def test_pareto_where_filters(finished: Path) -> None:
     assert json.loads(run("pareto", finished, "--json", "--where", "macs<=1").stdout) == []
 
 
+def test_pick_says_why_and_what_the_neighbours_would_give(finished: Path) -> None:
+    study = nas.open(finished)
+    figures = json.loads(run("pick", finished, "best:macs", "--json").stdout)
+    assert figures["trial"] == study.pick("best:macs").number
+    assert figures["neighbours"].keys() <= {"accuracy", "robust_accuracy"}
+    shown = run("pick", finished, "best:macs").stdout
+    assert f"the best macs of {len(study.front)} member" in shown
+    assert f"--pick trial:{figures['trial']}" in shown
+    assert json.loads(run("pick", finished, "front", "--json").stdout)["trials"] == [r.number for r in study.front]
+
+
+def test_a_network_of_a_study_can_be_named_by_a_rule(finished: Path) -> None:
+    best = nas.open(finished).pick("best:macs")
+    assert json.loads(run("cost", f"{finished}#best:macs", "--json").stdout)["key"] == best.key
+
+
 def test_show_prints_blocks_and_the_architecture_file(finished: Path) -> None:
     record = nas.open(finished).front[0]
     shown = run("show", finished, record.number).stdout

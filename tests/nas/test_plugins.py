@@ -71,7 +71,7 @@ def test_the_example_fulfils_the_contract_of_operators(example: Path, tmp_path: 
         command, cwd=tmp_path, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True
     )
     assert result.returncode == 0, result.stdout
-    assert "25 passed" in result.stdout
+    assert "26 passed" in result.stdout
 
 
 def test_an_operator_without_a_formula_is_counted_and_the_figures_say_so(tmp_path: Path) -> None:

@@ -124,11 +124,15 @@ def test_wrong_keys_and_values_are_named(study_file: StudyFile, override: str, m
         ),
         (
             {"space": {"kind": "mixing", "choices": {"channel": "spartan_wave", "expansion": [2, 1]}}},
-            r"space: s1.expansion = 1 cannot be built: expansion must be at least 2, got 1. Usual: 2, 3, 4",
+            r"space: s1.expansion = 1 cannot be built: with s1.channel = spartan_wave, expansion must be at least 2",
         ),
         (
             {"space": {"kind": "mixing", "choices": {"s1": {"raft": {"r": [1, 0]}}}}},
-            r"space: s1.raft.r = 0 cannot be built: r must be at least 1, got 0",
+            r"space.choices: choice 's1.raft.r' cannot be 0: r must be at least 1, got 0",
+        ),
+        (
+            {"space": {"kind": "mixing", "choices": {"mixer": "attention", "s1": {"attention": {"heads": 1000}}}}},
+            r"space: s1.attention.heads = 1000 cannot be built: heads must divide",
         ),
         ({"space": {"kind": "convmixer", "tie": ["dim"]}}, "space.tie: 'dim' is one choice already"),
         (

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from nas.testing.operators import variants
+from nas.testing.operators import check_numbers, variants
 from searchspaces.architecture import BLOCKS, DOWNSAMPLES, HEADS, STEMS, Shape, decode, encode
 from searchspaces.freezing import FREEZE_PATTERNS, Freeze, Mixer
 
@@ -64,6 +64,11 @@ def test_the_canonical_form_of_a_node_is_its_own_and_builds_the_same(kind: Any) 
             torch.manual_seed(0)
             outputs.append(node.build((6, 8, 8)).eval()(x))
         assert torch.equal(*outputs)
+
+
+@every_node
+def test_numbers_of_which_no_node_can_be_made_are_refused(kind: Any) -> None:
+    check_numbers(kind, (8, 8, 8))
 
 
 @every_node

@@ -3,13 +3,16 @@
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
+from trainers.audio import FLOOR_DB, LogMel
 from trainers.augment import (
     Augmentation,
     Augmenter,
+    mixup,
     random_crop,
     random_flip,
     random_level,
@@ -166,3 +169,63 @@ def test_the_share_of_the_label_may_stand_apart_from_that_of_the_image() -> None
         assert shares[0] != own[0]
         assert torch.tensor(shares).mean() == pytest.approx(mean, abs=0.03)
         assert torch.tensor(shares).std() == pytest.approx(spread, abs=0.02)
+
+
+@pytest.mark.parametrize("label", [{}, {"label_lambda": "resampled"}, {"label_lambda": "fixed"}], ids=str)
+@pytest.mark.parametrize("kind", ["mixup", "cutmix"])
+def test_each_image_may_be_mixed_or_not_with_a_weight_of_its_own(kind: str, label: dict[str, Any]) -> None:
+    settings = Augmentation(**{kind: 10.0}, mix_rate=0.6, mix_each=True, **label)
+    augment = Augmenter(settings, flip=False, shift=0, levels=1, fill=torch.zeros(1))
+    images = torch.rand(1000, 1, 8, 8)
+    batch = augment(images.clone(), seeded(), mix=True)
+    assert isinstance(batch.share, Tensor)
+    mixed = batch.share < 1
+    assert mixed.float().mean() == pytest.approx(0.6, abs=0.05)
+    assert torch.equal(batch.images[~mixed], images[~mixed])
+    assert (batch.images[mixed] != images[mixed]).flatten(1).any(1).float().mean() > 0.95
+    weights = len(batch.share[mixed].unique())
+    assert weights == 1 if label.get("label_lambda") == "fixed" else weights > 3
+
+
+def test_the_weight_of_an_image_is_that_of_its_label() -> None:
+    images = torch.rand(50, 1, 3, 3)
+    augment = Augmenter(Augmentation(mixup=1.0, mix_each=True), flip=False, shift=0, levels=1, fill=torch.zeros(1))
+    batch = augment(images.clone(), seeded(), mix=True)
+    assert isinstance(batch.share, Tensor)
+    own = batch.share[:, None, None, None]
+    torch.testing.assert_close(batch.images, own * images + (1 - own) * images[batch.partner])
+
+
+def test_spectrograms_of_sounds_are_mixed_as_their_waves_are() -> None:
+    front_end = LogMel(8000, 32, 32)
+    time = np.arange(front_end.samples) / front_end.rate
+    low, high = ((0.5 * np.sin(2 * np.pi * hertz * time)).astype(np.float32) for hertz in (440, 2600))
+    images = torch.from_numpy(front_end([low, high]))
+    share = torch.tensor([0.3, 0.8])
+    generator = next(g for seed in range(9) if mixup(images, share, g := seeded(seed)).partner.tolist() == [1, 0])
+    found = mixup(images, share, generator.manual_seed(generator.initial_seed()), -FLOOR_DB).images
+    expected = front_end([0.3 * low + 0.7 * high, 0.2 * low + 0.8 * high])
+    # In the bands of the tones; between them are the windows' skirts, where both are weak and add up as they may.
+    loud = expected > 0.5
+    assert loud.sum() > 100
+    assert np.abs(found.numpy() - expected)[loud].max() < 0.01  # 1 dB
+
+
+def test_sounds_are_mixed_before_they_are_masked() -> None:
+    settings = Augmentation(mixup=10.0, mix_sounds=True, mask_mel=4)
+    augment = Augmenter(settings, flip=False, shift=0, levels=1, fill=torch.full((1,), 0.123), decibels=100.0)
+    batch = augment(torch.rand(50, 1, 8, 8), seeded(), mix=True)
+    assert (batch.images == 0.123).all(3).any(2).float().mean() > 0.5
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"mix_each": True}, "mix_each = True does nothing without mixup or cutmix"),
+        ({"mix_sounds": True}, "mix_sounds = True does nothing without mixup"),
+        ({"mix_sounds": True, "mixup": 1.0, "cutmix": 1.0}, "mix_sounds does not go with cutmix"),
+    ],
+)
+def test_settings_of_mixing_that_do_nothing_are_refused(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Augmentation(**settings)

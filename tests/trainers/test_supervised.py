@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from objectives.attacks import make_attack
-from trainers import PRESETS, AdaMixUp, Adversarial, AutoMix, Epoch, Samples, Supervised, TrainingData
+from trainers import DATASETS, PRESETS, AdaMixUp, Adversarial, AutoMix, Epoch, Samples, Supervised, TrainingData
 from trainers.checkpoints import FolderCheckpoints
-from trainers.optimization import Lion, climb, descend, learning_rate
+from trainers.optimization import Lion, climb, descend, learning_rate, rising
 from trainers.supervised import Training, binary_loss, decoupled_loss
 
 
@@ -65,7 +66,8 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "sgd": {"optimizer": "sgd", "learning_rate": 0.1},
     "lion": {"optimizer": "lion", "learning_rate": 1e-3, "beta2": 0.99},
     "labels apart": {"mixup": 0.4, "label_lambda": "resampled"},
-    "average": {"average": 0.99},
+    "average": {"average": 0.9, "average_end": 0.999},
+    "each": {"mixup": 0.4, "cutmix": 1.0, "mix_rate": 0.6, "mix_each": True, "decoupled": 0.1, "micro_batches": 2},
     "sharpness": {"sharpness": 0.05},
     "adaptive": {"sharpness": 0.5, "adaptive_sharpness": True},
     "mixed": {"mixup": 0.4, "cutmix": 1.0, "mix_until": 0.5, "decoupled": 0.1, "erase": 0.4},
@@ -82,6 +84,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "bf16": {"precision": "bf16", "schedule": "exponential"},
 }
 ADVERSARIAL: dict[str, dict[str, Any]] = {
+    "each": {"steps": 1, "mixup": 0.4, "mix_each": True},
     "mixed": {"steps": 2, "share": 0.5, "mixup": 0.4, "cutmix": 1.0, "sharpness": 0.05},
     "free": {"free": 2, "micro_batches": 3, "average": 0.99, "options": {"norm": "l2"}, "epsilon": 0.5},
     "random": {"attack": "square", "options": {"queries": 2}, "random_start": False},
@@ -153,14 +156,18 @@ def test_a_training_set_that_does_not_fit_gives_the_same_weights(monkeypatch: py
     assert all(torch.equal(a, b) for a, b in zip(one.state_dict().values(), other.state_dict().values(), strict=True))
 
 
-def test_micro_batches_add_up_to_the_gradient_of_the_batch() -> None:
+@pytest.mark.parametrize("mixing", [{}, {"mixup": 1.0}, {"mixup": 1.0, "mix_each": True, "bce": True}], ids=str)
+def test_micro_batches_add_up_to_the_gradient_of_the_batch(mixing: dict[str, Any]) -> None:
     def step(parts: int) -> list[torch.Tensor]:
         torch.manual_seed(0)
         model = nn.Sequential(nn.Flatten(), nn.Linear(3 * 64, 4)).double()
-        settings = Supervised(epochs=1, micro_batches=parts, clip_norm=0, flip=False, shift=0, precision="fp32")
-        training = Training(settings, model, data(), 0)
-        batch = training.augment(torch.tensor(data().train.images[:10]), training.generator, mix=False)
-        training._backward(batch.images.double(), training.labels[:10], count=True)
+        settings = Supervised(
+            epochs=1, micro_batches=parts, clip_norm=0, flip=False, shift=0, precision="fp32", **mixing
+        )
+        training, labels = Training(settings, model, data(), 0), torch.tensor(data().train.labels[:10])
+        batch = training.augment(torch.tensor(data().train.images[:10]), training.generator, mix=True)
+        share = torch.as_tensor(batch.share)
+        training._backward(batch.images.double(), labels, labels[batch.partner], share, count=True)
         return [training.total, *(p.grad for p in model.parameters() if p.grad is not None)]
 
     for whole, parts in zip(step(1), step(3), strict=True):
@@ -197,10 +204,10 @@ def test_lion_steps_along_the_sign_of_its_momentum(rate: float | torch.Tensor) -
 def test_binary_cross_entropy_takes_each_class_for_itself() -> None:
     logits, labels = torch.tensor([[0.0, math.log(3), -math.log(3)]]), torch.tensor([1])
     of_each = [math.log(2), math.log(4 / 3), math.log(4 / 3)]  # probabilities 1/2 and 1/4 of being wrong by a class
-    torch.testing.assert_close(binary_loss(logits, labels), torch.tensor(sum(of_each) / 3))
+    torch.testing.assert_close(binary_loss(logits, labels), torch.tensor([sum(of_each) / 3]))
     even = binary_loss(logits, labels, smoothing=1.0)  # a target of 1/3 for every class
     expected = torch.nn.functional.binary_cross_entropy_with_logits(logits, torch.full((1, 3), 1 / 3))
-    torch.testing.assert_close(even, expected)
+    torch.testing.assert_close(even, expected[None])
 
 
 def test_a_network_learns_by_binary_cross_entropy_with_mixed_images() -> None:
@@ -208,6 +215,40 @@ def test_a_network_learns_by_binary_cross_entropy_with_mixed_images() -> None:
     settings = Supervised(epochs=8, bce=True, mixup=0.5)
     settings.train(network(0.0), data(), seed=0, report=lambda epoch: losses.append(epoch.loss))
     assert losses[-1] < losses[0]
+
+
+def test_images_with_weights_of_their_own_are_learnt_by_those_weights() -> None:
+    torch.manual_seed(0)
+    training = Training(Supervised(mixup=1.0, mix_each=True, label_smoothing=0.1), network(0.0).eval(), data(), 0)
+    images, first, second, share = torch.rand(6, 3, 8, 8), torch.arange(6) % 4, torch.arange(6) % 3, torch.rand(6)
+    found = training.settings.loss(training, images, first, second, share)
+    targets = share[:, None] * F.one_hot(first, 4) + (1 - share)[:, None] * F.one_hot(second, 4)
+    torch.testing.assert_close(found, F.cross_entropy(training.model(images), targets, label_smoothing=0.1))
+
+
+def test_the_decay_of_the_average_rises_by_half_a_cosine() -> None:
+    decay = rising(0.999, 0.999999, 100)
+    assert [decay(0), decay(50), decay(100), decay(101)] == pytest.approx(
+        [0.999, 0.9994995, 0.999999, 0.999999], abs=1e-12
+    )
+    assert rising(0.9, 0.9, 10)(3) == pytest.approx(0.9)
+
+
+def test_the_average_ends_nearer_the_start_if_its_decay_rises() -> None:
+    models = [network(0.0) for _ in range(2)]
+    for model, end in zip(models, (0.0, 0.99), strict=True):
+        settings = Supervised(epochs=4, batch_size=4, average=0.1, average_end=end, schedule="constant")
+        settings.train(model, data(), seed=0, report=silent)
+    start = network(0.0)[7].weight
+    constant, risen = (torch.dist(model[7].weight, start) for model in models)  # type: ignore[arg-type]
+    assert risen < constant
+
+
+def test_only_sounds_are_mixed_as_sounds() -> None:
+    settings = Supervised(mixup=10.0, mix_sounds=True)
+    assert settings.suited(DATASETS["fsdd"]()) == settings
+    with pytest.raises(ValueError, match="mix_sounds = True does nothing without spectrograms of sounds"):
+        settings.suited(DATASETS["digits"]())
 
 
 def test_the_average_lags_behind_the_weights() -> None:
@@ -246,7 +287,8 @@ def test_decoupled_loss_does_not_depend_on_the_order_of_classes() -> None:
         if a != b:
             e = z.exp()
             by_hand -= 0.3 * float((e[a] / (e.sum() - e[b])).log()) + 0.7 * float((e[b] / (e.sum() - e[a])).log())
-    assert float(loss) == pytest.approx(by_hand / 6)
+    assert loss.mean().item() == pytest.approx(by_hand / 6)
+    assert not decoupled_loss(logits, first, second, torch.ones(6)).any()  # images that are not mixed
 
 
 def test_schedules_at_their_corners() -> None:
@@ -273,6 +315,8 @@ def test_every_preset_is_a_training(name: str) -> None:
     ("settings", "message"),
     [
         ({"average": 1.0}, r"average must be in \[0, 1\), got 1.0"),
+        ({"average_end": 0.9}, r"average_end = 0\.9 does nothing without average\."),
+        ({"average": 0.9, "average_end": 0.8}, r"average_end must be at least average = 0\.9, got 0\.8"),
         ({"mix_until": 1.5}, "mix_until must be from 0 to 1, got 1.5"),
         ({"magnitude": 11.0}, "magnitude must be from 0 to 10, got 11.0"),
         ({"mixup": -1.0}, "mixup must not be negative, got -1.0"),

@@ -16,7 +16,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from trainers.audio import LogMel, read_wave, require_soundfile
+from trainers.audio import FLOOR_DB, LogMel, read_wave, require_soundfile
 from trainers.cache import cache_folder, read_cached, write_cached
 from trainers.dataset import Dataset
 from trainers.formats.reading import data_root, missing
@@ -61,6 +61,7 @@ class Clips(Dataset):
     frames: int | None = None
 
     shift = 1
+    decibels = -FLOOR_DB
     things = "sounds"
     sized = ("mel", "frames")
     front_end: ClassVar[LogMel]

@@ -18,7 +18,7 @@ from nas.results.pareto import non_dominated
 from nas.search.belief.candidates import Options, Picks, changed, collect, drawn, proposals
 from nas.search.belief.features import Encoder, Traits
 from nas.search.belief.improvement import Improvement
-from nas.search.belief.process import Kernel, Process, learn, subset
+from nas.search.belief.process import UNSEEN, Kernel, Points, Process, learn, subset
 from searchspaces import Value
 
 SAMPLE = 256
@@ -33,12 +33,12 @@ LOOKED = 5_000
 """Networks that are remembered with their traits, some ten kilobytes each."""
 CLIP = 1e-3
 """Distance from 0 and 1 at which the logit of a fraction ends."""
-KEPT = 0.5
-"""Share of a measurement's deviation from the model that is taken for the network's own, not for luck."""
 BEST = 6
 """Candidates whose neighbours are looked at too."""
 WIDENED = 1.3
 """Factor of deviations: a model that searches for its own optimum is surer than it should be where it has not been."""
+OPTIMISTIC = 2.0
+"""Deviations by which a network may do better than expected and still not be worth a longer training."""
 NOTHING = 1e-15
 """Weight of what is not known of a network, too small to count beside any expected growth."""
 FAILURE = -1
@@ -84,24 +84,55 @@ class Aim:
     seed: int = 0
 
 
+@dataclass(frozen=True)
+class Told:
+    """A training that has ended.
+
+    Args:
+        network: number of it; trainings of one network have the same.
+        costs: (m,) as measured; None if it failed, as similar ones might.
+        fidelity: 1 for a whole training, less for one that is not comparable with it.
+        foreign: it is of another search, which informs this one: the network may still be proposed.
+    """
+
+    picks: Picks
+    network: int
+    costs: np.ndarray | None
+    fidelity: float
+    foreign: bool
+
+
+@dataclass(frozen=True)
+class Pending:
+    """A network that is being trained; see `Told` for the fidelity."""
+
+    seen: Seen
+    fidelity: float = 1.0
+
+
 class Engine:
     """Learns what networks are worth, and proposes the one that promises the largest growth of the hypervolume."""
 
     def __init__(self, aim: Aim) -> None:
         self.aim = aim
-        self._told: list[tuple[Picks, np.ndarray | None]] = []
-        self._keys: set[str] = set()
+        self._told: list[Told] = []
+        self._networks: dict[str, int] = {}
+        self._tried: set[str] = set()
         self._measured: list[int] = []
         self._rows: dict[int, np.ndarray] = {}
         self._kernels: dict[tuple[int, int], Kernel] = {}
         self._looked: dict[tuple[Value, ...], Seen | None] = {}
 
-    def tell(self, picks: Picks, key: str, costs: np.ndarray | None) -> None:
-        """Learns how a network turned out; None if it failed, as similar ones might."""
+    def tell(
+        self, picks: Picks, key: str, costs: np.ndarray | None, *, fidelity: float = 1.0, foreign: bool = False
+    ) -> None:
+        """Learns how a training turned out; see `Told`."""
         if costs is not None:
             self._measured.append(len(self._told))
-        self._told.append((picks, costs))
-        self._keys.add(key)
+        network = self._networks.setdefault(key, len(self._networks))
+        self._told.append(Told(picks, network, costs, fidelity, foreign))
+        if not foreign:
+            self._tried.add(key)
 
     def look(self, picks: Mapping[str, Value]) -> Seen | None:
         """As ``aim.look``, once for the same picks."""
@@ -112,7 +143,7 @@ class Engine:
             self._looked[place] = self.aim.look(dict(picks))
         return self._looked[place]
 
-    def propose(self, seed: int, pending: Sequence[Seen] = (), avoid: Set[str] = frozenset()) -> Picks | None:
+    def propose(self, seed: int, pending: Sequence[Pending] = (), avoid: Set[str] = frozenset()) -> Picks | None:
         """The next picks; None if no network is left.
 
         Args:
@@ -121,9 +152,9 @@ class Engine:
             avoid: keys of networks not to propose, beside those that were told or are pending.
         """
         generator = random.Random(seed)
-        taken = self._keys | {seen.key for seen in pending} | avoid
+        taken = self._tried | {each.seen.key for each in pending} | avoid
         first = min(FIRST, 8 + len([values for values in self.aim.options.values() if len(values) > 1]) // 2)
-        started = len(self._told) + len(pending)
+        started = len(self._networks.keys() | {each.seen.key for each in pending})
         if started < first or len(self._measured) < 2:
             found = self._spread(started, pending, taken, generator)
         else:
@@ -151,7 +182,9 @@ class Engine:
                 return seen.picks
         return None
 
-    def _spread(self, number: int, pending: Sequence[Seen], taken: Set[str], generator: random.Random) -> Seen | None:
+    def _spread(
+        self, number: int, pending: Sequence[Pending], taken: Set[str], generator: random.Random
+    ) -> Seen | None:
         """A random network near a cost that runs through the range of costs, unlike those that are there."""
         sizes = np.sort([seen.size for seen in self._sample])
         if not len(sizes):
@@ -162,13 +195,26 @@ class Engine:
         near = sorted(pool, key=lambda seen: abs(seen.size - target))[:6]
         if not near or not number:
             return near[0] if near else None
-        rows, there = self.encoded(near), np.vstack([self.rows(range(len(self._told))), self.encoded(pending)])
+        rows, there = (
+            self.encoded(near),
+            np.vstack([self.rows(range(len(self._told))), self.encoded([each.seen for each in pending])]),
+        )
         distances = ((rows[:, None] - there[None]) ** 2).sum(-1).min(1)
         return near[int(np.argmax(distances))]
 
     def encoded(self, networks: Sequence[Seen]) -> np.ndarray:
         """(n, columns) features of networks."""
         return self.encoder.rows([seen.traits for seen in networks])
+
+    def trained_whole(self, networks: Sequence[Seen]) -> Points:
+        """The points at which whole trainings of networks lie."""
+        return Points.whole(self.encoded(networks), [self._networks.get(seen.key, UNSEEN) for seen in networks])
+
+    def points(self, numbers: Sequence[int]) -> Points:
+        """The points at which trainings that were told lie."""
+        told = [self._told[i] for i in numbers]
+        fidelities = np.array([each.fidelity for each in told])
+        return Points(self.rows(numbers), fidelities, np.array([each.network for each in told], dtype=int))
 
     def _untaken(self, taken: set[str]) -> Callable[[Picks], Seen | None]:
         """As `look`, but each network once, and none that is taken."""
@@ -182,9 +228,9 @@ class Engine:
 
         return look
 
-    def _promising(self, pending: Sequence[Seen], taken: Set[str], generator: random.Random) -> Seen | None:
-        belief = _Belief(self, pending, np.random.default_rng(generator.getrandbits(64)))
-        places = [self.look(self._told[i][0]) for i in belief.members]
+    def _promising(self, pending: Sequence[Pending], taken: Set[str], generator: random.Random) -> Seen | None:
+        belief = self._believe(pending, generator)
+        places = [self.look(self._told[i].picks) for i in belief.members]
         members = sorted((seen for seen in places if seen is not None), key=lambda seen: seen.size)
         small = math.prod(map(len, self.aim.options.values())) <= SMALL
         wanted = (MANY if small else FEW) // 2
@@ -199,14 +245,26 @@ class Engine:
             pool, promise = [*pool, *near], np.append(promise, belief.promise(near))
         return pool[int(np.argmax(promise))]
 
+    def worth(self, seed: int, networks: Sequence[Seen], pending: Sequence[Pending] = ()) -> np.ndarray:
+        """(n,) by how much each network is expected to enlarge the front of whole trainings, if it gets one.
+
+        It is 0 where even an outcome that is `OPTIMISTIC` deviations better than expected would be dominated.
+        """
+        if len(self._measured) < 2:
+            return np.zeros(len(networks))
+        return self._believe(pending, random.Random(seed)).worth(networks)
+
+    def _believe(self, pending: Sequence[Pending], generator: random.Random) -> "_Belief":
+        return _Belief(self, pending, np.random.default_rng(generator.getrandbits(64)))
+
     @property
-    def told(self) -> int:
-        """How many networks were told."""
-        return len(self._told)
+    def told(self) -> Sequence[Told]:
+        """The trainings that were told."""
+        return self._told
 
     @property
     def measured(self) -> list[int]:
-        """Numbers of the networks that were told with values."""
+        """Numbers of the trainings that were told with values."""
         return list(self._measured)
 
     @cached_property
@@ -217,14 +275,14 @@ class Engine:
 
     def costs(self, numbers: Sequence[int]) -> np.ndarray:
         """(n, m) costs that were measured."""
-        return np.array([self._told[i][1] for i in numbers])
+        return np.array([self._told[i].costs for i in numbers])
 
     def rows(self, numbers: Iterable[int]) -> np.ndarray:
         """(n, columns) features of networks that were told; found when they are first asked for."""
         found = []
         for i in numbers:
             if i not in self._rows:
-                seen = self.look(self._told[i][0])
+                seen = self.look(self._told[i].picks)
                 self._rows[i] = self.encoded([seen])[0] if seen is not None else np.zeros(len(self.encoder.groups))
             found.append(self._rows[i])
         return np.array(found).reshape(len(found), len(self.encoder.groups))
@@ -238,7 +296,7 @@ class Engine:
             order = by_rank(self.costs(first)) if at > LEARNED_FROM else range(at)
             chosen = [first[i] for i in subset(order, LEARNED_FROM, np.random.default_rng(at))]
             values = standard(self.scaled(objective, self.costs(chosen)[:, objective]))[0]
-            self._kernels[objective, at] = learn(self.rows(chosen), self.encoder.groups, values)
+            self._kernels[objective, at] = learn(self.points(chosen), self.encoder.groups, values)
         return self._kernels[objective, at]
 
     def learned_failures(self) -> Kernel:
@@ -246,12 +304,16 @@ class Engine:
         at = learned_at(len(self._told))
         if (FAILURE, at) not in self._kernels:
             chosen = subset(range(at), LEARNED_FROM, np.random.default_rng(at))
-            self._kernels[FAILURE, at] = learn(self.rows(chosen), self.encoder.groups, self.failed(chosen))
+            self._kernels[FAILURE, at] = learn(self.attempts(chosen), self.encoder.groups, self.failed(chosen))
         return self._kernels[FAILURE, at]
 
+    def attempts(self, numbers: Sequence[int]) -> Points:
+        """As `points`; whether a network fails is its own, however long it is trained."""
+        return Points.whole(self.rows(numbers), [self._told[i].network for i in numbers])
+
     def failed(self, numbers: Sequence[int]) -> np.ndarray:
-        """(n,) 1 for networks that failed, 0 for the others."""
-        return np.array([float(self._told[i][1] is None) for i in numbers])
+        """(n,) 1 for trainings that failed, 0 for the others."""
+        return np.array([float(self._told[i].costs is None) for i in numbers])
 
     def scaled(self, objective: int, costs: np.ndarray) -> np.ndarray:
         """The costs on the scale on which they are believed."""
@@ -262,68 +324,90 @@ class _Belief:
     """What is believed at one moment.
 
     Attributes:
-        members: numbers of the told networks on the front of the estimates.
+        members: numbers of the told trainings whose networks are on the front of the estimates.
     """
 
-    def __init__(self, engine: Engine, pending: Sequence[Seen], generator: np.random.Generator) -> None:
+    def __init__(self, engine: Engine, pending: Sequence[Pending], generator: np.random.Generator) -> None:
         self.engine, self.aim = engine, engine.aim
         chosen = engine.measured
         if len(chosen) > PREDICTED_FROM:
             order = by_rank(engine.costs(chosen))
             chosen = [chosen[i] for i in subset(order, PREDICTED_FROM, generator)]
-        costs, rows = engine.costs(chosen), engine.rows(chosen)
+        costs, points = engine.costs(chosen), engine.points(chosen)
         self.processes: dict[int, tuple[Process, float, float]] = {}
-        estimates = costs.copy()
         for i in engine.unknown:
-            believed = engine.scaled(i, costs[:, i])
-            values, mean, deviation = standard(believed)
-            self.processes[i] = Process(engine.learned(i), engine.encoder.groups, rows, values), mean, deviation
-            means = self._mean_and_deviation(i, rows)[0]
-            estimates[:, i] = self._cost(i, means + KEPT * (believed - means))
-        kept = np.flatnonzero(non_dominated(estimates))
-        self.members = [chosen[j] for j in kept]
-        front = estimates[kept]
+            values, mean, deviation = standard(engine.scaled(i, costs[:, i]))
+            self.processes[i] = Process(engine.learned(i), engine.encoder.groups, points, values), mean, deviation
+        longest: dict[int, int] = {}  # network -> place of its longest training
+        for place, network in enumerate(points.networks.tolist()):
+            if points.fidelities[place] >= points.fidelities[longest.get(network, place)]:
+                longest[network] = place
+        places = list(longest.values())
+        estimates = self._estimated(costs[places], Points.whole(points.rows[places], points.networks[places]))
+        self.members = [chosen[places[j]] for j in np.flatnonzero(non_dominated(estimates))]
+        running, expected = [each.seen for each in pending], np.empty((0, costs.shape[1]))
         if pending:
-            front = np.vstack([front, self._expected_costs(pending)])
-        self.improvement = Improvement(front, self.aim.reference)
+            expected = self._estimated(np.array([seen.costs for seen in running]), engine.trained_whole(running))
+        ours = {told.network for told in engine.told if not told.foreign}
+        here = np.isin(points.networks[places], list(ours))
+        self.hoped = Improvement(np.vstack([estimates[here], expected]), self.aim.reference)
+        whole = np.array([each.fidelity == 1 for each in pending], dtype=bool)
+        self._proven = np.vstack([estimates[here & (points.fidelities[places] == 1)], expected[whole]])
         self.failures: Process | None = None
-        if len(engine.measured) < engine.told:
-            told = subset(range(engine.told), PREDICTED_FROM, generator)
+        if len(engine.measured) < len(engine.told):
+            told = subset(range(len(engine.told)), PREDICTED_FROM, generator)
             kernel = engine.learned_failures()
-            self.failures = Process(kernel, engine.encoder.groups, engine.rows(told), engine.failed(told))
+            self.failures = Process(kernel, engine.encoder.groups, engine.attempts(told), engine.failed(told))
 
-    def _mean_and_deviation(self, objective: int, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def _mean_and_deviation(self, objective: int, points: Points) -> tuple[np.ndarray, np.ndarray]:
         process, mean, deviation = self.processes[objective]
-        means, deviations = process.predict(rows)
+        means, deviations = process.predict(points)
         return mean + deviation * means, deviation * deviations
 
     def _cost(self, objective: int, values: np.ndarray) -> np.ndarray:
         return bounded(values) if self.aim.fractions[objective] else values
 
-    def _expected_costs(self, networks: Sequence[Seen]) -> np.ndarray:
-        costs, rows = np.array([seen.costs for seen in networks]), self.engine.encoded(networks)
+    def _estimated(self, costs: np.ndarray, points: Points) -> np.ndarray:
+        """(n, m) the costs with those that must be measured as they are expected in the mean of many trainings."""
+        costs = costs.copy()
         for i in self.processes:
-            costs[:, i] = self._cost(i, self._mean_and_deviation(i, rows)[0])
+            costs[:, i] = self._cost(i, self._mean_and_deviation(i, points)[0])
         return costs
 
     def promise(self, networks: Sequence[Seen]) -> np.ndarray:
         """(n,) expected growth of the hypervolume by each network, if it does not fail.
 
-        Where none is expected of any, what is known least comes first.
+        What networks promise that were trained shortly counts as if they had kept it. Where no growth is expected of
+        any, what is known least comes first.
         """
-        costs, rows = np.array([seen.costs for seen in networks]), self.engine.encoded(networks)
+        return self._growth(networks, self.hoped, NOTHING)
+
+    def worth(self, networks: Sequence[Seen]) -> np.ndarray:
+        """See `Engine.worth`."""
+        optimistic = np.array([seen.costs for seen in networks])
+        points = self.engine.trained_whole(networks)
+        for i in self.processes:
+            means, deviations = self._mean_and_deviation(i, points)
+            optimistic[:, i] = self._cost(i, means - OPTIMISTIC * deviations)
+        beaten = [bool(((self._proven <= best).all(1)).any()) for best in optimistic]
+        growth = self._growth(networks, Improvement(self._proven, self.aim.reference), NOTHING)
+        return np.where(beaten, 0.0, growth)
+
+    def _growth(self, networks: Sequence[Seen], improvement: Improvement, least: float) -> np.ndarray:
+        """(n,) expected growth, and ``least`` for every deviation of what is believed."""
+        costs, points = np.array([seen.costs for seen in networks]), self.engine.trained_whole(networks)
         outcomes, chances = [costs[:, [i]] for i in range(costs.shape[1])], [np.ones(1)] * costs.shape[1]
         unknown = np.zeros(len(networks))
         for i in self.processes:
-            means, deviations = self._mean_and_deviation(i, rows)
+            means, deviations = self._mean_and_deviation(i, points)
             spread = WIDENED * deviations[:, None] * NODES
             outcomes[i], chances[i] = self._cost(i, means[:, None] + spread), CHANCES
             unknown += deviations
-        promise = self.improvement.expected(outcomes, chances) + NOTHING * unknown
+        growth = improvement.expected(outcomes, chances) + least * unknown
         if self.failures is not None:
-            means, deviations = self.failures.predict(rows)  # of 1 for a failure, 0 for none
-            promise = promise * ndtr((0.5 - means) / deviations)
-        return promise
+            means, deviations = self.failures.predict(points)  # of 1 for a failure, 0 for none
+            growth = growth * ndtr((0.5 - means) / deviations)
+        return growth
 
 
 def learned_at(trials: int) -> int:

@@ -9,6 +9,8 @@ from functools import cached_property
 
 import numpy as np
 
+from nas.results.pareto import non_dominated
+
 CELLS = 64_000
 """Most cells of the grid, which bounds the cuts of each objective: 40 for three, 16 for four."""
 CUTS = 64
@@ -19,7 +21,7 @@ class Improvement:
     """The part of the space that a front leaves free.
 
     Args:
-        front: (f, m) costs; may be empty.
+        front: (f, m) costs, dominated ones among them or not; may be empty.
         reference: (m,) reference point.
     """
 
@@ -27,6 +29,7 @@ class Improvement:
         m = len(reference)
         most = max(2, min(CUTS, round(CELLS ** (1 / m))))
         inside = front[(front < reference).all(1)] if len(front) else np.empty((0, m))
+        inside = inside[non_dominated(inside)]
         self.cuts = [_thinned(np.unique(inside[:, i]), most - 1) for i in range(m)]
         self.cuts = [np.append(cuts, limit) for cuts, limit in zip(self.cuts, reference, strict=True)]
         self._inside = inside

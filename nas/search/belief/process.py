@@ -1,9 +1,12 @@
-"""A Gaussian process over rows of features in groups, one weight for each group.
+"""A Gaussian process over measured networks: rows of features in groups, one weight for each group.
 
-Covariance: ``v ((1 - a) exp(-sum_g w_g d_g) + a <x, x'>_w / mean trace + nugget where a row meets itself)``, where d_g
-is the squared distance in group g. The weights w, the share a of the linear part and the nugget are those of the
-largest posterior; v and the mean have closed forms. Two measurements of one network share all but the nugget, which is
-their noise and what the features do not say.
+Covariance, before it is multiplied by v: ``r (B + own nugget where networks are the same) + O where fidelities are the
+same + (1 - own) nugget where a measurement meets itself``, with ``B = (1 - a) exp(-sum_g w_g d_g) + a <x, x'>_w / mean
+trace``, d_g the squared distance in group g, ``r = exp(-w_f (f - f')^2)`` for fidelities f from 0 to 1, and O a
+constant (`OFFSET`), since how much better all are at one fidelity than at another is not known. So a short training
+informs of a long one, and two trainings of one network share all but the luck of a seed. The weights w, the share a of
+the linear part, the nugget and the share ``own`` of it that is the network's, not luck, are those of the largest
+posterior; v and the mean have closed forms.
 """
 
 from collections.abc import Sequence
@@ -15,10 +18,40 @@ from scipy.optimize import minimize
 
 STEPS = 30
 """Of the search for the largest posterior."""
-NUGGET, LINEAR = (-4.0, 1.5), (-1.0, 1.5)
-"""Mean and standard deviation of the priors of the nugget's logarithm and of the linear share's logit."""
+NUGGET, LINEAR, OWN, FIDELITY = (-4.0, 1.5), (-1.0, 1.5), (0.0, 1.0), (-1.5, 1.0)
+"""Mean and standard deviation of the priors of the nugget's logarithm, of the logits of the linear share and of the
+network's share of the nugget, and of the logarithm of the fidelity's weight."""
 SPREAD = 1.2
 """Standard deviation of the prior of a weight's logarithm."""
+OFFSET = 1.0
+"""Variance of the mean of a fidelity, as a multiple of v."""
+UNSEEN = -1
+"""Number of every network that was not measured."""
+OTHERS = 4
+"""Hyperparameters beside the weights."""
+
+
+@dataclass(frozen=True)
+class Points:
+    """Measurements, or networks to be predicted.
+
+    Args:
+        rows: (n, columns) features.
+        fidelities: (n,) from 0 for the shortest training to 1 for a whole one.
+        networks: (n,) numbers; equal for measurements of one network.
+    """
+
+    rows: np.ndarray
+    fidelities: np.ndarray
+    networks: np.ndarray
+
+    @classmethod
+    def whole(cls, rows: np.ndarray, networks: Sequence[int] | np.ndarray | None = None) -> "Points":
+        """Whole trainings; of networks that were not measured, unless their numbers are given."""
+        return cls(rows, np.ones(len(rows)), np.array(networks if networks is not None else [UNSEEN] * len(rows)))
+
+    def __len__(self) -> int:
+        return len(self.rows)
 
 
 @dataclass(frozen=True)
@@ -27,78 +60,118 @@ class Kernel:
 
     Args:
         log_weights: (groups,) logarithms of the weights.
-        log_nugget: logarithm of the noise's variance, as a multiple of v.
+        log_nugget: logarithm of what the features do not say, as a multiple of v.
         logit_linear: logit of the share of the linear part.
+        logit_own: logit of the network's share of the nugget.
+        log_fidelity: logarithm of the fidelity's weight.
     """
 
     log_weights: np.ndarray
-    log_nugget: float
-    logit_linear: float
+    log_nugget: float = NUGGET[0]
+    logit_linear: float = LINEAR[0]
+    logit_own: float = OWN[0]
+    log_fidelity: float = FIDELITY[0]
 
     @classmethod
     def prior(cls, groups: int) -> "Kernel":
         """That of the largest prior."""
-        return cls(np.full(groups, np.log(2 / max(4, groups))), NUGGET[0], LINEAR[0])
+        return cls(np.full(groups, np.log(2 / max(4, groups))))
+
+    @classmethod
+    def at(cls, point: np.ndarray) -> "Kernel":
+        """From all hyperparameters in a row."""
+        return cls(point[:-OTHERS], *map(float, point[-OTHERS:]))
+
+    @property
+    def point(self) -> np.ndarray:
+        """All hyperparameters in a row."""
+        others = (self.log_nugget, self.logit_linear, self.logit_own, self.log_fidelity)
+        return np.array([*self.log_weights, *others])
 
     @property
     def linear(self) -> float:
         """Share of the linear part."""
-        return float(1 / (1 + np.exp(-self.logit_linear)))
+        return _share(self.logit_linear)
+
+    @property
+    def own(self) -> float:
+        """Share of the nugget that is the network's own."""
+        return _share(self.logit_own)
 
     @property
     def nugget(self) -> float:
-        """Variance of the noise, as a multiple of v."""
+        """Variance of what the features do not say, as a multiple of v."""
         return float(np.exp(self.log_nugget))
 
 
-def learn(rows: np.ndarray, groups: np.ndarray, values: np.ndarray) -> Kernel:
+def _share(logit: float) -> float:
+    return float(1 / (1 + np.exp(-logit)))
+
+
+def learn(points: Points, groups: np.ndarray, values: np.ndarray) -> Kernel:
     """Hyperparameters of the largest posterior that is found from the prior's in `STEPS` steps.
 
     Args:
-        rows: (n, columns).
+        points: n measurements.
         groups: (columns,) group of each column, numbered from 0.
         values: (n,) standardised.
     """
     prior = Kernel.prior(int(groups.max(initial=-1)) + 1)
-    start = np.array([*prior.log_weights, prior.log_nugget, prior.logit_linear])
-    centre = start.copy()
-    spread = np.array([*np.full(len(prior.log_weights), SPREAD), NUGGET[1], LINEAR[1]])
+    centre = prior.point
+    spread = np.array([*np.full(len(prior.log_weights), SPREAD), *(p[1] for p in (NUGGET, LINEAR, OWN, FIDELITY))])
 
     def loss(point: np.ndarray) -> tuple[float, np.ndarray]:
-        kernel = Kernel(point[:-2], point[-2], point[-1])
-        evidence, gradient = _negative_evidence(rows, groups, values, kernel)
+        evidence, gradient = _negative_evidence(points, groups, values, Kernel.at(point))
         off = (point - centre) / spread
         return evidence + 0.5 * float(off @ off), gradient + off / spread
 
-    bounds = [*[(c - 5 * SPREAD, c + 5 * SPREAD) for c in prior.log_weights], (-10.0, 2.0), (-7.0, 5.0)]
-    found = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": STEPS}).x
-    return Kernel(found[:-2], float(found[-2]), float(found[-1]))
+    weights = [(c - 5 * SPREAD, c + 5 * SPREAD) for c in prior.log_weights]
+    bounds = [*weights, (-10.0, 2.0), (-7.0, 5.0), (-5.0, 5.0), (-7.0, 4.0)]
+    return Kernel.at(minimize(loss, centre, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": STEPS}).x)
 
 
 def _negative_evidence(
-    rows: np.ndarray, groups: np.ndarray, values: np.ndarray, kernel: Kernel
+    points: Points, groups: np.ndarray, values: np.ndarray, kernel: Kernel
 ) -> tuple[float, np.ndarray]:
     """Minus the logarithm of the likelihood, with v at its best, and its gradient by the hyperparameters."""
-    n, weights, share = len(rows), np.exp(kernel.log_weights)[groups], kernel.linear
+    rows, n, weights, share = points.rows, len(points), np.exp(kernel.log_weights)[groups], kernel.linear
     radial = np.exp(-_distances(rows, rows, weights))
     product = (rows * weights) @ rows.T
     trace = max(1e-12, float(np.trace(product)) / n)
     linear = product / trace
-    factor = cho_factor((1 - share) * radial + share * linear + (kernel.nugget + 1e-8) * np.eye(n), lower=True)
+    near, offset = _fidelity(points, points, kernel)
+    same = near * (points.networks[:, None] == points.networks)
+    identity = np.eye(n)
+    features = near * ((1 - share) * radial + share * linear)
+    nugget = kernel.own * same + (1 - kernel.own) * identity
+    factor = cho_factor(features + offset + kernel.nugget * nugget + 1e-8 * identity, lower=True)
     solved = cho_solve(factor, values)
     fit = max(1e-12, float(values @ solved))
     evidence = 0.5 * n * np.log(fit / n) + float(np.log(np.diag(factor[0])).sum())
-    slope = cho_solve(factor, np.eye(n)) - (n / fit) * np.outer(solved, solved)  # of the evidence, twice, by each entry
-    pull = slope * radial * (1 - share)
+    slope = cho_solve(factor, identity) - (n / fit) * np.outer(solved, solved)  # of the evidence, twice, by each entry
+    by_features = slope * near
+    pull = by_features * radial * (1 - share)
     squares = rows * rows
     by_column = -weights * 2 * (pull.sum(1) @ squares - ((pull @ rows) * rows).sum(0))
-    by_column += share * weights * ((slope @ rows) * rows).sum(0) / trace
-    by_column -= share * weights * squares.mean(0) * float((slope * linear).sum()) / trace
-    gradient = np.empty(len(kernel.log_weights) + 2)
-    gradient[:-2] = 0.5 * np.bincount(groups, by_column, minlength=len(kernel.log_weights))
-    gradient[-2] = 0.5 * kernel.nugget * float(np.trace(slope))
-    gradient[-1] = 0.5 * share * (1 - share) * float((slope * (linear - radial)).sum())
+    by_column += share * weights * ((by_features @ rows) * rows).sum(0) / trace
+    by_column -= share * weights * squares.mean(0) * float((by_features * linear).sum()) / trace
+    apart = (points.fidelities[:, None] - points.fidelities) ** 2
+    gradient = np.empty(len(kernel.log_weights) + OTHERS)
+    gradient[:-OTHERS] = 0.5 * np.bincount(groups, by_column, minlength=len(kernel.log_weights))
+    gradient[-4] = 0.5 * kernel.nugget * float((slope * nugget).sum())
+    gradient[-3] = 0.5 * share * (1 - share) * float((by_features * (linear - radial)).sum())
+    gradient[-2] = 0.5 * kernel.nugget * kernel.own * (1 - kernel.own) * float((slope * (same - identity)).sum())
+    within = features + kernel.nugget * kernel.own * same
+    gradient[-1] = -0.5 * np.exp(kernel.log_fidelity) * float((slope * apart * within).sum())
     return evidence, gradient
+
+
+def _fidelity(points: Points, others: Points, kernel: Kernel) -> tuple[np.ndarray | float, np.ndarray | float]:
+    """(n, m) correlations of fidelities, and covariances of their means; plain numbers where there is only one."""
+    if (points.fidelities == 1).all() and (others.fidelities == 1).all():
+        return 1.0, 0.0
+    apart = (points.fidelities[:, None] - others.fidelities) ** 2
+    return np.exp(-np.exp(kernel.log_fidelity) * apart), OFFSET * (apart == 0)
 
 
 def _distances(rows: np.ndarray, others: np.ndarray, weights: np.ndarray) -> np.ndarray:
@@ -109,35 +182,43 @@ def _distances(rows: np.ndarray, others: np.ndarray, weights: np.ndarray) -> np.
 
 
 class Process:
-    """What a kernel and measured values say about other rows.
+    """What a kernel and measured values say about other networks.
 
     Args:
-        rows: (n, columns) that were measured; the same row may stand there several times.
+        points: n measurements.
         values: (n,) what was measured, standardised.
     """
 
-    def __init__(self, kernel: Kernel, groups: np.ndarray, rows: np.ndarray, values: np.ndarray) -> None:
-        self.kernel, self.rows, self.values = kernel, rows, values
+    def __init__(self, kernel: Kernel, groups: np.ndarray, points: Points, values: np.ndarray) -> None:
+        self.kernel, self.points, self.values = kernel, points, values
         self._weights = np.exp(kernel.log_weights)[groups]
-        self._trace = max(1e-12, float((rows * rows).mean(0) @ self._weights))
-        covariance = self._covariance(rows, rows) + (kernel.nugget + 1e-8) * np.eye(len(rows))
-        self._factor = cho_factor(covariance, lower=True)
+        self._trace = max(1e-12, float((points.rows * points.rows).mean(0) @ self._weights))
+        luck = (1 - kernel.own) * kernel.nugget + 1e-8
+        self._factor = cho_factor(self._covariance(points) + luck * np.eye(len(points)), lower=True)
         self._solved = cho_solve(self._factor, values)
-        self._scale = max(1e-6, float(values @ self._solved) / len(rows))
+        self._scale = max(1e-6, float(values @ self._solved) / len(points))
 
-    def _covariance(self, rows: np.ndarray, others: np.ndarray) -> np.ndarray:
-        share = self.kernel.linear
-        radial = np.exp(-_distances(rows, others, self._weights))
-        made: np.ndarray = (1 - share) * radial + share * ((rows * self._weights) @ others.T) / self._trace
+    def _covariance(self, points: Points) -> np.ndarray:
+        """(n, measurements) of what points are in truth with what was measured."""
+        share, known = self.kernel.linear, self.points
+        radial = np.exp(-_distances(points.rows, known.rows, self._weights))
+        made: np.ndarray = (1 - share) * radial
+        made += share * ((points.rows * self._weights) @ known.rows.T) / self._trace
+        made += self.kernel.own * self.kernel.nugget * (points.networks[:, None] == known.networks)
+        near, offset = _fidelity(points, known, self.kernel)
+        made *= near
+        made += offset
         return made
 
-    def predict(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def predict(self, points: Points) -> tuple[np.ndarray, np.ndarray]:
         """(n,) means and standard deviations of what a noiseless measurement would give."""
-        cross = self._covariance(rows, self.rows)
-        share = self.kernel.linear
-        own = (1 - share) + share * (rows * rows) @ self._weights / self._trace
+        cross = self._covariance(points)
+        share, squares = self.kernel.linear, points.rows * points.rows
+        alone = (1 - share) + share * squares @ self._weights / self._trace
+        if not (self.points.fidelities == 1).all():
+            alone += OFFSET
         explained = solve_triangular(self._factor[0], cross.T, lower=True)
-        variance = self._scale * np.maximum(own - (explained * explained).sum(0), 1e-10)
+        variance = self._scale * np.maximum(alone - (explained * explained).sum(0), 1e-10)
         return cross @ self._solved, np.sqrt(variance)
 
 

@@ -16,7 +16,7 @@ from optuna.distributions import (
 from optuna.samplers import BaseSampler, RandomSampler
 from optuna.trial import FrozenTrial, TrialState
 
-from nas.search.belief.engine import Aim, Engine, Seen
+from nas.search.belief.engine import Aim, Engine, Pending, Seen
 from nas.search.belief.features import Traits
 from nas.store.records import trial_seed
 
@@ -65,7 +65,7 @@ class FrontSampler(BaseSampler):
             raise ValueError(f"parameter {param_name!r} is not in the space that the sampler was given. Add it there.")
         return self._random.sample_independent(study, trial, param_name, param_distribution)
 
-    def _learned(self, study: optuna.Study, number: int) -> tuple[Engine, list[Seen]]:
+    def _learned(self, study: optuna.Study, number: int) -> tuple[Engine, list[Pending]]:
         """The engine, told all that has ended since, and what is being run."""
         scales: list[Scale] = list(self.scales or ["plain"] * len(study.directions))
         if len(scales) != len(study.directions):
@@ -84,7 +84,7 @@ class FrontSampler(BaseSampler):
             if seen is None:
                 continue
             if not trial.state.is_finished():
-                pending.append(seen)
+                pending.append(Pending(seen))
             elif trial.number not in self._told:
                 self._told.add(trial.number)
                 ended = trial.state == TrialState.COMPLETE and all(map(math.isfinite, trial.values))

@@ -4,7 +4,8 @@ Proposes the network whose expected growth of the front's hypervolume is largest
 beside any number of known costs. See `nas.search.belief` for the parts.
 """
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from random import Random
 from typing import Any
@@ -14,13 +15,19 @@ import numpy as np
 from nas.errors import WrongInputError
 from nas.pricing import Probe, price
 from nas.problem import Problem
-from nas.search.belief.engine import Aim, Engine, Seen
+from nas.search.belief.engine import Aim, Engine, Pending, Seen
 from nas.search.belief.features import traits_of
+from nas.search.knowledge import OTHERWISE
+from nas.search.rungs import Rungs
 from nas.search.samplers.sampler import Proposal, sampler
 from nas.store.records import TrialRecord, trial_seed
 from objectives import to_minimise
 from searchspaces import Value
 
+FARTHEST = math.log(27)
+"""Of lengths of training: one that is so many times shorter, or less, is as far from a whole one as any can be."""
+UNSURE = 0.5
+"""Fidelity of a training by another recipe, at most."""
 LEARNED_AS_FAILED = ("diverged", "out_of_memory", "timeout")
 """Failures that are the network's own; what else fails says nothing about it."""
 
@@ -80,7 +87,8 @@ class FrontSampler:
     def __init__(self, problem: Problem) -> None:
         self.problem = problem
         self._engine = Engine(Networks.of(problem).aim(trial_seed(problem.settings.seed, 0, "features")))
-        self._pending: dict[int, Seen] = {}
+        self._rungs = Rungs(problem.settings.search.rungs)
+        self._pending: dict[int, Pending] = {}
         self._asked = 0
         self._spent: set[str] = set()
         """Networks whose trials said nothing about them, and that are not to be proposed again."""
@@ -92,10 +100,27 @@ class FrontSampler:
             picks = self._engine.propose(seed, list(self._pending.values()), self._spent)
         return self._expect(picks or self.problem.space.draw(Random(seed)))
 
-    def _expect(self, picks: Mapping[str, Value]) -> Proposal:
+    def worth(self, number: int, records: Sequence[TrialRecord]) -> np.ndarray:
+        networks = [self._engine.look(record.picks) for record in records]
+        found = np.zeros(len(records))
+        known = [i for i, seen in enumerate(networks) if seen is not None]
+        seed, running = trial_seed(self.problem.settings.seed, number, "worth"), list(self._pending.values())
+        if known:
+            found[known] = self._engine.worth(seed, [seen for seen in networks if seen is not None], running)
+        return found
+
+    def promote(self, record: TrialRecord, rung: int) -> Proposal:
+        return self._expect(record.picks, rung)
+
+    def _fidelity(self, epochs: int) -> float:
+        """How near a training of so many epochs is to a whole one, which is 1."""
+        return max(0.0, 1 - abs(math.log(max(epochs, 1) / self.problem.trainer.epochs)) / FARTHEST)
+
+    def _expect(self, picks: Mapping[str, Value], rung: int | None = None) -> Proposal:
         self._asked += 1
         if (seen := self._engine.look(picks)) is not None:
-            self._pending[self._asked] = seen
+            epochs = self._rungs.epochs[self._rungs.first() if rung is None else rung]
+            self._pending[self._asked] = Pending(seen, self._fidelity(epochs or self.problem.trainer.epochs))
         return Proposal(dict(picks), self._asked)
 
     def forget(self, proposal: Proposal) -> None:
@@ -106,14 +131,23 @@ class FrontSampler:
         self.replay(record, {})
 
     def replay(self, record: TrialRecord, memory: Mapping[str, Any]) -> None:
-        if record.status == "complete":
-            objectives, measured = self.problem.objectives, record.measured
-            costs = [to_minimise(objectives[name], measured[name]) for name in self.problem.settings.objectives]
-            self._engine.tell(record.picks, record.key, np.array(costs))
+        if record.status == "complete" or (self._rungs.last and record.status == "truncated"):
+            self._learn(record)
         elif record.failure in LEARNED_AS_FAILED:
             self._engine.tell(record.picks, record.key, None)
         elif record.status != "duplicate":
             self._spent.add(record.key)
+
+    def recall(self, record: TrialRecord) -> None:
+        self._learn(record, foreign=True)
+
+    def _learn(self, record: TrialRecord, *, foreign: bool = False) -> None:
+        objectives, measured = self.problem.objectives, record.measured
+        costs = np.array([to_minimise(objectives[name], measured[name]) for name in self.problem.settings.objectives])
+        fidelity = self._fidelity(record.fidelity.get("epochs", self.problem.trainer.epochs))
+        if OTHERWISE in record.fidelity:
+            fidelity = min(fidelity, UNSURE)
+        self._engine.tell(record.picks, record.key, costs, fidelity=fidelity, foreign=foreign)
 
     def resume(self, picks: Mapping[str, Value], memory: Mapping[str, Any]) -> Proposal:
         return self._expect(picks)

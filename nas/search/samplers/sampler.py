@@ -4,9 +4,11 @@ What a sampler proposes is a pure function of the log and of (study seed, trial 
 study proposes what an uninterrupted one would.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, runtime_checkable
+
+import numpy as np
 
 from nas.errors import user_input
 from nas.problem import Problem
@@ -56,6 +58,26 @@ class Sampler(Protocol):
 
     def resume(self, picks: Mapping[str, Value], memory: Mapping[str, Any]) -> Proposal:
         """A proposal for picks that an earlier process asked for and that are still to be trained."""
+        ...
+
+
+@runtime_checkable
+class Believer(Sampler, Protocol):
+    """A sampler that learns from trainings of every length, and says whose to repeat at a greater one.
+
+    Other samplers are told of the first training of each network, as if it were a whole one.
+    """
+
+    def worth(self, number: int, records: Sequence[TrialRecord]) -> np.ndarray:
+        """(n,) what it promises to train each of these networks longer, for trial ``number``; 0 for nothing."""
+        ...
+
+    def recall(self, record: TrialRecord) -> None:
+        """Learns from a trial of another study, whose network may still be proposed."""
+        ...
+
+    def promote(self, record: TrialRecord, rung: int) -> Proposal:
+        """The proposal of training a network again, on a longer rung."""
         ...
 
 

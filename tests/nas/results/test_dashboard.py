@@ -2,7 +2,6 @@
 
 import json
 import shlex
-import shutil
 import socket
 import subprocess
 import sys
@@ -14,25 +13,12 @@ from typing import Any
 from urllib.request import urlopen
 
 import pytest
+from browser import chromium
 
 import nas
 from nas.results.study import Study
 
 pytestmark = pytest.mark.slow
-
-CHROMIUM = (
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
-    "--window-size=1600,2400",
-)
-"""Options of a browser that finds no other host than this one."""
 
 PARETO = """
 const plot = document.getElementById("graph-pareto-front");
@@ -98,20 +84,8 @@ def dashboard(study: Study, tmp_path: Path) -> Iterator[str]:
 
 @pytest.fixture
 def browser(tmp_path: Path) -> Iterator[Any]:
-    """Headless Chromium with a fresh profile, driven by the ChromeDriver of the same system."""
-    webdriver = pytest.importorskip("selenium.webdriver")
-    chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
-    if not chromium or not driver:
-        pytest.skip("Chromium or its driver is not installed: apt-get install chromium chromium-driver")
-    options = webdriver.ChromeOptions()
-    options.binary_location = chromium
-    for argument in (*CHROMIUM, f"--user-data-dir={tmp_path / 'profile'}"):
-        options.add_argument(argument)
-    browser = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
-    try:
-        yield browser
-    finally:
-        browser.quit()
+    with chromium(tmp_path / "profile") as found:
+        yield found
 
 
 def test_the_dashboard_shows_the_front_of_the_study(study: Study, dashboard: str, browser: Any) -> None:

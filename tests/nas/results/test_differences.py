@@ -10,7 +10,7 @@ from terminal import run
 
 import nas
 from nas.errors import WrongInputError
-from nas.results.differences import differences, similarity
+from nas.results.differences import chain, differences, similarity
 from nas.show.console import PlainConsole
 from nas.show.differences import difference_table, similarity_table
 from nas.store.artifacts import weights_path
@@ -58,6 +58,35 @@ def test_the_command_prints_two_tables_or_one_object(searched: Path) -> None:
     assert "trial 0 \\ 1" in text
     assert "accuracy" in text
     assert "stem" in text
+
+
+def test_values_have_errors_and_predictions_are_compared(searched: Path) -> None:
+    study = nas.open(searched)
+    found = differences(study, study.trial(0), study.trial(1))
+    assert found["errors"]["accuracy"] == [study.error(study.trial(n), "accuracy") for n in (0, 1)]
+    assert found["mcnemar"]["p"] == study.compare(0, 1).p
+
+
+def test_trials_of_two_studies_are_compared(searched: Path, tmp_path: Path) -> None:
+    other = Path(shutil.copytree(searched, tmp_path / "other"))
+    figures = json.loads(run("diff", searched, 0, f"{other}#1", "--json").stdout)
+    assert figures["studies"] == [str(searched), str(other)]
+    assert figures["picks"] == json.loads(run("diff", searched, 0, 1, "--json").stdout)["picks"]
+    assert run("diff", searched, 0, f"{other}#1", "--cka").returncode == 2
+
+
+def test_the_chain_runs_from_the_cheapest_member_and_says_what_a_step_buys(searched: Path) -> None:
+    study = nas.open(searched)
+    found = chain(study)
+    assert found["first"] == study.pick("best:macs").number
+    for step in found["steps"]:
+        assert step["cost"] == step["difference"]["macs"] >= 0
+        gained, paid = step["difference"]["accuracy"], step["cost"]
+        assert step["buys"]["accuracy"] == pytest.approx(gained / paid * found["unit"])
+    shown = run("diff", searched, "--front").stdout
+    assert f"the front from trial {found['first']}, by macs" in shown
+    assert f"for each {found['unit'] / 1000:.2f} k of macs more" in shown or found["unit"] < 1000
+    assert run("diff", searched, 0).returncode == 2
 
 
 def test_data_belongs_to_cka(searched: Path) -> None:

@@ -10,7 +10,6 @@ import pytest
 
 import nas
 from nas.errors import WrongInputError
-from nas.results.picks import pick
 from nas.results.study import Study
 
 StudyFile = Callable[..., Path]
@@ -84,14 +83,34 @@ def test_a_study_without_its_shape_says_what_is_missing(study: Study) -> None:
 
 @pytest.mark.parametrize("rule", ["kne", "knee:accuracy", "best", "trial:x"])
 def test_an_unknown_rule_is_answered_with_the_known_ones(study: Study, rule: str) -> None:
-    with pytest.raises(WrongInputError, match=f"unknown pick '{rule}'. Known: knee, trial:NUMBER, best:accuracy, "):
+    with pytest.raises(WrongInputError, match=f"unknown pick '{rule}'. Known: knee, trial:NUMBER, best:OBJECTIVE, "):
         study.pick(rule)
 
 
-def test_the_best_of_an_objective_is_picked_by_its_costs(study: Study) -> None:
-    front, costs = study.front, study.costs(study.front)
-    for column, name in enumerate(study.objectives):
-        assert pick(f"best:{name}", front, costs, list(study.objectives)) == front[int(costs[:, column].argmin())]
+def test_rules_choose_among_the_members_that_keep_the_conditions(study: Study) -> None:
+    dearest = max(study.value(record, "macs") for record in study.front)
+    assert study.pick("best:accuracy", f"macs<{dearest:.0f}") in study.where(study.front, f"macs<{dearest:.0f}")
+    assert study.select("front", f"macs<{dearest:.0f}") == study.where(study.front, f"macs<{dearest:.0f}")
+    with pytest.raises(WrongInputError, match=r"members of the front keeps --where; of .* complete trials 0 do"):
+        study.pick("knee", "macs<1")
+
+
+def test_a_trial_named_by_its_number_must_keep_the_conditions(study: Study) -> None:
+    assert study.pick("trial:0", "macs>1").number == 0
+    with pytest.raises(WrongInputError, match="trial 0 does not keep --where"):
+        study.pick("trial:0", "macs<1")
+
+
+def test_conditions_may_name_choices_and_costs_that_are_no_objectives(study: Study) -> None:
+    wide = study.where(study.complete, "dim == 16")
+    assert [r.picks["dim"] for r in wide] == [16] * len(wide)
+    assert len(wide) + len(study.where(study.complete, "not dim==16")) == len(study.complete)
+    assert study.where(study.complete, "parameters >= 1 and trainable_parameters < 1e9") == study.complete
+
+
+def test_a_rule_that_names_several_trials_is_none_for_one(study: Study) -> None:
+    with pytest.raises(WrongInputError, match="front names several trials"):
+        study.pick("front")
 
 
 def rewrite(path: Path, change: Callable[[dict[str, Any]], None]) -> None:

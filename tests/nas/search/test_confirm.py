@@ -188,7 +188,7 @@ def test_tables_show_means_errors_chances_and_ranks(confirmed: Study) -> None:
     assert known is not None
     value = known.value(trial, "accuracy")
     assert value is not None
-    row = next(line for line in out.getvalue().splitlines() if line.startswith(f"│ {trial:>5} "))
+    row = next(line for line in out.getvalue().splitlines() if line.split()[:1] == [str(trial)])
     assert f" {value:.4f} ± {value.standard_error:.4f} " in row
     assert f" {known.chance(trial):.2f} " in row
     assert "{} -> {}".format(*known.ranks("accuracy")[trial]) in row

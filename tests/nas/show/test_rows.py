@@ -1,52 +1,51 @@
-"""The table of many rows looks as rich's own does."""
+"""Aligned columns, one line a row."""
 
 import io
-import random
 
 import pytest
+from rich.cells import cell_len
 from rich.console import Console
-from rich.table import Table
 
 from nas.show.rows import Rows
 
-COLUMNS = ["trial", "accuracy", "architecture"]
-WORDS = ["patch", "2/2", "conv5", "+", "channel_mlp", "x1", "|", "a_word_that_is_longer_than_its_column"]
 
-
-def by_rich(cells: list[list[str]], console: Console) -> None:
-    table = Table(title="a study", title_justify="left")
-    for name in COLUMNS[:2]:
-        table.add_column(name, justify="right")
-    table.add_column(COLUMNS[2], overflow="fold")
-    for row in cells:
-        table.add_row(*row)
-    console.print(table)
-
-
-def ours(cells: list[list[str]], console: Console) -> None:
-    Rows("a study", COLUMNS, frozenset(COLUMNS[:2]), cells).print(console)
-
-
-def lines(draw: object, cells: list[list[str]], width: int) -> list[str]:
+def lines(rows: Rows, *, terminal: bool = False) -> list[str]:
     file = io.StringIO()
-    draw(cells, Console(file=file, width=width))  # type: ignore[operator]
-    return [line.rstrip() for line in file.getvalue().splitlines()]
+    rows.print(Console(file=file, width=20, force_terminal=terminal, no_color=True))
+    return file.getvalue().splitlines()
 
 
-@pytest.mark.parametrize("width", [38, 50, 80, 200])
-def test_rows_are_aligned_and_folded_as_by_rich(width: int) -> None:
-    generator = random.Random(width)
-    labels = [" ".join(generator.choices(WORDS[:7], k=generator.randint(1, 12))) for _ in range(30)]
-    cells = [[str(7**i), f"{i / 7:.4f}", label] for i, label in enumerate(labels[:9])]
-    assert lines(ours, cells, width) == lines(by_rich, cells, width)
+def test_columns_are_aligned_and_nothing_is_cut_or_folded() -> None:
+    cells = [["1", "0.5", "a word that is wider than the terminal"], ["22", "-", "b"]]
+    assert lines(Rows(["trial", "accuracy", "change"], frozenset({"trial"}), cells)) == [
+        "trial  accuracy  change",
+        "    1  0.5       a word that is wider than the terminal",
+        "   22  -         b",
+    ]
 
 
-def test_characters_that_take_two_columns_of_a_terminal_are_aligned() -> None:
-    cells = [["1", "0.5", "畳み込み"], ["22", "-", "·/dot"]]
-    assert lines(ours, cells, 80) == lines(by_rich, cells, 80)
+def test_a_name_longer_than_its_cells_stands_in_two_lines() -> None:
+    assert lines(Rows(["robust_accuracy", "macs"], frozenset(), [["0.5", "3"]], narrow=True)) == [
+        "robust_",
+        "accuracy  macs",
+        "0.5       3",
+    ]
 
 
-def test_a_word_longer_than_its_column_is_cut() -> None:
-    text = "\n".join(lines(ours, [["1", "0.5", WORDS[-1]]], 38))
-    assert WORDS[-1] not in text
-    assert WORDS[-1] in "".join(line.split("│")[3].strip() for line in text.splitlines() if line.startswith("│"))
+@pytest.mark.parametrize("styles", [{}, {(0, 0): "bold", (1, 1): "dim"}])
+def test_characters_that_take_two_columns_are_aligned_with_colours_and_without(
+    styles: dict[tuple[int, int], str],
+) -> None:
+    cells = [["畳み込み", "1"], ["·", "2"]]
+    first, second = lines(Rows(["space", "n"], frozenset(), cells, styles))[1:]
+    assert cell_len(first) == cell_len(second)
+
+
+def test_colours_are_for_terminals_and_control_characters_for_none() -> None:
+    rows = Rows(["n"], frozenset(), [["\x1b[2J"], ["2"]], {(1, 0): "bold red"})
+    assert "\x1b" not in "".join(lines(rows))
+    assert "\\x1b[2J" in "".join(lines(rows))
+
+
+def test_no_rows_are_a_header() -> None:
+    assert lines(Rows(["trial", "macs"], frozenset(), [])) == ["trial  macs"]

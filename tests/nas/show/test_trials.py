@@ -12,7 +12,8 @@ import pytest
 import nas
 from nas.results.study import Study
 from nas.show.console import PlainConsole
-from nas.show.trials import in_one_line, number, print_trials, status_table, write_csv
+from nas.show.status import status_table
+from nas.show.trials import in_one_line, number, print_trials, write_csv
 
 Draw = Callable[[PlainConsole], None]
 
@@ -64,8 +65,8 @@ def test_a_flagged_value_is_marked_in_the_status_and_in_one_line(flagged: Study)
     record, figures = flagged.records[0], flagged.status()
     assert f"robust_accuracy {record.measured['robust_accuracy']:.4f}!," in in_one_line(record, flagged.objectives)
     assert figures["flags"] == {"robust_accuracy": ["zero_gradients"]}
-    shown = drawn(lambda console: console.print(status_table(figures, flagged.objectives)))
-    assert f"{figures['best']['robust_accuracy']:.4f}! " in shown
+    shown = drawn(lambda console: console.print(status_table(figures)))
+    assert f"{figures['best']['robust_accuracy']:.4f}!" in shown
     assert "! robust_accuracy" in shown
 
 
@@ -79,4 +80,4 @@ def test_flags_are_a_column_of_the_csv(flagged: Study) -> None:
 def test_without_flags_there_is_no_mark(searched: Path) -> None:
     study = nas.open(searched)
     assert "!" not in drawn(lambda console: print_trials(study, study.records, console))
-    assert "!" not in drawn(lambda console: console.print(status_table(study.status(), study.objectives)))
+    assert "!" not in drawn(lambda console: console.print(status_table(study.status())))

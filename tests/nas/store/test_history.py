@@ -55,6 +55,7 @@ def test_a_record_has_the_published_fields(tmp_path: Path) -> None:
         "error",
         "copied_from",
         "source",
+        "continues",
         "draws",
         "micro_batches",
     }

@@ -177,7 +177,10 @@ def test_counts_are_the_published_ones(config: ChannelMixer, parameters: list[in
         (lambda: GrnMlp(kernel=4), r"kernel must be odd, got 4\. Take 3 or 5\."),
         (lambda: GrnMlp(expansion=0), r"expansion must be positive, got 0\."),
         (lambda: Hourglass(steps=0), r"steps must be at least 1, got 0\."),
-        (lambda: Hourglass(0.5, 8).build((8, 4, 4)), r"steps must be 1 to 4, the hidden units of all, got steps=8\."),
+        (
+            lambda: Hourglass(0.5, 8).build((8, 4, 4)),
+            r"steps must be 1 to 4, the hidden units of all at expansion=0\.5, got steps=8\.",
+        ),
         (lambda: ChebyshevKan(0), r"degree must be at least 1, got 0\."),
         (lambda: GaussianKan(1), r"centres must be at least 2, got 1\."),
         (lambda: ShiftMlp(bits=1), r"bits must be one of 2, 3, 4, 5, 6, got 1\."),

@@ -162,5 +162,5 @@ def test_transforms_are_executed_but_are_no_macs_of_the_network_as_defined() -> 
 
 @pytest.mark.parametrize("make", [lambda: Hermit(activation="relu"), lambda: RollTokenMLP(4, activation="relu")])  # type: ignore[arg-type]
 def test_an_activation_that_the_paper_does_not_use_is_refused(make: Any) -> None:
-    with pytest.raises(ValueError, match=r"activation must be one of gelu, silu, mish, got 'relu'\."):
+    with pytest.raises(ValueError, match=r"activation must be one of gelu, silu, mish, acon-c, got 'relu'\."):
         make()

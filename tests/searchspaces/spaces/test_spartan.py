@@ -84,3 +84,9 @@ def test_drop_path_and_the_start_of_the_classifier_are_searched_if_a_study_names
     found = of.decode(of.first)
     assert found.head == AverageHead(start=0.02)
     assert [getattr(stage.block, "drop_path", None) for stage in found.stages] == [0.0, 0.1]
+
+
+def test_norms_stay_as_they_start_if_a_study_says_so() -> None:
+    of = space_of((1, 28, 28), 10).narrow({"freeze_norm": ["off", "on"], "norm": "batch"})
+    blocks = [of.decode({**of.first, "freeze_norm": option}).stages[0].block for option in ("off", "on")]
+    assert [getattr(block, "freeze_norm", None) for block in blocks] == [False, True]

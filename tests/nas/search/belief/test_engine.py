@@ -8,7 +8,7 @@ import pytest
 
 from nas.results.pareto import hypervolume
 from nas.search.belief.candidates import Picks
-from nas.search.belief.engine import Aim, Engine, Seen, by_rank, learned_at
+from nas.search.belief.engine import Aim, Engine, Pending, Seen, by_rank, learned_at
 from nas.search.belief.features import Traits
 
 OPTIONS = {f"x{i}": (0, 1, 2, 3) for i in range(6)}
@@ -68,7 +68,7 @@ def test_what_is_pending_or_to_be_avoided_is_not_proposed() -> None:
     run(searched, range(20))
     first = look(searched.propose(20) or {})
     assert first is not None
-    pending = look(searched.propose(20, [first]) or {})
+    pending = look(searched.propose(20, [Pending(first)]) or {})
     avoided = look(searched.propose(20, [], {first.key}) or {})
     assert pending is not None
     assert avoided is not None

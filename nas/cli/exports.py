@@ -1,0 +1,262 @@
+"""Commands about single networks: taking them out of a study, training them at length, measuring and joining them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from nas.cli.frame import DIRECTORY, RULES, WHERE, Answer, answers, cli, may_run_plugins, opened
+from nas.errors import WrongInputError, user_input
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from nas.export.export import Verification
+    from nas.export.pair import Chosen
+    from nas.results.study import Study
+    from nas.store.records import TrialRecord
+
+
+@cli.command()
+@DIRECTORY
+@click.option("--pick", required=True, help=f"{RULES}, or front for every member.")
+@WHERE
+@click.option("-o", "--out", required=True, type=click.Path(path_type=Path), help="Where to write.")
+@click.option("--data", help="The study's data set, NAME:LOCATION, where it lies elsewhere now.")
+@click.option("--no-verify", is_flag=True, help="Do not measure the written files again.")
+@click.option("--retrain", is_flag=True, help="Train again, as they were, those whose weights were deleted.")
+@click.option("--force", is_flag=True, help="Replace an earlier export.")
+@may_run_plugins
+def export(
+    directory: Path,
+    pick: str,
+    where: tuple[str, ...],
+    out: Path,
+    data: str | None,
+    no_verify: bool,
+    retrain: bool,
+    force: bool,
+) -> None:
+    """Takes architectures away, with their weights, and measures again what was written.
+
+    \b
+    Example: nas export runs/quickstart --pick knee -o knee
+    """
+    from nas.export.bundle import ARCHITECTURE
+    from nas.export.export import Verification, check_place
+    from nas.export.weights import check_weights, train_again
+    from nas.show.console import echo
+
+    study = opened(directory)
+    study.load_plugins()
+    verify = Verification(not no_verify, data)
+    if pick == "front" and (out / ARCHITECTURE).exists():
+        raise WrongInputError(f"{out} holds an export. Give another folder with -o for those of the front.")
+    places = {r.number: out / str(r.number) if pick == "front" else out for r in study.select(pick, where)}
+    for place in places.values():
+        check_place(place, force=force)
+    if not retrain:
+        check_weights(directory, map(study.trial, places))
+    for number, place in places.items():
+        record = study.trial(number)
+        if retrain:
+            train_again(directory, study.settings, record, data=data, say=lambda message: echo(message, err=True))
+        export_one(study, record, place, verify=verify, force=force)
+
+
+def export_one(
+    study: Study, record: TrialRecord, out: Path, *, verify: Verification | None = None, force: bool
+) -> None:
+    from nas.export.export import Verification
+    from nas.show.console import echo
+
+    verify = verify or Verification()
+    done = study.write_export(record, out, verify=verify, force=force)
+    checked = ", ".join(f"{name} {value:.4f}" for name, value in done.measured.items())
+    verdict = f"OK, read back and measured again: {checked}" if verify.wanted else "not measured again"
+    verdict += "; its logits are those of the trial, bit for bit" if done.identical else ""
+    echo(f"exported trial {record.number} to {out}: {verdict}")
+
+
+@cli.command()
+@click.argument("arch", metavar="ARCH")
+@click.option("--data", required=True, help="Data set, NAME or NAME:LOCATION (see nas data).")
+@click.option("-o", "--out", required=True, type=click.Path(path_type=Path), help="Folder for what is trained.")
+@click.option("--preset", help="Published recipe to start from, for example convmixer.")
+@click.option("--epochs", type=int, help="Passes over the training images.")
+@click.option("--seed", type=int, default=0, show_default=True, help="First seed.")
+@click.option(
+    "--seeds", type=click.IntRange(1, 1000), default=1, show_default=True, help="Trainings, each with its seed."
+)
+@click.option(
+    "--device",
+    type=click.Choice(["auto", "cpu", "cuda"]),
+    default="auto",
+    show_default=True,
+    help="auto: GPU if any.",
+)
+@click.option("--test", is_flag=True, help="Measure on the test images at the end; that is written down in OUT.")
+@click.option("--set", "overrides", metavar="KEY=VALUE", multiple=True, help="As in a study: training.mixup=0.2.")
+@click.option("--plugin", "plugins", multiple=True, help="Python file with operators of your own.")
+@WHERE
+@may_run_plugins
+@answers
+def train(
+    arch: str,
+    data: str,
+    out: Path,
+    preset: str | None,
+    epochs: int | None,
+    seed: int,
+    seeds: int,
+    device: str,
+    test: bool,
+    overrides: tuple[str, ...],
+    plugins: tuple[str, ...],
+    where: tuple[str, ...],
+) -> Answer:
+    """Trains ARCH (a file, known:NAME, DIR#TRIAL or DIR#RULE) from scratch; the same command continues it.
+
+    \b
+    Example: nas train known:convmixer_256_8 --data cifar10 --preset convmixer -o convmixer --test
+    """
+    from nas.export.train import train as train_all
+    from nas.plugins import load_plugins
+    from nas.problem import find_dataset
+    from nas.results.references import find_architecture
+    from nas.settings import settings_of
+    from nas.show.console import PlainConsole
+    from nas.show.progress import Trainings
+    from nas.trial import check_device, fastest_device
+
+    if device == "auto":
+        device = fastest_device()
+    with user_input("--device"):
+        check_device(device)
+    load_plugins(plugins)
+    training = {"preset": preset, "epochs": epochs}
+    table = {
+        "name": out.name,
+        "objectives": ["accuracy"],
+        "seed": seed,
+        "data": {"name": data},
+        "training": {key: value for key, value in training.items() if value is not None},
+        "execution": {"device": device},
+        "plugins": list(plugins),
+    }
+    architecture, dataset = find_architecture(arch, where), find_dataset(settings_of(table, overrides).data)
+    settings = settings_of({**table, "objectives": list(dataset.poses().objectives)}, overrides)
+    with Trainings(PlainConsole(stderr=True)) as shown:
+        done = train_all(
+            architecture, settings, out, seeds=range(seed, seed + seeds), test=test, say=shown.say, watch=shown.watch
+        )
+    rows = [{"seed": trained.seed, "out": str(trained.directory), **trained.measured} for trained in done]
+    return Answer(rows, lambda console: shown.summary(done))
+
+
+@cli.command()
+@click.argument("directory", metavar="OUT", type=click.Path(path_type=Path))
+@click.option("--data", help="Data set; that of the study unless given.")
+@click.option(
+    "--split", type=click.Choice(["validation", "test"]), default="validation", show_default=True, help="Which images."
+)
+@click.option("--collapse", is_flag=True, help="Also log neural collapse (NC1 to NC3) of the training images.")
+@may_run_plugins
+@answers
+def evaluate(directory: Path, data: str | None, split: str, collapse: bool) -> Answer:
+    """Measures an exported network; use of the test split is written down in OUT.
+
+    \b
+    Example: nas evaluate knee --data digits --split test
+    """
+    from nas.export.bundle import EVALUATIONS
+    from nas.export.evaluate import evaluate as measure
+    from nas.show.console import echo
+
+    result = measure(directory, data, split, collapse=collapse)
+
+    def draw(console: Console) -> None:
+        for note in result["notes"]:
+            echo(note, err=True)
+        for name, value in result["measured"].items():
+            console.print(f"{name} {value:.4f}")
+        for name, value in result.get("neural_collapse", {}).items():
+            console.print(f"neural collapse, {name} {value:.4f}")
+        what = f"{result['samples']} {split} {result['things']} of {result['data']}"
+        console.print(f"on {what}; noted in {directory / EVALUATIONS}", soft_wrap=True)
+
+    return Answer(result, draw)
+
+
+@cli.command()
+@DIRECTORY
+@click.argument("members", metavar="MEMBER...", nargs=-1, required=True)
+@click.option("-o", "--out", required=True, type=click.Path(path_type=Path), help="Where to write.")
+@click.option(
+    "--probe", is_flag=True, help="Read the features of all members by one linear layer instead of mixing two."
+)
+@click.option("--alpha", type=float, help="Weight of the second member; unset: the best on the validation images.")
+@click.option("--temperatures", metavar="S,R", help="Factors of the logits of both; unset: the best.")
+@click.option("--data", help="The study's data set, NAME:LOCATION, where it lies elsewhere now.")
+@click.option("--force", is_flag=True, help="Replace an earlier export.")
+@WHERE
+@may_run_plugins
+@answers
+def pair(
+    directory: Path,
+    members: tuple[str, ...],
+    out: Path,
+    probe: bool,
+    alpha: float | None,
+    temperatures: str | None,
+    data: str | None,
+    force: bool,
+    where: tuple[str, ...],
+) -> Answer:
+    """An accurate and a robust trial as one network, in this order; with --probe any number, or front for all of it.
+
+    \b
+    Example: nas pair runs/quickstart best:accuracy best:robust_accuracy -o pair
+    """
+    from nas.export.pair import pair as put_together
+    from nas.results.picks import trial_number
+    from nas.show.ensembles import paired_table
+
+    if probe and (alpha is not None or temperatures is not None):
+        raise WrongInputError("--alpha and --temperatures belong to a mixture of two. Leave them out with --probe.")
+    study = opened(directory)
+    study.load_plugins()
+    if members == ("front",):
+        records = study.select("front", where)
+    else:
+        records = [study.pick(f"trial:{m}" if trial_number(m) is not None else m, where) for m in members]
+    done = put_together(
+        directory,
+        study.settings,
+        records,
+        out,
+        chosen=None if probe else _fixed(alpha, temperatures),
+        plugins=study.plugins,
+        data=data,
+        force=force,
+    )
+
+    def draw(console: Console) -> None:
+        console.print(paired_table(done.to_json()))
+        console.print(f"written to {out}, read back and compared", soft_wrap=True)
+
+    return Answer(done.to_json(), draw)
+
+
+def _fixed(alpha: float | None, temperatures: str | None) -> Chosen:
+    from nas.export.pair import Chosen
+
+    if temperatures is None:
+        return Chosen(alpha)
+    try:
+        first, second = (float(part) for part in temperatures.split(","))
+    except ValueError:
+        raise WrongInputError(f"--temperatures needs two numbers S,R, as in 1.5,1, got {temperatures!r}.") from None
+    return Chosen(alpha, (first, second))

@@ -1,0 +1,141 @@
+"""How far a study is. Importing this imports no torch, so that `nas status` answers from the log in a second."""
+
+import tomllib
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from math import log10
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nas.errors import WrongInputError
+from nas.results.pareto import hypervolume, non_dominated
+from nas.store.artifacts import Artifacts
+from nas.store.confirmations import CONFIRMATIONS
+from nas.store.history import is_held, read_trials
+from nas.store.live import running_trials
+from nas.store.records import COUNTED, SCHEMA, SOURCES, TrialRecord, is_number
+
+STUDY = "study.toml"
+
+
+@dataclass(frozen=True)
+class Overview:
+    """What a study holds, as far as its status says it.
+
+    Args:
+        wanted: trials that it is to have.
+        goals: direction, scale and unit of every objective of the front, by name.
+        records: that have ended.
+        front: the members.
+        best: the best member in each objective; empty without a front.
+        values: of the best.
+        confirmation: what replicates say of the front, if there are any.
+    """
+
+    name: str
+    wanted: int
+    workers: int
+    goals: Mapping[str, Mapping[str, str]]
+    records: Sequence[TrialRecord]
+    front: Sequence[TrialRecord]
+    hypervolume: float
+    best: Mapping[str, TrialRecord]
+    values: Mapping[str, float]
+    confirmation: Mapping[str, Any] = field(default_factory=dict)
+
+    def figures(self, directory: Path) -> dict[str, Any]:
+        """Counts by status and kind of failure, the front, best value of every objective, pace, as JSON.
+
+        ``state`` is ``running``, ``finished`` or ``stopped``: then the same search command continues it.
+        """
+        counts = Counter[str](record.status for record in self.records)
+        running = running_trials(directory)
+        if running:
+            counts["running"] = len(running)
+        ended = sum(counts[status] for status in COUNTED)
+        times = [sum(r.seconds.values()) for r in self.records if r.status in COUNTED and r.seconds]
+        pace = self.workers / float(np.mean(times)) if times and sum(times) else None
+        left = max(0, self.wanted - ended)
+        held = is_held(directory)
+        return {
+            "name": self.name,
+            "state": "running" if held else "stopped" if left else "finished",
+            "trials": dict(counts),
+            "failures": dict(Counter(record.failure for record in self.records if record.failure)),
+            "ended": ended,
+            "wanted": self.wanted,
+            "proposals": self._proposals(),
+            "running": running,
+            "artifact_bytes": Artifacts(directory, None).bytes,
+            "objectives": {name: dict(goal) for name, goal in self.goals.items()},
+            "front_size": len(self.front),
+            "hypervolume": self.hypervolume,
+            **({"confirmation": self.confirmation} if self.confirmation else {}),
+            "best": dict(self.values),
+            "flags": {name: record.flags[name] for name, record in self.best.items() if record.flags.get(name)},
+            "trials_per_minute": 60 * pace if pace else None,
+            "seconds_left": left / pace if pace and left else None,
+        }
+
+    def _proposals(self) -> dict[str, Any]:
+        """Where the candidates came from, and how many were looked at for each, in the mean."""
+        sources = Counter(record.source for record in self.records)
+        looked = sum(record.draws for record in self.records)
+        return {
+            **{source: sources[source] for source in SOURCES},
+            "looked_at": looked / len(self.records) if self.records else None,
+        }
+
+
+def read_overview(directory: Path) -> Overview | None:
+    """The overview of a study without replicates, from its files alone; None where more has to be read or is wrong.
+
+    What is wrong is said by who reads all of it (`nas.results.study.Study`).
+    """
+    if (directory / CONFIRMATIONS).exists():
+        return None
+    try:
+        table = tomllib.loads((directory / STUDY).read_text())
+        names, goals = table["objectives"], table["facts"]["objectives"]
+        goals = {name: {"unit": "", **goals[name]} for name in names}
+        wanted, workers = table["trials"], table.get("execution", {}).get("workers", 1)
+        known = isinstance(table["name"], str) and type(wanted) is int and type(workers) is int
+        if table["schema"] != SCHEMA or not known or not names:
+            return None
+        records = read_trials(directory)
+        reference = np.array([_cost(goals[name], table["reference"][name]) for name in names])
+        complete = [record for record in records if record.status == "complete"]
+        costs = np.array([[_cost(g, _checked(g, r.measured[n])) for n, g in goals.items()] for r in complete])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, WrongInputError):
+        return None
+    costs = costs.reshape(len(complete), len(names))
+    rows = np.flatnonzero(non_dominated(costs))
+    front = [complete[row] for row in rows]
+    best = {name: front[int(costs[rows, i].argmin())] for i, name in enumerate(names) if front}
+    return Overview(
+        name=table["name"],
+        wanted=wanted,
+        workers=workers,
+        goals=goals,
+        records=records,
+        front=front,
+        hypervolume=hypervolume(costs[rows], reference),
+        best=best,
+        values={name: record.measured[name] for name, record in best.items()},
+    )
+
+
+def _cost(goal: Mapping[str, str], value: float) -> float:
+    """As `objectives.to_minimise`, which would import torch."""
+    size = {"fraction": float, "count": log10}[goal["scale"]](value)
+    return {"minimize": size, "maximize": 1 - size if goal["scale"] == "fraction" else -size}[goal["direction"]]
+
+
+def _checked(goal: Mapping[str, str], value: Any) -> float:
+    """A value in the range of its scale; ValueError for what the whole study is to complain of."""
+    if not is_number(value) or not (0 <= value <= 1 if goal["scale"] == "fraction" else value > 0):
+        raise ValueError(f"{value!r} is out of range.")
+    return float(value)

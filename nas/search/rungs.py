@@ -1,0 +1,90 @@
+"""Who trains on: asynchronous successive halving over lengths of training. A pure function of what has ended.
+
+Every network begins on a short rung. A rung lets networks on to the next as many times as keeps both equally dear: with
+epochs 3 and 9 every third. Which of them it is, is the sampler's to say, or the rank of what was measured.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+
+from nas.results.pareto import non_dominated
+from nas.settings import RungSettings
+from nas.store.records import TrialRecord
+from objectives import Goal, Objective, to_minimise
+
+
+class Rungs:
+    """Networks by the length of their trainings.
+
+    Args:
+        settings: None where every network is trained whole, which is one rung.
+    """
+
+    def __init__(self, settings: RungSettings | None) -> None:
+        self.settings = settings
+        self.epochs = settings.epochs if settings else [0]
+        self._ended: list[dict[str, TrialRecord]] = [{} for _ in self.epochs]
+        """For each rung its networks by key."""
+        self._let_on: list[set[str]] = [set() for _ in self.epochs]
+        """Keys of the networks that went on from each rung."""
+        self._begun = [0] * len(self.epochs)
+        """New networks on each rung."""
+
+    @property
+    def last(self) -> int:
+        """Number of the rung of whole trainings."""
+        return len(self.epochs) - 1
+
+    def of(self, record: TrialRecord) -> int:
+        """Number of the rung that a trial was on."""
+        if record.status == "complete" or self.settings is None:
+            return self.last
+        return self.at(record.fidelity.get("epochs", 0))
+
+    def at(self, epochs: int) -> int:
+        """Number of the rung with so many epochs; any other number is that of a whole training."""
+        return self.epochs.index(epochs) if epochs in self.epochs else self.last
+
+    def begin(self, rung: int, key: str, *, promoted: bool) -> None:
+        """A network is being trained on a rung, whether it is new there or was let on from the one below."""
+        if promoted:
+            self._let_on[rung - 1].add(key)
+        else:
+            self._begun[rung] += 1
+
+    def end(self, record: TrialRecord) -> None:
+        """A trial has ended; what failed goes no further."""
+        if record.status in ("complete", "truncated"):
+            self._ended[self.of(record)][record.key] = record
+
+    def first(self) -> int:
+        """Rung of the next new network: with several brackets, the one that has spent least of its equal share."""
+        if self.settings is None or self.settings.brackets == 1:
+            return 0
+        spent = [n * self.epochs[i] * (len(self.epochs) - i) for i, n in enumerate(self._begun)]
+        return int(np.argmin(spent[: self.settings.brackets]))
+
+    def waiting(self, *, all_of_them: bool = False) -> Iterator[tuple[int, list[TrialRecord]]]:
+        """Rungs from the last but one down, with the networks of which one may go on now.
+
+        Args:
+            all_of_them: whatever was let on already, because there are no new networks.
+        """
+        for rung in reversed(range(self.last)):
+            ended, gone = self._ended[rung], self._let_on[rung]
+            may = len(ended) * self.epochs[rung] // self.epochs[rung + 1]
+            left = [record for key, record in ended.items() if key not in gone]
+            if left and (all_of_them or len(gone) < may):
+                yield rung, left
+
+    def ranks(self, rung: int, records: Sequence[TrialRecord], goals: Mapping[str, Goal | Objective]) -> np.ndarray:
+        """(n,) for each trial of a rung 1 if no network of the rung dominates it, 1/2 if only these do, and so on."""
+        peers = list(self._ended[rung].values())
+        costs = np.array([[to_minimise(goal, peer.measured[n]) for n, goal in goals.items()] for peer in peers])
+        found, left, rank = np.zeros(len(peers)), np.arange(len(peers)), 1
+        while len(left):
+            first = non_dominated(costs[left])
+            found[left[first]], left, rank = 1 / rank, left[~first], rank + 1
+        place = {peer.number: i for i, peer in enumerate(peers)}
+        return found[[place[record.number] for record in records]]
