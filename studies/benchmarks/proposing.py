@@ -10,6 +10,8 @@ hyperparameters anew, apart. It does so whenever the trials are 15 % more.
 
 import argparse
 import random
+import shutil
+import sys
 import tempfile
 import time
 from collections.abc import Sequence
@@ -42,20 +44,27 @@ def values(plan: TrialPlan, generator: random.Random) -> dict[str, float]:
     return plan.measured | {name: min(1.0, value * generator.uniform(0.7, 1)) for name, value in found.items()}
 
 
-def measured(problem: Problem, sampler: str, told: int, asks: int) -> tuple[float, float]:
-    """CPU milliseconds of the first proposal after ``told`` trials, and of those after it."""
-    generator = random.Random(told)
-    many = replace(problem.settings, trials=told + asks + 1)
-    with tempfile.TemporaryDirectory() as folder, History(Path(folder)) as history:
-        drawn = replace(problem, settings=replace(many, search=SearchSettings("random")))
+def searching(problem: Problem, sampler: str, trials: int) -> Problem:
+    """The problem with another sampler, for so many trials."""
+    return replace(problem, settings=replace(problem.settings, trials=trials, search=SearchSettings(sampler)))
+
+
+def record(problem: Problem, trials: int, folder: Path) -> None:
+    """Writes the log of a random search."""
+    generator, drawn = random.Random(trials), searching(problem, "random", trials)
+    with History(folder) as history:
         ledger = Ledger(drawn, open_sampler(drawn), history)
-        while ledger.standing.ended < told:
+        while ledger.standing.ended < trials:
             if (plan := ledger.propose()) is not None:
                 ledger.book(plan.record("complete", measured=values(plan, generator)))
-        proposing = replace(problem, settings=replace(many, search=SearchSettings(sampler)))
-        ledger = Ledger(proposing, open_sampler(proposing), history)
-        spent = []
-        while ledger.standing.ended < told + asks + 1:
+
+
+def measured(problem: Problem, asks: int, folder: Path) -> tuple[float, float]:
+    """CPU milliseconds of the first proposal after the trials of a log, and of those after it."""
+    spent, generator = list[float](), random.Random(0)
+    with History(folder) as history:
+        ledger = Ledger(problem, open_sampler(problem), history)
+        while len(spent) <= asks:
             started = time.process_time()
             plan = ledger.propose()
             took = time.process_time() - started
@@ -91,16 +100,23 @@ def main() -> None:
     parser.add_argument("--asks", type=int, default=10)
     parser.add_argument("--plot", type=Path)
     options = parser.parse_args()
-    problem, found = Problem.of(settings_of(STUDY)), dict[str, list[float]]()
+    problem, found = Problem.of(settings_of(STUDY)), dict[str, list[tuple[float, float]]]()
+    with tempfile.TemporaryDirectory() as folder:
+        for told in options.at:
+            log = Path(folder) / f"{told} trials"
+            log.mkdir()
+            record(problem, told, log)
+            for sampler in options.samplers:
+                own = shutil.copytree(log, log.with_suffix(f".{sampler}"))
+                took = measured(searching(problem, sampler, told + options.asks + 1), options.asks, own)
+                found.setdefault(sampler, []).append(took)
+                print(f"{told} trials, {sampler}: {took[1]:.1f} ms, the first {took[0]:.0f}", file=sys.stderr)
     print(f"| sampler | {' | '.join(f'{n:,} trials' for n in options.at)} |")
     print(f"|---|{'--:|' * len(options.at)}")
-    for sampler in options.samplers:
-        took = [measured(problem, sampler, told, options.asks) for told in options.at]
-        found[sampler] = [later for _, later in took]
-        shown = [f"{later:.1f} ({first:.0f})" for first, later in took]
-        print(f"| `{sampler}` | {' | '.join(shown)} |", flush=True)
+    for sampler, each in found.items():
+        print(f"| `{sampler}` | {' | '.join(f'{later:.1f} ({first:.0f})' for first, later in each)} |")
     if options.plot:
-        plot(found, options.at, options.plot)
+        plot({sampler: [later for _, later in each] for sampler, each in found.items()}, options.at, options.plot)
 
 
 if __name__ == "__main__":
