@@ -56,8 +56,8 @@ class OfBanks(Objective):
         return {"banks": len(chosen), "frozen": bool(chosen) and not chosen[0].trained}
 
 
-def _chosen(measured: Sequence[BankFigures]) -> list[BankFigures]:
-    return [bank for bank in measured if not bank.trained] or list(measured)
+def _chosen(figures: Sequence[BankFigures]) -> list[BankFigures]:
+    return [bank for bank in figures if not bank.trained] or list(figures)
 
 
 @objective("spectral_coverage")

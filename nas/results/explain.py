@@ -37,8 +37,8 @@ LEAST = 30
 """Trials from which on a forest is fitted, if that is enough for the choices: two for each that is open."""
 WORST = 0.1
 """Share of the variance of unseen trials that a forest has to predict to be of use."""
-FOLDS, TREES = 5, 100
-FITTED = 1500
+FOLDS, TREES = 5, 50
+FITTED = 1000
 """Trials that a forest is fitted to, drawn among more: ten thousand would take minutes and say little more."""
 GOOD = 0.25
 """Share of the assignments that counts as good."""
@@ -258,7 +258,7 @@ def _forest(features: np.ndarray, values: np.ndarray) -> tuple[Callable[[np.ndar
     from sklearn.ensemble import ExtraTreesRegressor
     from sklearn.model_selection import KFold, cross_val_predict
 
-    forest = ExtraTreesRegressor(TREES, min_samples_leaf=2, random_state=0)
+    forest = ExtraTreesRegressor(TREES, min_samples_leaf=2, max_features=0.4, random_state=0)
     unseen = cross_val_predict(forest, features, values, cv=KFold(FOLDS, shuffle=True, random_state=0))
     spread = float(((values - values.mean()) ** 2).sum())
     quality = 1 - float(((values - unseen) ** 2).sum()) / spread if spread else 0.0

@@ -109,10 +109,11 @@ def read_overview(directory: Path) -> Overview | None:
         reference = np.array([_cost(goals[name], table["reference"][name]) for name in names])
         complete = [record for record in records if record.status == "complete"]
         costs = np.array([[_cost(g, _checked(g, r.measured[n])) for n, g in goals.items()] for r in complete])
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, WrongInputError):
+        costs = costs.reshape(len(complete), len(names))
+        rows = np.flatnonzero(non_dominated(costs))
+        volume = hypervolume(costs[rows], reference)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, WrongInputError):
         return None
-    costs = costs.reshape(len(complete), len(names))
-    rows = np.flatnonzero(non_dominated(costs))
     front = [complete[row] for row in rows]
     best = {name: front[int(costs[rows, i].argmin())] for i, name in enumerate(names) if front}
     return Overview(
@@ -122,7 +123,7 @@ def read_overview(directory: Path) -> Overview | None:
         goals=goals,
         records=records,
         front=front,
-        hypervolume=hypervolume(costs[rows], reference),
+        hypervolume=volume,
         best=best,
         values={name: record.measured[name] for name, record in best.items()},
     )

@@ -5,7 +5,7 @@ from copy import copy
 from dataclasses import asdict, replace
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any, Self, cast
+from typing import TYPE_CHECKING, Any, Self, cast
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from nas.problem import MARGIN, check_records, find_space, network_of
 from nas.results.comparison import Comparison, compare
 from nas.results.conditions import parse
 from nas.results.confirmation import Confirmation, confirm
+from nas.results.frames import curve_rows, frame, html_table
 from nas.results.pareto import hypervolume, non_dominated
 from nas.results.picks import Members, Picked, Rule, parse_rule
 from nas.results.status import Overview
@@ -33,6 +34,9 @@ from objectives.costs import Count
 from objectives.objective import Direction, Scale
 from searchspaces import SearchSpace, Value
 from searchspaces.registry import unknown
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 
 class Study:
@@ -423,6 +427,35 @@ class Study:
         self.load_plugins()
         with user_input(f"trial {record.number}"):
             return float(getattr(price(network_of(record)).counts, kind.field))
+
+    def frame(self, records: Sequence[TrialRecord] | None = None) -> "DataFrame":
+        """Trials as a pandas frame: state, values with standard errors, picks, key, seconds; unless given, the front.
+
+        Example: ``nas.open("runs/quickstart").frame().sort_values("macs")``.
+        """
+        rows = []
+        for record in self.front if records is None else records:
+            row: dict[str, Any] = {"trial": record.number, "state": record.failure or record.status}
+            for name in self.objectives:
+                done = record.status == "complete"
+                row[name] = self.value(record, name) if done else record.measured.get(name)
+                row[f"{name}.error"] = self.error(record, name) if done else None
+            rows.append({**row, **record.picks, "key": record.key, "seconds": sum(record.seconds.values())})
+        return frame(rows, "trial")
+
+    @property
+    def curves(self) -> "DataFrame":
+        """The trainings of the front as a pandas frame, a row an epoch."""
+        return frame(curve_rows(self.directory, [record.number for record in self.front]), "trial")
+
+    def _repr_html_(self) -> str:
+        """The front as a table, for notebooks."""
+        rows = [
+            [str(record.number), *(f"{self.value(record, name):.6g}" for name in self.objectives)]
+            for record in self.front
+        ]
+        told = f"{self.settings.name}: {len(self.front)} of {len(self.complete)} complete trials are on the front"
+        return html_table(told, ["trial", *self.objectives], rows)
 
     def status(self) -> dict[str, Any]:
         """Counts by status, size and hypervolume of the front, best value of every objective, pace."""

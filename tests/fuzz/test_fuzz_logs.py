@@ -15,11 +15,13 @@ from mutations import ODD, STUDY, answered, damaged, mutated, mutated_lines, tri
 
 import nas
 from nas.results.optuna_copy import write_storage
+from nas.results.status import read_overview
 from nas.search.launch import find_problem
 from nas.search.ledger import Ledger
 from nas.search.samplers import open_sampler
 from nas.settings import parse, settings_of
 from nas.show.console import PlainConsole
+from nas.show.front import print_front
 from nas.show.status import status_table
 from nas.show.trials import print_trials, trial_figures
 from nas.store.confirmations import CONFIRMATIONS, Protocol, Replicate
@@ -56,6 +58,9 @@ def check(directory: Path) -> None:
             assert 0 <= record.measured["accuracy"] <= 1 <= record.measured["macs"] < math.inf
         study.where(study.records, ["macs<=5e6"])
         print_trials(study, study.front, PlainConsole(file=io.StringIO()))
+        print_front(study, study.records, PlainConsole(file=io.StringIO(), force_terminal=True))
+        if (overview := read_overview(directory)) is not None:
+            assert overview.figures(directory)["front_size"] == figures["front_size"]
         for name in {one.name for one in study.measurements}:
             assert all(r.status == "complete" for r in study.with_objectives([name]).front)
         if study.front:

@@ -1,7 +1,7 @@
 "use strict";
 // The page of a report. Text of a study reaches it as text only: textContent, and escaped where plotly reads markup.
 
-const GHOSTS = 3000; // dominated and other trials drawn in a chart, and lines of the parallel axes
+const GHOSTS = 2000; // dominated and other trials drawn in a chart, and lines of the parallel axes
 const ROWS = 400; // rows of the table that are made at a time
 const $ = id => document.getElementById(id);
 const colour = name => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
@@ -400,7 +400,7 @@ function panels() {
         watcher.unobserve(target);
         Promise.resolve(drawers.get(target.id)()).then(() => { target.dataset.drawn = "yes"; });
       }
-  }, { rootMargin: "150px" });
+  }, { rootMargin: "60px" });
   for (const id of drawers.keys()) watcher.observe($(id));
 }
 
