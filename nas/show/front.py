@@ -41,7 +41,7 @@ def print_front(study: Study, records: Sequence[TrialRecord], console: Console) 
     cells = []
     for record in records:
         row = ["*" if record.number == knee else "", str(record.number)]
-        row += [(record.failure or record.status).replace("_", " ")] if others else []
+        row += [record.state] if others else []
         row += [_value(study, record, name, goal) for name, goal in study.objectives.items()]
         if known:
             count = known.count(record.number)

@@ -198,7 +198,7 @@ def _values(study: Study, records: list[TrialRecord]) -> tuple[list[str], list[l
     rows = []
     for record in records:
         values = [measured_value(record, name, scale, known) for name, scale in scales.items()]
-        state = [record.failure or record.status] if other else []
+        state = [record.state] if other else []
         chance = [] if known is None else [_seeds(known.count(record.number)), f"{known.chance(record.number):.2f}"]
         before = [] if known is None else [ranks.get(record.number, "-")]
         rows.append([str(record.number), *state, *values, *chance, *before])

@@ -81,6 +81,13 @@ class TrialRecord:
     micro_batches: int = 1
 
     @property
+    def state(self) -> str:
+        """How it ended, in a word or two: its failure, or its status with the epochs of a training that was short."""
+        if self.status == "truncated":
+            return f"truncated at {self.fidelity.get('epochs', 0)}"
+        return (self.failure or self.status).replace("_", " ")
+
+    @property
     def refused(self) -> bool:
         """Whether no network can be made of the picks; ``error`` then says why."""
         return self.status == "infeasible" and self.error is not None

@@ -10,8 +10,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 import nas
+from nas.cli import cli
 from nas.errors import WrongInputError
 from nas.search.ledger import Ledger
 from nas.search.rungs import Rungs
@@ -229,6 +231,14 @@ def test_a_limit_on_epochs_ends_the_search(study_file: StudyFile, tmp_path: Path
     study = nas.search(path, out=tmp_path / "run")
     spent = np.cumsum([record.fidelity["epochs"] for record in study.records if record.status != "infeasible"])
     assert spent[-1] >= 5 > spent[-2]
+
+
+def test_tables_say_for_how_long_a_network_was_trained(study_file: StudyFile, tmp_path: Path) -> None:
+    path = study_file(trials=4, training={"epochs": 2}, search={"sampler": "random", "rungs": {"epochs": [1, 2]}})
+    study = nas.search(path, out=tmp_path / "run")
+    assert {record.state for record in study.records} == {"truncated at 1", "complete"}
+    shown = CliRunner().invoke(cli, ["pareto", str(study.directory), "--all"]).output
+    assert "truncated at 1" in shown
 
 
 def test_the_asked_events_name_the_rung(study_file: StudyFile, tmp_path: Path) -> None:
