@@ -11,6 +11,7 @@ that are in FILE already are not run again; ``--show`` runs none.
 Problems: the three data sets of NAS-Bench-201 with robustness (see `cells.py`); `mixing` networks trained on digits
 (`mixing_table.py`), where a search sees one training of a network and is judged by the mean of all of its trainings;
 and two spaces that are made up (`landscapes.py`). Contestants: the samplers of this project and those of `peers.py`.
+`front/rungs`, in `mixing`, trains networks for 3 epochs first and some of them for 9: only those count as trained.
 """
 
 import argparse
@@ -35,7 +36,7 @@ from nas.problem import Problem
 from nas.results.pareto import hypervolume, non_dominated
 from nas.search.ledger import Ledger
 from nas.search.samplers import open_sampler
-from nas.settings import SearchSettings, settings_of
+from nas.settings import RungSettings, SearchSettings, settings_of
 from nas.store.history import History
 from nas.store.records import trial_seed
 from nas.trial import TrialPlan
@@ -46,6 +47,8 @@ AT = (25, 50, 100, 200, 500, 1000)
 EVERY = 5
 """Trials between two points of a curve."""
 SAMPLERS = ("front", "evolution", "tpe", "nsga2", "gp", "random", *peers.PEERS)
+RUNGS = "/rungs"
+"""End of the name of a sampler whose networks begin with the short trainings of `mixing_table`; in `mixing` alone."""
 Values = dict[str, float]
 
 
@@ -144,14 +147,15 @@ class Run:
 def searched(name: str, sampler: str, seed: int, trials: int, flight: int) -> Run:
     """One search in a problem."""
     task, problem, clock = PROBLEMS[name](), stated(name), random.Random(seed)
-    search = SearchSettings(sampler)
+    rungs = RungSettings(list(mixing_table.EPOCHS)) if sampler.endswith(RUNGS) else None
+    search = SearchSettings(sampler.removesuffix(RUNGS), rungs=rungs)
     problem = replace(problem, settings=replace(problem.settings, seed=seed, trials=trials, search=search))
     running: list[tuple[float, int, TrialPlan]] = []
     now, rows, spent, trained = 0.0, list[list[float]](), 0.0, 0
     shares, seconds, epochs = list[float](), list[float](), list[int]()
     with tempfile.TemporaryDirectory() as folder, History(Path(folder)) as history:
         ledger = Ledger(problem, open_sampler(problem), history)
-        while len(rows) < trials and not ledger.end:
+        while ledger.standing.ended < trials and not ledger.end:
             while len(running) < flight and ledger.missing > 0 and not ledger.end:
                 started = time.process_time()
                 plan = ledger.propose()
@@ -165,12 +169,13 @@ def searched(name: str, sampler: str, seed: int, trials: int, flight: int) -> Ru
             truth = task.truth(plan.architecture)
             found = truth if task.trained is None else task.trained(plan, trial_seed(seed, plan.number, "noise"))
             started = time.process_time()
-            ledger.book(plan.record("complete", measured=plan.measured | found))
-            spent, trained = spent + time.process_time() - started, trained + plan.trainer.epochs
-            values = plan.measured | truth
-            rows.append([to_minimise(problem.objectives[n], values[n]) for n in problem.settings.objectives])
-            if len(rows) % EVERY == 0:
-                shares.append(hypervolume(np.array(rows), task.reference) / task.best)
+            ledger.book(plan.record("complete" if plan.whole else "truncated", measured=plan.measured | found))
+            spent, trained = spent + time.process_time() - started, trained + plan.epochs
+            if plan.whole:
+                values = plan.measured | truth
+                rows.append([to_minimise(problem.objectives[n], values[n]) for n in problem.settings.objectives])
+            if ledger.standing.ended % EVERY == 0:
+                shares.append(hypervolume(np.array(rows), task.reference) / task.best if rows else 0.0)
                 seconds.append(spent)
                 epochs.append(trained)
         redrawn = ledger.standing.redrawn / len(history.records)
@@ -210,8 +215,8 @@ def shown(found: Sequence[Run], samplers: Sequence[str]) -> list[str]:
     last = max((run.trials for run in found if run.sampler == "random"), default=0)
     drawn = [run.shares[-1] for run in found if run.sampler == "random" and run.trials == last]
     goal = np.median(drawn) if drawn else np.inf
-    lines = [row("sampler", ["seeds", *map(str, at), f"random's at {last}", "ms a trial", "redrawn"])]
-    lines.append(row("---", ["---"] * (len(at) + 4)))
+    lines = [row("sampler", ["seeds", *map(str, at), f"random's at {last}", "in epochs", "ms a trial", "redrawn"])]
+    lines.append(row("---", ["---"] * (len(at) + 5)))
     for sampler in samplers:
         own = [run for run in found if run.sampler == sampler]
         if not own:
@@ -224,10 +229,16 @@ def shown(found: Sequence[Run], samplers: Sequence[str]) -> list[str]:
         points = min(len(run.shares) for run in own)
         reached = np.flatnonzero(np.median([run.shares[:points] for run in own], 0) >= goal)
         figures.append(str(EVERY * (reached[0] + 1)) if len(reached) else "-")
+        figures.append(f"{np.median([run.epochs[reached[0]] for run in own]):.0f}" if len(reached) else "-")
         figures.append(f"{1000 * np.mean([run.seconds[-1] / run.trials for run in own]):.0f}")
         figures.append(f"{np.mean([run.redrawn for run in own]):.0%}")
         lines.append(row(f"`{sampler}`", figures))
     return lines
+
+
+def order(sampler: str) -> int:
+    """Place of a sampler among the contestants."""
+    return SAMPLERS.index(sampler) if sampler in SAMPLERS else len(SAMPLERS)
 
 
 def plot(found: Sequence[Run], path: Path) -> None:
@@ -238,14 +249,14 @@ def plot(found: Sequence[Run], path: Path) -> None:
     from matplotlib import pyplot as plt
 
     problems = [name for name in PROBLEMS if any(run.problem == name for run in found)]
-    samplers = [name for name in SAMPLERS if any(run.sampler == name for run in found)]
+    samplers = list(dict.fromkeys(run.sampler for run in sorted(found, key=lambda run: order(run.sampler))))
     figure, axes = plt.subplots(2, len(problems), figsize=(3.6 * len(problems), 6), squeeze=False)
     for (above, below), problem in zip(axes.T, problems, strict=True):
         for sampler in samplers:
             own = [run for run in found if (run.problem, run.sampler) == (problem, sampler)]
             if not own:
                 continue
-            points, number = min(len(run.shares) for run in own), SAMPLERS.index(sampler)
+            points, number = min(len(run.shares) for run in own), order(sampler)
             shares = np.array([run.shares[:points] for run in own])
             style: dict[str, Any] = {"color": f"C{number % 10}", "linestyle": "-" if number < 6 else "--"}
             trials = EVERY * np.arange(1, 1 + points)
