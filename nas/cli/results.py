@@ -254,3 +254,24 @@ def report(directories: tuple[Path, ...], out: Path | None) -> None:
     place = out or Path(f"{study.directory.resolve().name}.html")
     size = write_report(place, report_data(study, others))
     echo(f"written: {place}, {size / 1e6:.1f} MB; open it in a browser")
+
+
+@cli.command()
+@DIRECTORY
+@click.option("-o", "--out", type=click.Path(path_type=Path), help="HTML file to write; that of the directory's name.")
+@click.option(
+    "--every", type=click.IntRange(5, 86_400), default=60, show_default=True, help="Seconds between two looks."
+)
+@may_run_plugins
+def watch(directory: Path, out: Path | None, every: int) -> None:
+    """The report of a study that runs, written anew as trials end; the open page follows. Ends with the study.
+
+    \b
+    Example: nas watch runs/quickstart --every 30
+    """
+    from nas.show.console import echo
+    from nas.show.report.watch import watch as follow
+
+    place = out or Path(f"{directory.resolve().name}.html")
+    for told in follow(directory, place, every):
+        echo(told)

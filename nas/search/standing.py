@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from nas.results.pareto import hypervolume
-from nas.store.records import COUNTED, Raised, Status, TrialRecord
+from nas.store.records import COUNTED, Failure, Raised, Status, TrialRecord
 from objectives import Goal, Objective, to_minimise
 
 AT_ONCE = 20
@@ -24,6 +24,7 @@ class Standing:
     def __init__(self, objectives: Mapping[str, Objective | Goal], reference: np.ndarray) -> None:
         self.objectives, self.reference = objectives, reference
         self.counts: Counter[Status] = Counter()
+        self.failures: Counter[Failure] = Counter()
         self.redrawn = 0
         """Trials that the sampler did not propose itself, because it repeated an earlier one."""
         self.ended = 0
@@ -61,6 +62,8 @@ class Standing:
     def add(self, record: TrialRecord) -> None:
         """Counts one more ended trial."""
         self.counts[record.status] += 1
+        if record.failure:
+            self.failures[record.failure] += 1
         self.redrawn += record.source in ("neighbour", "uniform")
         self.last = record
         if record.status not in COUNTED:

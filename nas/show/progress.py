@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from statistics import mean, stdev
-from typing import Self
+from typing import Any, Self
 
 from rich.console import Console
 from rich.live import Live as Screen
@@ -17,23 +17,92 @@ from nas.export.train import Trained
 from nas.problem import Problem
 from nas.search.standing import Standing
 from nas.show.console import printable
+from nas.show.figures import value_text
 from nas.show.status import running_line
 from nas.show.trials import in_one_line
 from nas.store.live import Live
+from objectives import Goal
 from trainers import Epoch
 
 SHOWN = 16
-"""Running trials listed below the changing line."""
+"""Running trials that have a line of their own."""
+
+
+BAR, SPARKS = 24, 24
+"""Characters of the bar, and of the course of the hypervolume."""
+LEVELS = "\u2581\u2582\u2583\u2584\u2585\u2586\u2587\u2588"
+
+
+def block(standing: Standing, live: Live, head: str, course: Sequence[float], rows: int) -> list[str]:
+    """The state of a search in lines, always ``4 + rows`` of them: head, states, front, best values, running trials.
+
+    Args:
+        course: hypervolume after each change of it.
+        rows: running trials that have a line; the last one says how many more there are.
+    """
+    total = standing.counts.total()
+    kinds = ", ".join(f"{count} {kind.replace('_', ' ')}" for kind, count in standing.failures.items())
+    states = [
+        f"{count} {status} ({100 * count / total:.0f} %{f': {kinds}' if status == 'failed' and kinds else ''})"
+        for status, count in standing.counts.items()
+    ]
+    states += [f"{len(live.running)} running"] + ([f"{standing.redrawn} redrawn"] if standing.redrawn else [])
+    best = [f"{name} {value_text(value, goal.scale)}" for name, (value, goal) in _best(standing).items()]
+    running = [f"  {running_line(row)}{_epochs(row)}" for row in live.table()]
+    if len(running) > rows:
+        running[rows - 1 :] = [f"  and {len(running) - rows + 1} more"]
+    return [
+        head,
+        ", ".join(states),
+        f"front {len(standing.front)}, hypervolume {standing.hypervolume:.4f} {sparkline(course)}".rstrip(),
+        f"best {', '.join(best)}" if best else "no complete trial yet",
+        *running,
+        *[""] * (rows - len(running)),
+    ]
+
+
+def _best(standing: Standing) -> dict[str, tuple[float, Goal]]:
+    """The best value of each objective; none before the first complete trial."""
+    found = {}
+    for name, kind in standing.objectives.items():
+        values = [record.measured[name] for record in standing.front]
+        goal = kind if isinstance(kind, Goal) else Goal.of(kind)
+        if values:
+            found[name] = (max(values) if goal.direction == "maximize" else min(values), goal)
+    return found
+
+
+def _epochs(row: Mapping[str, Any]) -> str:
+    """A bar of the epochs of a running trial."""
+    epoch = row.get("epoch")
+    return f" {bar(epoch['number'], epoch['total'], 10)}" if epoch else ""
+
+
+def bar(done: float, whole: float, width: int = BAR) -> str:
+    """``[####----]``."""
+    filled = round(width * min(1.0, done / whole)) if whole else 0
+    return f"[{'#' * filled}{'-' * (width - filled)}]"
+
+
+def sparkline(values: Sequence[float], width: int = SPARKS) -> str:
+    """The course of some values in so many characters at most; empty for fewer than two."""
+    if len(values) < 2:
+        return ""
+    step = max(1.0, len(values) / width)
+    chosen = [values[min(len(values) - 1, int((i + 1) * step) - 1)] for i in range(min(width, len(values)))]
+    low, high = min(chosen), max(chosen)
+    return "".join(LEVELS[round(7 * (value - low) / (high - low)) if high > low else 0] for value in chosen)
 
 
 class Progress:
-    """Live state of a search: one line that changes on a terminal, a line for every ended trial elsewhere."""
+    """Live state of a search: a block that does not jump on a terminal, a line for every ended trial elsewhere."""
 
     def __init__(self, console: Console) -> None:
         self.console = console
         self.screen: Screen | None = None
         self.shown = 0
         self.before: int | None = None
+        self.course: list[float] = []
         self.started = self.updated = 0.0
 
     def begin(self, problem: Problem, directory: Path) -> None:
@@ -61,10 +130,14 @@ class Progress:
         now = time.monotonic()
         if self.screen:
             if now - self.updated > 0.25 or not live.running:
-                running = [f"\n  {running_line(row)}" for row in live.table()[:SHOWN]]
-                more = len(live.running) - SHOWN
-                text = self._line(standing, live, artifact_bytes) + "".join(running)
-                self.screen.update(Text(printable(text + (f"\n  and {more} more" if more > 0 else ""))))
+                if not self.course or self.course[-1] != standing.hypervolume:
+                    self.course.append(standing.hypervolume)
+                settings = self.problem.settings
+                rows = min(settings.execution.workers, SHOWN, max(1, self.console.height - 6))
+                head = f"{bar(standing.ended, settings.trials)} {self._pace(standing)} | {artifact_bytes / 1e6:.1f} MB"
+                lines = block(standing, live, head, self.course, rows)
+                text = Text("\n".join(printable(line) for line in lines), no_wrap=True, overflow="ellipsis")
+                self.screen.update(text)
                 self.updated = now
         elif ended > self.shown and standing.last:
             line = f"{in_one_line(standing.last, self.objectives)}  |  {self._line(standing, live, artifact_bytes)}"
@@ -76,20 +149,25 @@ class Progress:
         self.console.print(message, style="yellow", soft_wrap=True)
 
     def close(self) -> None:
-        """Removes the changing line."""
+        """Removes the block."""
         if self.screen:
             self.screen.stop()
 
     def _line(self, standing: Standing, live: Live, artifact_bytes: int) -> str:
+        states = "".join(f", {count} {status}" for status, count in standing.counts.items() if status != "complete")
+        states += f", {standing.redrawn} redrawn" if standing.redrawn else ""
+        done, _, pace = self._pace(standing).partition(", ")
+        return (
+            f"{done}, {len(live.running)} running{states} | {pace} | "
+            f"front {len(standing.front)}, hypervolume {standing.hypervolume:.4f} | {artifact_bytes / 1e6:.1f} MB"
+        )
+
+    def _pace(self, standing: Standing) -> str:
+        """Trials that have ended, how many a minute, and the time left."""
         ended, wanted = standing.ended, self.problem.settings.trials
         pace = (ended - (self.before or 0)) / max(time.monotonic() - self.started, 1e-9)
         left = str(timedelta(seconds=round((wanted - ended) / pace))) if pace > 0 else "-"
-        states = "".join(f", {count} {status}" for status, count in standing.counts.items() if status != "complete")
-        states += f", {standing.redrawn} redrawn" if standing.redrawn else ""
-        return (
-            f"{ended}/{wanted} trials, {len(live.running)} running{states} | {60 * pace:.1f}/min, {left} left | "
-            f"front {len(standing.front)}, hypervolume {standing.hypervolume:.4f} | {artifact_bytes / 1e6:.1f} MB"
-        )
+        return f"{ended}/{wanted} trials, {60 * pace:.1f}/min, {left} left"
 
 
 class Trainings:

@@ -21,19 +21,22 @@ from nas.store.files import write_atomically
 PLACE = files("nas.show.report")
 
 
-def write_report(path: Path, data: dict[str, Any]) -> int:
+def write_report(path: Path, data: dict[str, Any], refresh: int = 0) -> int:
     """Writes the page; returns its bytes.
+
+    Args:
+        refresh: seconds after which the browser reads it again; 0 for never.
 
     Raises:
         StoppedError: if the file cannot be written.
     """
-    content = page(data).encode()
+    content = page(data, refresh).encode()
     write_atomically(path, content)
     return len(content)
 
 
-def page(data: dict[str, Any]) -> str:
-    """The whole page as HTML."""
+def page(data: dict[str, Any], refresh: int = 0) -> str:
+    """The whole page as HTML; see `write_report`."""
     plotly = plotly_js()
     script = (PLACE / "page.js").read_text()
     policy = (
@@ -42,6 +45,7 @@ def page(data: dict[str, Any]) -> str:
     )
     parts = {
         "policy": policy,
+        "refresh": f'<meta http-equiv="refresh" content="{refresh}">' if refresh else "",
         "title": html.escape(printable(str(data["name"]))),
         "style": (PLACE / "page.css").read_text() + STYLE.partition("@media")[0],
         "data": _packed(json.dumps(data, allow_nan=False, separators=(",", ":"))),

@@ -20,6 +20,8 @@ import nas
 from nas.results.study import Study
 from nas.show.report.data import report_data
 from nas.show.report.page import page
+from nas.show.report.watch import watch
+from nas.store.history import History
 
 BAD = "<img src=x onerror=document.title='run'>[red]"
 
@@ -95,6 +97,21 @@ def test_studies_without_a_front_with_one_objective_and_beside_each_other_have_a
     (failed.directory / "trials.jsonl").write_text("")
     assert report_data(nas.open(failed.directory))["ledger"] == []
     assert len(report_data(nas.open(searched).with_only(["macs"]))["objectives"]) == 1
+
+
+def test_watching_ends_with_the_study_and_leaves_a_page_that_stays(searched: Path, tmp_path: Path) -> None:
+    result = run("watch", searched, "-o", tmp_path / "page.html")
+    assert result.stdout.count("written:") == 1
+    assert "nothing writes to the study any longer" in result.stdout
+    assert 'http-equiv="refresh"' not in (tmp_path / "page.html").read_text()
+
+
+def test_a_study_that_runs_has_a_page_that_is_read_again(searched: Path, tmp_path: Path) -> None:
+    directory = Path(shutil.copytree(searched, tmp_path / "run"))
+    with History(directory):
+        pages = watch(directory, tmp_path / "page.html", 30)
+        assert next(pages).endswith("3 trials; it follows every 30 s")
+        assert '<meta http-equiv="refresh" content="30">' in (tmp_path / "page.html").read_text()
 
 
 READY = "return document.body.dataset.ready === 'yes'"
