@@ -215,6 +215,8 @@ class Process:
         cross = self._covariance(points)
         share, squares = self.kernel.linear, points.rows * points.rows
         alone = (1 - share) + share * squares @ self._weights / self._trace
+        # What a network that was never measured has of its own is not counted: no other can inform of it.
+        alone += self.kernel.own * self.kernel.nugget * np.isin(points.networks, self.points.networks)
         if not (self.points.fidelities == 1).all():
             alone += OFFSET
         explained = solve_triangular(self._factor[0], cross.T, lower=True)

@@ -75,6 +75,16 @@ def test_what_a_network_has_of_its_own_is_told_by_two_trainings_of_it() -> None:
         assert np.corrcoef(own[0], truth)[0, 1] > known
 
 
+def test_of_a_network_that_was_measured_once_more_is_known_and_not_all() -> None:
+    kernel = Kernel(np.zeros(1), log_nugget=0.0, logit_linear=-7.0)  # half of the nugget is the network's own
+    values = np.random.default_rng(0).normal(size=40)
+    numbers = np.append(np.arange(39), 0)  # the first one twice
+    process = Process(kernel, np.zeros(1, dtype=int), Points.whole(np.zeros((40, 1)), numbers), values)
+    deviations = process.predict(Points.whole(np.zeros((2, 1)), [0, 1]))[1]
+    once, twice = 1 / (1 / 0.5 + 1 / 0.5), 1 / (1 / 0.5 + 2 / 0.5)  # variances of what is its own
+    assert float(deviations[0] / deviations[1]) == pytest.approx((twice / once) ** 0.5, rel=0.1)
+
+
 def test_short_trainings_tell_of_long_ones_however_much_better_all_of_these_are() -> None:
     points, groups, values = problem(40)
     short = np.arange(40) >= 6  # six were trained whole, and all that were are better by 3
