@@ -340,6 +340,9 @@ RESUMABLE = ("trials", "execution", "limits", "export", "name", "plugins")
 """Settings that may change when a study continues; any other change would mix what cannot be compared."""
 DERIVED = {"data.checksum", "data.input", "data.classes", "data.outputs"}
 """Settings that follow from the seed and the other settings of the data."""
+WRITTEN_OUT = ("training.", "search.earlier", "search.first")
+"""Settings of which a resolved study states every one: what an older version did not state it did not know, and where it
+is off now all is as it was."""
 STUDY = "study.toml"
 """Name of the resolved study file in a study directory."""
 
@@ -348,6 +351,7 @@ def differences(old: Table, new: Table) -> list[str]:
     """What differs between two resolved studies and must not, one sentence each."""
     a, b = _flat(old), _flat(new)
     changed = {key for key in a.keys() | b.keys() if key.split(".")[0] not in RESUMABLE and a.get(key) != b.get(key)}
+    changed -= {key for key in changed if key not in a and not b[key] and key.startswith(WRITTEN_OUT)}
     if not changed <= DERIVED:
         changed -= DERIVED
     return [f"{key} was {_shown(a.get(key))}, now {_shown(b.get(key))}" for key in sorted(changed)]

@@ -326,3 +326,13 @@ def test_another_data_set_on_the_command_line_has_its_own_options(study_file: St
 def test_an_option_that_stands_twice_is_refused(study_file: StudyFile) -> None:
     with pytest.raises(WrongInputError, match=r"mel stands in 'fsdd:40x64' and as data\.mel\. Remove one of them"):
         read_settings(study_file(data={"name": "fsdd:40x64", "mel": 40}))
+
+
+def test_a_setting_that_an_older_version_did_not_know_and_that_is_off_changes_nothing() -> None:
+    new: dict[str, Any] = {"training": {"epochs": 3, "mix_each": False}, "search": {"sampler": "front", "earlier": []}}
+    old: dict[str, Any] = {"training": {"epochs": 3}, "search": {"sampler": "front"}}
+    assert differences(old, new) == []
+    new["training"]["mix_each"] = True
+    assert differences(old, new) == ["training.mix_each was not set, now True"]
+    options = {"search": {"options": {"multivariate": False}}}
+    assert differences({"search": {"options": {}}}, options) == ["search.options.multivariate was not set, now False"]
