@@ -341,8 +341,8 @@ RESUMABLE = ("trials", "execution", "limits", "export", "name", "plugins")
 DERIVED = {"data.checksum", "data.input", "data.classes", "data.outputs"}
 """Settings that follow from the seed and the other settings of the data."""
 WRITTEN_OUT = ("training.", "search.earlier", "search.first")
-"""Settings of which a resolved study states every one: what an older version did not state it did not know, and where it
-is off now all is as it was."""
+"""Settings of which a resolved study states every one: what it does not state an older version did not know, and where
+that is off now all is as it was."""
 STUDY = "study.toml"
 """Name of the resolved study file in a study directory."""
 

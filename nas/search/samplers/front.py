@@ -114,7 +114,8 @@ class FrontSampler:
 
     def _fidelity(self, epochs: int) -> float:
         """How near a training of so many epochs is to a whole one, which is 1."""
-        return max(0.0, 1 - abs(math.log(max(epochs, 1) / self.problem.trainer.epochs)) / FARTHEST)
+        whole = max(self.problem.trainer.epochs, 1)  # a trainer of a plugin may have none
+        return max(0.0, 1 - abs(math.log(max(epochs, 1) / whole)) / FARTHEST)
 
     def _expect(self, picks: Mapping[str, Value], rung: int | None = None) -> Proposal:
         self._asked += 1
