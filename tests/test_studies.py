@@ -131,7 +131,7 @@ def test_a_study_over_mixing_tries_every_option_of_all_five_axes_and_shows_them(
 
     from nas.cli import main
 
-    monkeypatch.setattr("sys.argv", ["nas", "pareto", str(study.directory)])
+    monkeypatch.setattr("sys.argv", ["nas", "pareto", str(study.directory), "--wide"])
     monkeypatch.setenv("COLUMNS", "400")
     capsys.readouterr()
     with pytest.raises(SystemExit):
