@@ -153,13 +153,12 @@ class Ledger:
 
     def _longer(self, number: int, record: TrialRecord) -> tuple[Proposal, TrialPlan]:
         """The training of a network on the rung above."""
-        rung, search = 1 + self.rungs.of(record), self.problem.settings.search
+        rung = 1 + self.rungs.of(record)
         proposal = Proposal(record.picks)
         if isinstance(self.sampler, Believer):
             proposal = self.sampler.promote(record, rung)
         plan = replace(self._plan(number, proposal, rung), continues=record.number)
-        continued = search.rungs is not None and search.rungs.form == "continued"
-        return proposal, replace(plan, seed=record.seed) if continued else plan
+        return proposal, replace(plan, seed=record.seed) if self.rungs.continued else plan
 
     def _draw(self, number: int) -> tuple[Proposal, TrialPlan, tuple[int, Source]]:
         """What the sampler proposes; if that was tried, the nearest network that was not, or a random one."""
@@ -262,12 +261,12 @@ class Ledger:
         return replace(plan, measured=measured, settings=how, facts=problem.space.facts(proposal.picks))
 
     def _on_rung(self, plan: TrialPlan, rung: int) -> TrialPlan:
-        rungs = self.problem.settings.search.rungs
-        if rungs is None or rung == self.rungs.last:
+        if rung == self.rungs.last:
             return plan
-        if rungs.form == "continued":
-            return replace(plan, whole=False, until=rungs.epochs[rung])
-        return replace(plan, whole=False, trainer=replace(plan.trainer, epochs=rungs.epochs[rung]))
+        epochs = self.rungs.epochs[rung]
+        if self.rungs.continued:
+            return replace(plan, whole=False, until=epochs)
+        return replace(plan, whole=False, trainer=replace(plan.trainer, epochs=epochs))
 
     def _end(self, record: TrialRecord, proposal: Proposal) -> None:
         draws, source = self._origins.pop(record.number)
@@ -297,10 +296,9 @@ class Ledger:
 
     def _epochs(self, record: TrialRecord) -> int:
         """Of training that a trial took; one that was continued took some in another trial."""
-        rungs, before = self.problem.settings.search.rungs, self._by_number.get(record.continues or 0)
         taken = record.fidelity.get("epochs", 0)
-        if rungs is not None and rungs.form == "continued" and record.continues is not None and before is not None:
-            taken -= before.fidelity.get("epochs", 0)
+        if self.rungs.continued and record.continues in self._by_number:
+            taken -= self._by_number[record.continues].fidelity.get("epochs", 0)
         return int(taken)
 
     def _check_limits(self) -> None:

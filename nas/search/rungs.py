@@ -36,6 +36,11 @@ class Rungs:
         """Number of the rung of whole trainings."""
         return len(self.epochs) - 1
 
+    @property
+    def continued(self) -> bool:
+        """Whether a longer training goes on from the shorter one of the network."""
+        return self.settings is not None and self.settings.form == "continued"
+
     def of(self, record: TrialRecord) -> int:
         """Number of the rung that a trial was on."""
         if record.status == "complete" or self.settings is None:

@@ -380,30 +380,40 @@ class _Belief:
         What networks promise that were trained shortly counts as if they had kept it. Where no growth is expected of
         any, what is known least comes first.
         """
-        return self._growth(networks, self.hoped, NOTHING)
+        points = self.engine.trained_whole(networks)
+        return self._growth(networks, points, self._believed(points), self.hoped)
 
     def worth(self, networks: Sequence[Seen]) -> np.ndarray:
         """See `Engine.worth`."""
         optimistic = np.array([seen.costs for seen in networks])
         points = self.engine.trained_whole(networks)
-        for i in self.processes:
-            means, deviations = self._mean_and_deviation(i, points)
+        believed = self._believed(points)
+        for i, (means, deviations) in believed.items():
             optimistic[:, i] = self._cost(i, means - OPTIMISTIC * deviations)
         beaten = [bool(((self._proven <= best).all(1)).any()) for best in optimistic]
-        growth = self._growth(networks, Improvement(self._proven, self.aim.reference), NOTHING)
+        growth = self._growth(networks, points, believed, Improvement(self._proven, self.aim.reference))
         return np.where(beaten, 0.0, growth)
 
-    def _growth(self, networks: Sequence[Seen], improvement: Improvement, least: float) -> np.ndarray:
-        """(n,) expected growth, and ``least`` for every deviation of what is believed."""
-        costs, points = np.array([seen.costs for seen in networks]), self.engine.trained_whole(networks)
+    def _believed(self, points: Points) -> dict[int, tuple[np.ndarray, np.ndarray]]:
+        """(n,) means and (n,) deviations of every objective that must be measured, by its number."""
+        return {i: self._mean_and_deviation(i, points) for i in self.processes}
+
+    def _growth(
+        self,
+        networks: Sequence[Seen],
+        points: Points,
+        believed: Mapping[int, tuple[np.ndarray, np.ndarray]],
+        improvement: Improvement,
+    ) -> np.ndarray:
+        """(n,) expected growth, and next to nothing for every deviation of what is believed."""
+        costs = np.array([seen.costs for seen in networks])
         outcomes, chances = [costs[:, [i]] for i in range(costs.shape[1])], [np.ones(1)] * costs.shape[1]
         unknown = np.zeros(len(networks))
-        for i in self.processes:
-            means, deviations = self._mean_and_deviation(i, points)
+        for i, (means, deviations) in believed.items():
             spread = WIDENED * deviations[:, None] * NODES
             outcomes[i], chances[i] = self._cost(i, means[:, None] + spread), CHANCES
             unknown += deviations
-        growth = improvement.expected(outcomes, chances) + least * unknown
+        growth = improvement.expected(outcomes, chances) + NOTHING * unknown
         if self.failures is not None:
             means, deviations = self.failures.predict(points)  # of 1 for a failure, 0 for none
             growth = growth * ndtr((0.5 - means) / deviations)
