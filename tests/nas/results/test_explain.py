@@ -1,13 +1,12 @@
 """What decides an objective, where it is known because it was planted or can be counted."""
 
-import json
 import random
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+from made_up import Trial, made_up
 from terminal import run
 
 import nas
@@ -66,16 +65,12 @@ def test_effects_at_equal_cost_are_without_what_the_cost_brings() -> None:
 
 def planted(searched: Path, place: Path, accuracy: Callable[[Picks, float], float], trials: int) -> Study:
     """A study whose accuracies are those of a function of picks and noise."""
-    shutil.copytree(searched, place)
-    study, generator = nas.open(searched), random.Random(0)
-    line = json.loads((searched / "trials.jsonl").read_text().splitlines()[0])
-    lines = []
-    for number in range(trials):
-        picks = study.space.draw(generator)
-        measured = {**line["measured"], "accuracy": accuracy(picks, generator.gauss(0, 0.01))}
-        lines.append({**line, "number": number, "picks": picks, "key": str(number), "measured": measured})
-    (place / "trials.jsonl").write_text("".join(json.dumps(each) + "\n" for each in lines))
-    return nas.open(place)
+
+    def change(study: Study, trial: Trial, generator: random.Random) -> Trial:
+        value = accuracy(trial["picks"], generator.gauss(0, 0.01))
+        return {"measured": {**trial["measured"], "accuracy": value}}
+
+    return made_up(searched, place, trials, change)
 
 
 def test_planted_structure_is_found_from_trials_and_costs_from_none(searched: Path, tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from browser import chromium
+from made_up import Trial, made_up
 from terminal import run
 
 import nas
@@ -28,24 +29,20 @@ BAD = "<img src=x onerror=document.title='run'>[red]"
 
 def written(searched: Path, place: Path, trials: int, **changes: Any) -> Study:
     """A study with many trials, whose values are made up; every tenth failed, every fifteenth is infeasible."""
-    shutil.copytree(searched, place)
-    study, generator = nas.open(searched), random.Random(0)
-    line = json.loads((searched / "trials.jsonl").read_text().splitlines()[0])
-    lines = []
-    for number in range(trials):
-        picks = study.space.draw(generator)
+
+    def change(study: Study, trial: Trial, generator: random.Random) -> Trial:
+        picks, number = trial["picks"], trial["number"]
         accuracy = 0.4 + 0.3 * (picks["dim"] == 16) + 0.2 * generator.random()
         macs = 10 ** (3 + 2 * accuracy + generator.random())
-        measured = {"accuracy": accuracy, "robust_accuracy": accuracy * 0.8, "macs": macs}
-        one = {**line, "number": number, "picks": picks, "key": str(number), "measured": measured}
+        one: Trial = {"measured": {"accuracy": accuracy, "robust_accuracy": accuracy * 0.8, "macs": macs}}
         one["architecture"] = study.space.decode(picks).to_json()
         if number % 10 == 9:
             one |= {"status": "failed", "failure": "bug", "measured": {}, "error": f"{BAD}\x1b[2J"}
         elif number % 15 == 7:
             one |= {"status": "infeasible", "violations": {"macs": 0.5}, "measured": {"macs": macs}}
-        lines.append(one | changes)
-    (place / "trials.jsonl").write_text("".join(json.dumps(each) + "\n" for each in lines))
-    return nas.open(place)
+        return one | changes
+
+    return made_up(searched, place, trials, change)
 
 
 def unpacked(html: str, name: str) -> str:
