@@ -12,7 +12,7 @@ import numpy as np
 
 from nas.errors import WrongInputError
 from nas.results.pareto import hypervolume, non_dominated
-from nas.store.artifacts import Artifacts
+from nas.store.artifacts import weight_bytes
 from nas.store.confirmations import CONFIRMATIONS
 from nas.store.history import is_held, read_trials
 from nas.store.live import running_trials
@@ -69,7 +69,7 @@ class Overview:
             "wanted": self.wanted,
             "proposals": self._proposals(),
             "running": running,
-            "artifact_bytes": Artifacts(directory, None).bytes,
+            "artifact_bytes": weight_bytes(directory),
             "objectives": {name: dict(goal) for name, goal in self.goals.items()},
             "front_size": len(self.front),
             "hypervolume": self.hypervolume,
@@ -106,10 +106,11 @@ def read_overview(directory: Path) -> Overview | None:
         if table["schema"] != SCHEMA or not known or not names:
             return None
         records = read_trials(directory)
-        reference = np.array([_cost(goals[name], table["reference"][name]) for name in names])
+        reference = _costs(goals, [table["reference"]])[0]
         complete = [record for record in records if record.status == "complete"]
-        costs = np.array([[_cost(g, _checked(g, r.measured[n])) for n, g in goals.items()] for r in complete])
-        costs = costs.reshape(len(complete), len(names))
+        for name, goal in goals.items():
+            _check(goal, [record.measured[name] for record in complete])
+        costs = _costs(goals, [record.measured for record in complete])
         rows = np.flatnonzero(non_dominated(costs))
         volume = hypervolume(costs[rows], reference)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, WrongInputError):
@@ -129,14 +130,23 @@ def read_overview(directory: Path) -> Overview | None:
     )
 
 
-def _cost(goal: Mapping[str, str], value: float) -> float:
-    """As `objectives.to_minimise`, which would import torch."""
-    size = {"fraction": float, "count": log10}[goal["scale"]](value)
+def _costs(goals: Mapping[str, Mapping[str, str]], measured: Sequence[Mapping[str, float]]) -> np.ndarray:
+    """(n, m) as `objectives.to_minimise`, which would import torch."""
+    columns = [_column(goal, [values[name] for values in measured]) for name, goal in goals.items()]
+    return np.array(columns).reshape(len(goals), len(measured)).T
+
+
+def _column(goal: Mapping[str, str], values: list[float]) -> np.ndarray:
+    # Counts by `math`, whose logarithm is that of the objectives to the last bit.
+    size = np.array(values, dtype=float) if goal["scale"] == "fraction" else np.array(list(map(log10, values)))
     return {"minimize": size, "maximize": 1 - size if goal["scale"] == "fraction" else -size}[goal["direction"]]
 
 
-def _checked(goal: Mapping[str, str], value: Any) -> float:
-    """A value in the range of its scale; ValueError for what the whole study is to complain of."""
-    if not is_number(value) or not (0 <= value <= 1 if goal["scale"] == "fraction" else value > 0):
-        raise ValueError(f"{value!r} is out of range.")
-    return float(value)
+def _check(goal: Mapping[str, str], values: Sequence[float]) -> None:
+    """Raises ValueError for what the whole study is to complain of: a value that its scale does not have."""
+    if not all(map(is_number, values)):
+        raise ValueError("not all are numbers.")
+    column = np.array(values, dtype=float)
+    inside = {"fraction": (column >= 0) & (column <= 1), "count": column > 0}[goal["scale"]]
+    if not inside.all():
+        raise ValueError(f"{column[~inside][0]} is out of range.")

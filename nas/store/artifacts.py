@@ -78,6 +78,15 @@ def folders(directory: Path) -> dict[int, dict[str, os.DirEntry[str]]]:
     return found
 
 
+def weight_bytes(directory: Path) -> int:
+    """What the weights of a study take on the disk, in bytes; 0 without any. A tenth of the work of `Artifacts`."""
+    total = 0
+    for name in os.listdir(place) if (place := directory / "artifacts").is_dir() else ():
+        with contextlib.suppress(OSError):  # deleted, or no trial's
+            total += os.stat(f"{place}/{name}/{WEIGHTS}").st_size
+    return total
+
+
 def _foreign(path: str) -> WrongInputError:
     return WrongInputError(f"{path} is nothing that a search has written. Move it out of the study directory.")
 

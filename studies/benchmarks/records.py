@@ -9,7 +9,8 @@ genetic one would have noted.
 
 Every measurement is a process of its own, one thread. It runs the command on a study of ten trials first, so that all
 imports are done, and then measures it: CPU seconds of the process, and the most memory that it ever held, imports
-included. Medians.
+included. The sizes take turns, and the least of all repeats counts: on a shared machine the same work takes up to twice
+as long, never less. The time of a loop of fixed length, measured along, says how much slower the machine was at times.
 """
 
 import argparse
@@ -114,7 +115,16 @@ def measure(name: str, n: int, folder: Path) -> dict[str, float]:
     seconds = time.process_time() - started
     # Not by getrusage, which begins with what the parent of a process held.
     status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
-    return {"seconds": seconds, "mb": 1.024 * int(status["VmHWM"].split()[0]) / 1000}
+    return {"seconds": seconds, "mb": 1.024 * int(status["VmHWM"].split()[0]) / 1000, "loop": loop()}
+
+
+def loop() -> float:
+    """CPU seconds that a million additions take at this moment."""
+    started = time.process_time()
+    total = 0
+    for i in range(1_000_000):
+        total += i
+    return time.process_time() - started
 
 
 def measured(name: str, n: int, folder: Path, seconds: float) -> dict[str, float] | None:
@@ -143,10 +153,13 @@ def compare(sizes: list[int], repeats: int, only: list[str], seconds: float, fol
     print("; ".join(f"{n:,} trials: {logs[n]:,} records, {fronts[n]} on the front" for n in sizes))
     print(f"Python {platform.python_version()}, torch {version('torch')}, optuna {version('optuna')}\n")
     head("command", *(f"{n:,} trials, s" for n in sizes), "grows as records^", *(f"{n:,}, MB" for n in sizes), "goal")
+    loops = []
     for name in only:
-        runs = {n: [measured(name, n, folder, seconds) for _ in range(repeats)] for n in sizes}
+        turns = [(n, measured(name, n, folder, seconds)) for _ in range(repeats) for n in sizes]
+        runs = {n: [run for size, run in turns if size == n] for n in sizes}
         cells: list[str] = []
-        times = {n: median(run["seconds"] for run in each if run) for n, each in runs.items() if all(each)}
+        loops += [run["loop"] for _, run in turns if run]
+        times = {n: min(run["seconds"] for run in each if run) for n, each in runs.items() if all(each)}
         cells += [f"{times[n]:.2f}" if n in times else f"over {seconds:g}" for n in sizes]
         growth = "-"
         if len(times) > 1:
@@ -156,6 +169,8 @@ def compare(sizes: list[int], repeats: int, only: list[str], seconds: float, fol
         goal = f"{COMMANDS[name][1]:g} s" + (f", {MEMORY[name]} MB" if name in MEMORY else "") + f", {GROWTH}"
         row(name, *cells, growth, *(f"{peaks[n]:.0f}" if n in peaks else "-" for n in sizes), goal)
         sys.stdout.flush()
+    if loops:
+        print(f"\nThe loop took {min(loops):.3f} to {max(loops):.3f} s, {median(loops):.3f} in the median.")
 
 
 def main() -> None:

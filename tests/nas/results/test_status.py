@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import nas
-from nas.results.status import _cost, read_overview
+from nas.results.status import _check, _costs, read_overview
 from nas.show.console import PlainConsole
 from nas.show.status import status_table
 from objectives import Goal, to_minimise
@@ -26,7 +26,14 @@ def test_the_log_alone_has_the_figures_of_the_study(searched: Path) -> None:
 @pytest.mark.parametrize(("scale", "value"), [("fraction", 0.3), ("fraction", 0.0), ("count", 5e6), ("count", 0.2)])
 def test_costs_are_those_of_the_objectives(direction: str, scale: str, value: float) -> None:
     goal = Goal(direction, scale)  # type: ignore[arg-type]
-    assert _cost({"direction": direction, "scale": scale}, value) == to_minimise(goal, value)
+    found = _costs({"it": {"direction": direction, "scale": scale}}, [{"it": value}, {"it": 0.5}])
+    assert found.tolist() == [[to_minimise(goal, value)], [to_minimise(goal, 0.5)]]
+
+
+@pytest.mark.parametrize(("scale", "value"), [("fraction", 1.5), ("fraction", -0.1), ("count", 0), ("count", "1")])
+def test_values_out_of_range_are_left_to_the_whole_study(scale: str, value: object) -> None:
+    with pytest.raises(ValueError):
+        _check({"direction": "minimize", "scale": scale}, [0.5, value])  # type: ignore[list-item]
 
 
 def test_status_imports_no_torch(searched: Path) -> None:
