@@ -32,7 +32,7 @@ def test_costs_are_those_of_the_objectives(direction: str, scale: str, value: fl
 
 @pytest.mark.parametrize(("scale", "value"), [("fraction", 1.5), ("fraction", -0.1), ("count", 0), ("count", "1")])
 def test_values_out_of_range_are_left_to_the_whole_study(scale: str, value: object) -> None:
-    with pytest.raises(ValueError, match="out of range|numbers"):
+    with pytest.raises(ValueError, match=r"out of range|numbers"):
         _check({"direction": "minimize", "scale": scale}, [0.5, value])  # type: ignore[list-item]
 
 
