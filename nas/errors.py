@@ -1,7 +1,11 @@
 """What the command line turns into one message: no traceback, exit status 2 or 1."""
 
+import errno
+import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 
 class WrongInputError(ValueError):
@@ -21,3 +25,20 @@ def user_input(where: str) -> Iterator[None]:
         raise
     except (ValueError, OSError) as error:
         raise WrongInputError(f"{where}: {error}" if where else str(error)) from error
+
+
+def regular(path: Path) -> Path:
+    """The path, unless a pipe, device or socket lies there: reading one waits for ever, or never ends.
+
+    Whatever came from somebody else, or by a name that somebody gave, is opened through it.
+
+    Raises:
+        OSError: if one does.
+    """
+    try:
+        mode = os.stat(path).st_mode
+    except (OSError, ValueError):  # it is not there, and who opens it says so
+        return path
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        raise OSError(errno.EINVAL, "it is a pipe, device or socket, where a file must be", os.fspath(path))
+    return path

@@ -19,7 +19,7 @@ from types import ModuleType
 
 import click
 
-from nas.errors import WrongInputError, user_input
+from nas.errors import WrongInputError, regular, user_input
 
 GROUP = "mixing_nas.plugins"
 PREFIX = "nas_plugin_"
@@ -60,7 +60,7 @@ class Plugin:
         """
         try:
             found = Path(path).resolve()
-            return cls(str(found), found.read_bytes())
+            return cls(str(found), regular(found).read_bytes())
         except FileNotFoundError:
             raise WrongInputError(f"plugins: {path} does not exist. Paths are relative to the study file.") from None
         except (OSError, ValueError) as error:

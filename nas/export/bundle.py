@@ -19,7 +19,7 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
-from nas.errors import WrongInputError
+from nas.errors import WrongInputError, regular
 from nas.export.ensemble import (
     PROBE,
     Ensemble,
@@ -111,7 +111,7 @@ def read_sums(directory: Path) -> dict[str, str]:
     """
     path = directory / SUMS
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = regular(path).read_text(encoding="utf-8").splitlines()
         sums = {name: digest for digest, name in (line.split("  ", 1) for line in lines)}
     except FileNotFoundError:
         return {}
@@ -192,7 +192,7 @@ def read_origin(directory: Path) -> Origin:
     """
     path = directory / ORIGIN
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(regular(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise WrongInputError(f"{directory} is no export: it holds no {ORIGIN}. Write one with nas export.") from None
     except (OSError, ValueError, RecursionError) as error:
@@ -267,7 +267,7 @@ def assembled(recipe: Recipe, members: Sequence[Network], directory: Path) -> En
         "bias": (architectures[0].classes,),
     }
     try:
-        tensors = safetensors.torch.load_file(path)
+        tensors = safetensors.torch.load_file(regular(path))
         _check_finite(tensors)
         for name, shape in shapes.items():
             if name not in tensors or tensors[name].shape != shape or tensors[name].dtype != torch.float32:
@@ -297,7 +297,7 @@ def load_weights(architecture: Architecture, path: Path) -> Network:
         WrongInputError: if the file is missing, damaged, of another network, or holds what is no finite number.
     """
     try:
-        tensors = safetensors.torch.load_file(path)
+        tensors = safetensors.torch.load_file(regular(path))
         _check_weights(architecture, tensors)
         network = build(architecture)
         network.load_state_dict(tensors)
@@ -350,7 +350,7 @@ def load_architecture(path: Path) -> Architecture:
 
 
 def _sha256(path: Path) -> str:
-    with open(path, "rb") as file:
+    with open(regular(path), "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 

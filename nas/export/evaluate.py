@@ -11,7 +11,7 @@ from typing import Any
 
 from torch import nn
 
-from nas.errors import StoppedError, WrongInputError, user_input
+from nas.errors import StoppedError, WrongInputError, regular, user_input
 from nas.export.bundle import ARCHITECTURE, EVALUATIONS, load, load_architecture, read_origin
 from nas.export.ensemble import member_folders
 from nas.export.surrogates import gathered
@@ -109,7 +109,7 @@ def _note(path: Path, result: dict[str, Any]) -> None:
     """Appends an evaluation, never through a symbolic link."""
     line = json.dumps(result) + "\n"
     try:
-        file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, 0o644)
+        file = os.open(regular(path), os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, 0o644)
         try:
             length = os.fstat(file).st_size
             if os.write(file, line.encode()) < len(line.encode()):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from nas.errors import StoppedError, WrongInputError, user_input
+from nas.errors import StoppedError, WrongInputError, regular, user_input
 from nas.export.bundle import (
     ARCHITECTURE,
     CARD,
@@ -100,7 +100,7 @@ def export(
     check_place(out, force=force)
     path = weights_path(directory, record.number)
     with user_input(""):
-        weights = path.read_bytes()
+        weights = regular(path).read_bytes()
     traced = path.with_name(PREDICTIONS)
     digest = Predictions.read(traced).digest if traced.exists() else None
     return write_export(

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from nas.errors import StoppedError, WrongInputError, user_input
+from nas.errors import StoppedError, WrongInputError, regular, user_input
 from nas.export.bundle import ARCHITECTURE, ORIGIN, check_sums, load_architecture, load_weights, read_plugins
 from nas.export.ensemble import ENSEMBLE, MEMBERS
 from nas.settings import Settings
@@ -74,7 +74,7 @@ def read_surrogate(path: Path) -> Surrogate:
             raise ValueError(f"it names {trained['name']!r}")
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise WrongInputError(f"{path / TRAINED} is damaged ({error}). Restore it from a copy.") from None
-    return Surrogate(architecture.to_json(), (path / WEIGHTS).read_bytes(), trained)
+    return Surrogate(architecture.to_json(), regular(path / WEIGHTS).read_bytes(), trained)
 
 
 def transferring(objectives: Mapping[str, Objective]) -> dict[str, RobustAccuracy]:

@@ -1,13 +1,13 @@
 """Rows for notebooks: as a pandas frame, which is optional, and as an HTML table of text."""
 
-import csv
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nas.errors import WrongInputError
-from nas.store.artifacts import CURVE, weights_path
+from nas.store.traces import read_curve
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -34,9 +34,8 @@ def curve_rows(directory: Path, numbers: Iterable[int]) -> list[dict[str, float]
     """The epochs of the trainings that left a curve: ``trial``, ``epoch``, ``loss`` and what else was tracked."""
     rows = []
     for number in numbers:
-        path = weights_path(directory, number).with_name(CURVE)
-        for row in csv.DictReader(path.read_text().splitlines()) if path.exists() else ():
-            rows.append({"trial": number, **{name: float(value or "nan") for name, value in row.items()}})
+        for row in read_curve(directory, number):
+            rows.append({"trial": number, **{name: math.nan if v is None else v for name, v in row.items()}})
     return rows
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from nas.errors import WrongInputError
+from nas.errors import WrongInputError, regular
 from nas.results.pareto import hypervolume, non_dominated
 from nas.store.artifacts import weight_bytes
 from nas.store.confirmations import CONFIRMATIONS
@@ -98,7 +98,7 @@ def read_overview(directory: Path) -> Overview | None:
     if (directory / CONFIRMATIONS).exists():
         return None
     try:
-        table = tomllib.loads((directory / STUDY).read_text())
+        table = tomllib.loads(regular(directory / STUDY).read_text())
         names, goals = table["objectives"], table["facts"]["objectives"]
         goals = {name: {"unit": "", **goals[name]} for name in names}
         wanted, workers = table["trials"], table.get("execution", {}).get("workers", 1)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from nas.errors import WrongInputError, user_input
+from nas.errors import WrongInputError, regular, user_input
 from nas.store.files import put_in_place, write_atomically, write_beside
 
 WEIGHTS = "weights.safetensors"
@@ -30,7 +30,7 @@ def checkpoint_path(directory: Path, number: int) -> Path:
 def read_checkpoint(directory: Path, number: int) -> bytes | None:
     """The checkpoint of a trial; None if it has none."""
     try:
-        return checkpoint_path(directory, number).read_bytes()
+        return regular(checkpoint_path(directory, number)).read_bytes()
     except OSError:
         return None
 

@@ -9,7 +9,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from nas.errors import StoppedError, WrongInputError
+from nas.errors import StoppedError, WrongInputError, regular
 
 LONGEST_NAME, LONGEST_PATH = 200, 4000
 """Bytes of a file's name and of a whole path: Linux takes 255 and 4,095, less what names of our own add."""
@@ -39,7 +39,7 @@ def read_text(path: Path, most: int) -> str:
         OSError: if it cannot be read.
         ValueError: if it is larger, or no UTF-8.
     """
-    with open(path, "rb") as file:
+    with open(regular(path), "rb") as file:
         content = file.read(most + 1)
     if len(content) > most:
         raise ValueError(f"it has more than {most:,} bytes")

@@ -20,7 +20,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from nas.errors import StoppedError, WrongInputError
+from nas.errors import StoppedError, WrongInputError, regular
 from nas.store.files import write_atomically
 from nas.store.log import HeldError, Log, line_of, read_lines
 from nas.store.records import SCHEMA, SOURCES, Failure, TrialRecord, are_picks, brief, is_count, is_time, refusal
@@ -164,7 +164,7 @@ def _wrong_event(event: Any) -> str:
 def is_held(directory: Path) -> bool:
     """Whether a search is writing to a study at this moment."""
     for name in (LOCK, TRIALS):
-        with contextlib.suppress(OSError), open(directory / name) as file:
+        with contextlib.suppress(OSError), open(regular(directory / name)) as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
             except BlockingIOError:

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nas.errors import StoppedError
+from nas.errors import StoppedError, regular
 from nas.store.files import write_atomically
 from nas.store.history import is_held
 from nas.store.records import is_count, is_number, is_time
@@ -94,7 +94,7 @@ def running_trials(directory: Path) -> list[dict[str, Any]]:
     if not is_held(directory):
         return []
     try:
-        found = json.loads((directory / NAME).read_text())["running"]
+        found = json.loads(regular(directory / NAME).read_text())["running"]
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return []
     return [trial for trial in found if _is_row(trial)] if isinstance(found, list) else []

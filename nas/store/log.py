@@ -15,7 +15,7 @@ from typing import Any, Generic, Protocol, Self, TypeVar
 
 from pydantic_core import from_json
 
-from nas.errors import StoppedError, WrongInputError
+from nas.errors import StoppedError, WrongInputError, regular
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ def read_lines(path: Path) -> Lines:
     """
     objects: list[dict[str, Any]] = []
     try:
-        *lines, last = path.read_bytes().split(b"\n")
+        *lines, last = regular(path).read_bytes().split(b"\n")
     except FileNotFoundError:
         return Lines([], 0, b"")
     except OSError as error:
@@ -102,7 +102,7 @@ class Log:
 
     def __init__(self, path: Path, opened: contextlib.ExitStack, *, hold: bool = False) -> None:
         self.path = path
-        self._file = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
+        self._file = os.open(regular(path), os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
         opened.callback(os.close, self._file)
         self._lines = Lines([], 0, b"")
         self._length, self._dirty = 0, False

@@ -11,7 +11,8 @@ from typing import Any, Self
 
 import numpy as np
 
-from nas.errors import WrongInputError
+from nas.errors import WrongInputError, regular
+from nas.store.artifacts import CURVE, weights_path
 
 COLUMNS = ("epoch", "loss", "learning_rate", "seconds")
 """Of a curve, before the value of an objective that is empty unless the training is tracked."""
@@ -29,6 +30,22 @@ def curve_csv(rows: Iterable[Sequence[float]], tracked: str) -> bytes:
     for epoch, *values in rows:
         writer.writerow([int(epoch), *("" if np.isnan(value) else f"{value:.6g}" for value in values)])
     return text.getvalue().encode()
+
+
+def read_curve(directory: Path, number: int) -> list[dict[str, float | None]]:
+    """The epochs of a trial's training: column -> value, None where it is empty; none where it left no curve.
+
+    Raises:
+        WrongInputError: if the file is damaged.
+    """
+    path = weights_path(directory, number).with_name(CURVE)
+    try:
+        rows = list(csv.DictReader(regular(path).read_text().splitlines(), strict=True))
+        return [{name: float(value) if value else None for name, value in row.items()} for row in rows]
+    except FileNotFoundError:
+        return []
+    except (OSError, ValueError, TypeError, csv.Error) as error:
+        raise WrongInputError(f"{path} is damaged ({error}). Restore it from a copy, or delete it.") from None
 
 
 @dataclass(frozen=True)
@@ -77,7 +94,7 @@ class Predictions:
             WrongInputError: if there are none, or the file is damaged.
         """
         try:
-            return cls.from_bytes(path.read_bytes())
+            return cls.from_bytes(regular(path).read_bytes())
         except FileNotFoundError:
             raise WrongInputError(f"{path} does not exist: only complete trials have predictions.") from None
         except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:

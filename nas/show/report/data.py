@@ -1,6 +1,5 @@
 """What a report shows, as JSON: columns of trials, members in full, curves, shares, and what the budget went to."""
 
-import csv
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -8,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from nas.errors import WrongInputError
+from nas.errors import WrongInputError, regular
 from nas.problem import network_of
 from nas.results.differences import changes
 from nas.results.explain import explain
@@ -20,8 +19,8 @@ from nas.show.console import printable
 from nas.show.drawing import drawn, svg
 from nas.show.network import trained_network
 from nas.show.trials import confirmation_notes, why
-from nas.store.artifacts import CURVE, weights_path
 from nas.store.records import TrialRecord
+from nas.store.traces import read_curve
 from searchspaces.architecture import label_of
 
 DRAWN = 200
@@ -129,9 +128,9 @@ def _drawing(study: Study, record: TrialRecord) -> str | None:
 def _curve(directory: Path, number: int) -> dict[str, list[float | None]]:
     """Columns of the training curve of a trial; empty where it left none."""
     try:
-        rows = list(csv.DictReader(weights_path(directory, number).with_name(CURVE).read_text().splitlines()))
-        return {name: [float(row[name]) if row[name] else None for row in rows] for name in (rows[0] if rows else ())}
-    except (OSError, ValueError, KeyError, TypeError):
+        rows = read_curve(directory, number)
+        return {name: [row[name] for row in rows] for name in (rows[0] if rows else ())}
+    except WrongInputError:
         return {}
 
 
@@ -180,7 +179,7 @@ def _facts(directory: Path) -> Iterator[tuple[str, str]]:
     """Files that say what the study is and ran on."""
     for name in (STUDY, ENVIRONMENT):
         try:
-            yield name, printable((directory / name).read_text(errors="replace"))
+            yield name, printable(regular(directory / name).read_text(errors="replace"))
         except OSError:
             continue
 
@@ -208,7 +207,7 @@ def _differs(studies: Sequence[Study]) -> list[list[str]]:
     """Keys of the study files that differ, with the value of each study."""
     tables = []
     for study in studies:
-        table = tomllib.loads((study.directory / STUDY).read_text())
+        table = tomllib.loads(regular(study.directory / STUDY).read_text())
         table.pop("facts", None)
         tables.append(dict(_flat(table)))
     keys = dict.fromkeys(key for table in tables for key in table)
