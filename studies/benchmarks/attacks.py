@@ -10,6 +10,7 @@ libraries taking turns. torchattacks declares packages that the project keeps ou
 import argparse
 import importlib
 import importlib.util
+import json
 import logging
 import os
 import random
@@ -17,6 +18,7 @@ import statistics
 import time
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -184,8 +186,8 @@ def seconds(name: str, data: TrainingData, images: int, epsilon: float, repeats:
         print(f"| {rung} | {' | '.join(cells)} |", flush=True)
 
 
-def ladder(data: TrainingData, candidates: int, images: int, epsilon: float) -> None:
-    """How every rung ranks random networks of a space, against AutoAttack."""
+def ladder(data: TrainingData, candidates: int, images: int, epsilon: float, kept: Path | None) -> None:
+    """How every rung ranks random networks of a space, against AutoAttack; goes on with what ``kept`` holds."""
     from scipy.stats import kendalltau
 
     space = SEARCH_SPACES["convmixer"](data.input, len(data.classes)).narrow({"dim": [16, 32], "depth": [1, 2, 4]})
@@ -193,21 +195,29 @@ def ladder(data: TrainingData, candidates: int, images: int, epsilon: float) -> 
     pixels, labels = data.validation.tensors("cpu")
     x, y = pixels[:images], labels[:images]
     rungs = {**RUNGS, "AutoAttack": ("autoattack", {})}
-    found: dict[str, list[float]] = {rung: [] for rung in rungs}
-    spent: dict[str, float] = dict.fromkeys(rungs, 0.0)
+    lines = kept.read_text().splitlines() if kept is not None and kept.exists() else []
+    found: list[dict[str, list[float]]] = [json.loads(line) for line in lines]
     for number in range(candidates):
-        model = trained(data, space.decode(space.draw(generator)), seed=number)
+        picks = space.draw(generator)
+        if number < len(found):
+            continue
+        model = trained(data, space.decode(picks), seed=number)
+        row = {}
         for rung, (kind, options) in rungs.items():
             started = time.process_time()
             attacked = in_batches(ours(kind, model, epsilon, **options), x, y)
-            spent[rung] += time.process_time() - started
-            found[rung].append(survivors(model, attacked, y))
-    truth = found["AutoAttack"]
-    print(f"\n## Ranking of {candidates} networks on {len(y)} digits, radius {255 * epsilon:g}/255\n")
+            row[rung] = [survivors(model, attacked, y), time.process_time() - started]
+        found.append(row)
+        if kept is not None:
+            with open(kept, "a") as file:
+                print(json.dumps(row), file=file)
+    truth = [row["AutoAttack"][0] for row in found]
+    print(f"\n## Ranking of {len(found)} networks on {len(y)} digits, radius {255 * epsilon:g}/255\n")
     print("| rung | Kendall tau to AutoAttack | mean, % | CPU s a network |\n|---|--:|--:|--:|")
-    for rung, values in found.items():
+    for rung in rungs:
+        values, seconds = zip(*(row[rung] for row in found), strict=True)
         tau = kendalltau(values, truth).statistic
-        print(f"| {rung} | {tau:.2f} | {statistics.mean(values):.1f} | {spent[rung] / candidates:.2f} |", flush=True)
+        print(f"| {rung} | {tau:.2f} | {statistics.mean(values):.1f} | {statistics.mean(seconds):.2f} |", flush=True)
 
 
 def main() -> None:
@@ -216,6 +226,7 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=1000)
     parser.add_argument("--candidates", type=int, default=30)
     parser.add_argument("--ladder-images", type=int, default=200)
+    parser.add_argument("--ladder-keep", type=Path, help="file of the networks that are done, to go on with")
     tables = ("agreement", "seconds", "ladder")
     parser.add_argument("--tables", nargs="*", choices=tables, default=tables)
     options = parser.parse_args()
@@ -232,7 +243,7 @@ def main() -> None:
         for name, data in sets.items():
             seconds(name, data, options.images, 4 / 255)
     if "ladder" in options.tables and importlib.util.find_spec("pyautoattack") is not None:
-        ladder(digits, options.candidates, options.ladder_images, 8 / 255)
+        ladder(digits, options.candidates, options.ladder_images, 8 / 255, options.ladder_keep)
 
 
 if __name__ == "__main__":
