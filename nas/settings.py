@@ -136,6 +136,7 @@ class SearchSettings:
         sampler: that proposes (`nas.search.samplers.SAMPLERS`).
         options: passed on to the sampler, for example ``population_size``.
         rungs: lengths of trainings; unset: every network is trained whole.
+        replicates: let a sampler that can weigh it propose to train a network of the front again, with another seed.
         earlier: study directories whose trials the sampler knows; they are no trials of this study.
         first: what is trained before the sampler proposes: tables of picks, whose other choices are drawn, or networks
             of the space by their names: ``DIR#TRIAL``, ``known:NAME`` or a file.
@@ -144,6 +145,7 @@ class SearchSettings:
     sampler: str = "front"
     options: Table = field(default_factory=dict)
     rungs: RungSettings | None = None
+    replicates: bool = False
     earlier: list[str] = field(default_factory=list)
     first: list[str | dict[str, Any]] = field(default_factory=list)
 

@@ -49,6 +49,7 @@ class TrialPlan:
         whole: the training is as long as the study says; one that is not ends ``truncated``.
         until: epoch after which the training is paused, to be continued by another trial.
         continues: number of the trial whose network is trained longer.
+        repeats: number of the trial whose network is trained again.
         device: ``cpu`` or ``cuda``.
         threads: torch threads on a CPU. One, unless more are asked for: several make trials on busy cores slower, and
             their sums irreproducible.
@@ -77,6 +78,7 @@ class TrialPlan:
     whole: bool = True
     until: int | None = None
     continues: int | None = None
+    repeats: int | None = None
     device: str = "cpu"
     threads: int = 1
     memory_gb: float | None = None
@@ -152,6 +154,7 @@ class TrialPlan:
             seed=self.seed,
             fidelity={"epochs": self.epochs, **({} if self.until is None else {"of": self.trainer.epochs})},
             continues=self.continues,
+            repeats=self.repeats,
             micro_batches=self.trainer.micro_batches,
             **{"measured": self.measured, "settings": self.settings, "facts": self.facts, **details},
         )

@@ -149,16 +149,28 @@ class Study:
     @cached_property
     def complete(self) -> list[TrialRecord]:
         """The trials that were trained and measured in full: the only ones that a front is made of."""
-        found = [record for record in self.records if record.status == "complete"]
+        found = [record for record in self.records if record.status == "complete" and record.repeats is None]
         check_records(found, self.objectives, self.directory / TRIALS)
         return found
 
     @cached_property
     def replicates(self) -> list[Replicate]:
         """The trainings of trials with other seeds, which `nas confirm` has made."""
-        found = read_confirmations(self.directory, self.records)
+        found = [*self._repeated, *read_confirmations(self.directory, self.records)]
         again = [one.record for one in found if one.record.status == "complete"]
         check_records(again, self.objectives, self.directory / CONFIRMATIONS)
+        return found
+
+    @property
+    def _repeated(self) -> list[Replicate]:
+        """Those among the trials of the search."""
+        again = [record for record in self.records if record.repeats is not None]
+        found, counts = list[Replicate](), dict[int, int]()
+        for record in again:
+            trial = cast(int, record.repeats)
+            counts[trial] = counts.get(trial, -1) + 1
+            one = replace(record, number=trial)
+            found.append(Replicate(counts[trial], self.searched_protocol, len(again), one))
         return found
 
     @cached_property

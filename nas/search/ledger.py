@@ -102,7 +102,10 @@ class Ledger:
             with user_input(f"{self.history.directory / EVENTS}, trial {event['number']} is damaged"):
                 self.problem.space.check(event["picks"])
             number, before = event["number"], self._by_number.get(event.get("continues", -1))
-            if before is not None:
+            once = self._by_number.get(event.get("repeats", -1))
+            if once is not None and isinstance(self.sampler, Believer):
+                proposal, plan = self._again(number, once)
+            elif before is not None:
                 proposal, plan = self._longer(number, before)
             else:
                 proposal = self.sampler.resume(event["picks"], event.get("memory", {}))
@@ -124,6 +127,7 @@ class Ledger:
         if self.rungs.last:
             known |= {"rung": self.rungs.at(plan.epochs)}
             known |= {} if plan.continues is None else {"continues": plan.continues}
+        known |= {} if plan.repeats is None else {"repeats": plan.repeats}
         self.history.event("asked", number, picks=proposal.picks, draws=draws, source=source, **known)
         admitted = self._admit(plan, proposal)
         if admitted is None:
@@ -144,12 +148,30 @@ class Ledger:
         """The network that deserves a longer training most; None if none may have one now."""
         for rung, records in self.rungs.waiting(all_of_them=self._exhausted):
             if isinstance(self.sampler, Believer):
-                worth = self.sampler.worth(number, records)
+                worth = self.sampler.worth(records)
             else:
                 worth = self.rungs.ranks(rung, records, self.standing.objectives)
             if worth.max() > 0:
                 return *self._longer(number, records[int(worth.argmax())]), (1, "promotion")
         return None
+
+    def _replicate(self, number: int, proposal: Proposal) -> tuple[Proposal, TrialPlan, tuple[int, Source]] | None:
+        """Another training of a network of the front, where that is worth more than the proposal."""
+        if not isinstance(self.sampler, Believer):
+            return None
+        running = {plan.repeats for plan in self.pending.values()}
+        members = [record for record in self.standing.front if record.number not in running]
+        record = self.sampler.repeat(members, proposal) if members else None
+        if record is None:
+            return None
+        self.sampler.forget(proposal)
+        return *self._again(number, record), (1, "replicate")
+
+    def _again(self, number: int, record: TrialRecord) -> tuple[Proposal, TrialPlan]:
+        """The training of a network with another seed."""
+        assert isinstance(self.sampler, Believer)
+        proposal = self.sampler.promote(record, self.rungs.last)
+        return proposal, replace(self._plan(number, proposal, self.rungs.last), repeats=record.number)
 
     def _longer(self, number: int, record: TrialRecord) -> tuple[Proposal, TrialPlan]:
         """The training of a network on the rung above."""
@@ -163,6 +185,8 @@ class Ledger:
     def _draw(self, number: int) -> tuple[Proposal, TrialPlan, tuple[int, Source]]:
         """What the sampler proposes; if that was tried, the nearest network that was not, or a random one."""
         proposal = self.sampler.ask(number, 0)
+        if self.problem.settings.search.replicates and (again := self._replicate(number, proposal)) is not None:
+            return again
         plan, looked = self._plan(number, proposal), 1
         if not self._was_tried(plan):
             return proposal, plan, (looked, "sampler")
@@ -184,6 +208,8 @@ class Ledger:
     def _was_tried(self, plan: TrialPlan) -> bool:
         """Whether nothing is to be learned from the plan."""
         known = self._by_key.get(plan.key)
+        if plan.repeats is not None:
+            return False
         if plan.continues is not None:
             return known is None or known.number != plan.continues
         return known is not None or self._is_pending(plan)
@@ -234,6 +260,8 @@ class Ledger:
 
     def _begin(self, trial: TrialPlan | TrialRecord) -> None:
         """Notes what a trial that is trained does on its rung."""
+        if trial.repeats is not None:
+            return
         if isinstance(trial, TrialPlan):
             self.rungs.begin(self.rungs.at(trial.epochs), trial.key, promoted=trial.continues is not None)
         elif trial.status in COUNTED:
@@ -256,7 +284,7 @@ class Ledger:
         plan = self._on_rung(plan, self.rungs.first() if rung is None else rung)
         if architecture is None or refusal is not None:
             return replace(plan, refusal=refusal)
-        known = None if self.rungs.last else self._by_key.get(plan.key)
+        known = None if self.rungs.last or self.problem.settings.search.replicates else self._by_key.get(plan.key)
         measured, how = (known.measured, known.settings) if known else problem.probe.measure(architecture)
         return replace(plan, measured=measured, settings=how, facts=problem.space.facts(proposal.picks))
 
@@ -289,9 +317,11 @@ class Ledger:
         self._by_number[record.number] = record
         if record.status == "duplicate":
             return
-        self._by_key[record.key] = record
+        if record.repeats is None:
+            self._by_key[record.key] = record
         if record.status in COUNTED:
-            self.rungs.end(record)
+            if record.repeats is None:
+                self.rungs.end(record)
             self.spent += self._epochs(record)
 
     def _epochs(self, record: TrialRecord) -> int:

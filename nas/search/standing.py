@@ -76,7 +76,7 @@ class Standing:
         self.same_bug = 0 if bug is None else self.same_bug + 1 if again else 1
         self._bug = bug
         self.stale += 1
-        if record.status == "complete":
+        if record.status == "complete" and record.repeats is None:
             self._join(record)
 
     def _join(self, record: TrialRecord) -> None:

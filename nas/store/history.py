@@ -154,8 +154,8 @@ def _wrong_event(event: Any) -> str:
             return "picks and memory must be objects, picks of words and numbers"
         if not is_count(event.get("draws", 1)) or event.get("source", "sampler") not in SOURCES:
             return f"draws must be a whole number from 0, source one of {', '.join(SOURCES)}"
-        if not all(is_count(event.get(name, 0)) for name in ("rung", "continues")):
-            return "rung and continues must be whole numbers from 0"
+        if not all(is_count(event.get(name, 0)) for name in ("rung", "continues", "repeats")):
+            return "rung, continues and repeats must be whole numbers from 0"
     elif event["event"] in ("started", "attempt") and not is_count(event.get("attempt")):
         return f"attempt must be a whole number from 0, got {brief(event.get('attempt'))}"
     return ""

@@ -19,7 +19,7 @@ LAST = 1e11
 
 Status = Literal["complete", "infeasible", "duplicate", "truncated", "failed", "cancelled"]
 Failure = Literal["diverged", "out_of_memory", "timeout", "worker_lost", "bug", "disk_full"]
-Source = Literal["sampler", "neighbour", "uniform", "promotion", "given"]
+Source = Literal["sampler", "neighbour", "uniform", "promotion", "replicate", "given"]
 STATUSES: tuple[Status, ...] = get_args(Status)
 FAILURES: tuple[Failure, ...] = get_args(Failure)
 SOURCES: tuple[Source, ...] = get_args(Source)
@@ -50,8 +50,10 @@ class TrialRecord:
         error: what went wrong, for failed trials; why a candidate cannot be built, for infeasible ones.
         copied_from: number of the trial whose values a duplicate repeats.
         source: who proposed it: the ``sampler``; or, as that repeated itself, a ``neighbour`` of its proposal, or a
-            ``uniform`` draw; or it is a ``promotion`` of a network that was trained for less; or it was ``given``.
+            ``uniform`` draw; or it is a ``promotion`` of a network that was trained for less; or it was ``given``; or
+            it is a ``replicate``.
         continues: number of the trial whose network is trained longer here.
+        repeats: number of the trial whose network is trained as long here, with another seed.
         draws: candidates that were looked at for the trial.
         micro_batches: parts into which each training batch was divided, gradients added up; 2 after a trial ran out of
             memory in one (normalisation then sees half a batch at a time).
@@ -77,6 +79,7 @@ class TrialRecord:
     copied_from: int | None = None
     source: Source = "sampler"
     continues: int | None = None
+    repeats: int | None = None
     draws: int = 1
     micro_batches: int = 1
 
@@ -192,6 +195,7 @@ FIELDS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "copied_from": (lambda value: value is None or is_count(value), "a whole number from 0"),
     "source": (lambda value: value in SOURCES, f"one of {', '.join(SOURCES)}"),
     "continues": (lambda value: value is None or is_count(value), "a whole number from 0"),
+    "repeats": (lambda value: value is None or is_count(value), "a whole number from 0"),
     "draws": (lambda value: is_count(value) and value >= 1, "a whole number from 1"),
     "micro_batches": (lambda value: is_count(value) and value >= 1, "a whole number from 1"),
 }

@@ -33,6 +33,8 @@ LOOKED = 5_000
 """Networks that are remembered with their traits, some ten kilobytes each."""
 CLIP = 1e-3
 """Distance from 0 and 1 at which the logit of a fraction ends."""
+REPEATED = 10
+"""Networks of the front of which it is asked what another training would be worth."""
 BEST = 6
 """Candidates whose neighbours are looked at too."""
 WIDENED = 1.3
@@ -122,6 +124,7 @@ class Engine:
         self._rows: dict[int, np.ndarray] = {}
         self._kernels: dict[tuple[int, int], Kernel] = {}
         self._looked: dict[tuple[Value, ...], Seen | None] = {}
+        self._believed: tuple[object, _Belief] | None = None
 
     def tell(
         self, picks: Picks, key: str, costs: np.ndarray | None, *, fidelity: float = 1.0, foreign: bool = False
@@ -229,7 +232,7 @@ class Engine:
         return look
 
     def _promising(self, pending: Sequence[Pending], taken: Set[str], generator: random.Random) -> Seen | None:
-        belief = self._believe(pending, generator)
+        belief = self._believe(pending)
         places = [self.look(self._told[i].picks) for i in belief.members]
         members = sorted((seen for seen in places if seen is not None), key=lambda seen: seen.size)
         small = math.prod(map(len, self.aim.options.values())) <= SMALL
@@ -245,17 +248,35 @@ class Engine:
             pool, promise = [*pool, *near], np.append(promise, belief.promise(near))
         return pool[int(np.argmax(promise))]
 
-    def worth(self, seed: int, networks: Sequence[Seen], pending: Sequence[Pending] = ()) -> np.ndarray:
+    def worth(self, networks: Sequence[Seen], pending: Sequence[Pending] = ()) -> np.ndarray:
         """(n,) by how much each network is expected to enlarge the front of whole trainings, if it gets one.
 
         It is 0 where even an outcome that is `OPTIMISTIC` deviations better than expected would be dominated.
         """
         if len(self._measured) < 2:
             return np.zeros(len(networks))
-        return self._believe(pending, random.Random(seed)).worth(networks)
+        return self._believe(pending).worth(networks)
 
-    def _believe(self, pending: Sequence[Pending], generator: random.Random) -> "_Belief":
-        return _Belief(self, pending, np.random.default_rng(generator.getrandbits(64)))
+    def repeat(self, new: Seen, networks: Sequence[Seen], pending: Sequence[Pending] = ()) -> int | None:
+        """Which of these networks, all trained whole, it is worth more to train again than to train a new one.
+
+        Worth is in hypervolume for both: of a new network what it is expected to add, of a repetition by how much the
+        front of the estimates is expected to grow when the estimate moves.
+        """
+        if len(self._measured) < 2:
+            return None
+        belief = self._believe(pending)
+        worth = belief.worth_again(networks)
+        best = int(np.argmax(worth))
+        promised = 0.0 if new.key in self._tried else float(belief.promise([new])[0])
+        return best if worth[best] > promised else None
+
+    def _believe(self, pending: Sequence[Pending]) -> "_Belief":
+        """What is believed now; made once for what was told and what is pending."""
+        state = len(self._told), tuple((each.seen.key, each.fidelity) for each in pending)
+        if self._believed is None or self._believed[0] != state:
+            self._believed = state, _Belief(self, pending, np.random.default_rng((self.aim.seed, len(self._told))))
+        return self._believed[1]
 
     @property
     def told(self) -> Sequence[Told]:
@@ -393,6 +414,30 @@ class _Belief:
         beaten = [bool(((self._proven <= best).all(1)).any()) for best in optimistic]
         growth = self._growth(networks, points, believed, Improvement(self._proven, self.aim.reference))
         return np.where(beaten, 0.0, growth)
+
+    def worth_again(self, networks: Sequence[Seen]) -> np.ndarray:
+        """(n,) by how much the front of whole trainings is expected to grow if a network on it is trained once more.
+
+        Its estimate then moves by what is not known of it now, as far as the luck of one training lets that through.
+        """
+        points = self.engine.trained_whole(networks)
+        costs = self._estimated(np.array([seen.costs for seen in networks]), points)
+        moves: dict[int, tuple[np.ndarray, np.ndarray]] = {}
+        unsure = np.zeros(len(networks))
+        for i, (means, deviations) in self._believed(points).items():
+            process, _, scale = self.processes[i]
+            moved = deviations**2 / np.sqrt(deviations**2 + (scale * process.luck) ** 2)
+            moves[i], unsure = (means, moved), unsure + moved / scale
+        worth, m = np.zeros(len(networks)), costs.shape[1]
+        on_front = np.flatnonzero(non_dominated(costs))
+        for j in on_front[np.argsort(-unsure[on_front], kind="stable")[:REPEATED]]:
+            others = Improvement(self._proven[~np.isclose(self._proven, costs[j]).all(1)], self.aim.reference)
+            still, certain = [costs[[j]][:, [i]] for i in range(m)], [np.ones(1)] * m
+            moving, chances = list(still), list(certain)
+            for i, (means, moved) in moves.items():
+                moving[i], chances[i] = self._cost(i, means[[j], None] + moved[j] * NODES), CHANCES
+            worth[j] = others.expected(moving, chances)[0] - others.expected(still, certain)[0]
+        return worth
 
     def _believed(self, points: Points) -> dict[int, tuple[np.ndarray, np.ndarray]]:
         """(n,) means and (n,) deviations of every objective that must be measured, by its number."""

@@ -210,6 +210,11 @@ class Process:
         made += offset
         return made
 
+    @property
+    def luck(self) -> float:
+        """Standard deviation of a measurement around the truth."""
+        return float(np.sqrt(self._scale * ((1 - self.kernel.own) * self.kernel.nugget + 1e-8)))
+
     def predict(self, points: Points) -> tuple[np.ndarray, np.ndarray]:
         """(n,) means and standard deviations of what a noiseless measurement would give."""
         cross = self._covariance(points)

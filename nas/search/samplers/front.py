@@ -100,14 +100,23 @@ class FrontSampler:
             picks = self._engine.propose(seed, list(self._pending.values()), self._spent)
         return self._expect(picks or self.problem.space.draw(Random(seed)))
 
-    def worth(self, number: int, records: Sequence[TrialRecord]) -> np.ndarray:
+    def worth(self, records: Sequence[TrialRecord]) -> np.ndarray:
         networks = [self._engine.look(record.picks) for record in records]
         found = np.zeros(len(records))
         known = [i for i, seen in enumerate(networks) if seen is not None]
-        seed, running = trial_seed(self.problem.settings.seed, number, "worth"), list(self._pending.values())
         if known:
-            found[known] = self._engine.worth(seed, [seen for seen in networks if seen is not None], running)
+            running = list(self._pending.values())
+            found[known] = self._engine.worth([seen for seen in networks if seen is not None], running)
         return found
+
+    def repeat(self, records: Sequence[TrialRecord], proposal: Proposal) -> TrialRecord | None:
+        new = self._pending.get(proposal.handle)
+        others = [each for handle, each in self._pending.items() if handle != proposal.handle]
+        known = [(record, seen) for record in records if (seen := self._engine.look(record.picks)) is not None]
+        if new is None or not known:
+            return None
+        place = self._engine.repeat(new.seen, [seen for _, seen in known], others)
+        return None if place is None else known[place][0]
 
     def promote(self, record: TrialRecord, rung: int) -> Proposal:
         return self._expect(record.picks, rung)

@@ -68,8 +68,12 @@ class Believer(Sampler, Protocol):
     Other samplers are told of the first training of each network, as if it were a whole one.
     """
 
-    def worth(self, number: int, records: Sequence[TrialRecord]) -> np.ndarray:
-        """(n,) what it promises to train each of these networks longer, for trial ``number``; 0 for nothing."""
+    def worth(self, records: Sequence[TrialRecord]) -> np.ndarray:
+        """(n,) what it promises to train each of these networks longer; 0 for nothing."""
+        ...
+
+    def repeat(self, records: Sequence[TrialRecord], proposal: Proposal) -> TrialRecord | None:
+        """The whole training that it is worth more to repeat than to train a proposal, if any."""
         ...
 
     def recall(self, record: TrialRecord) -> None:
