@@ -268,8 +268,9 @@ class Engine:
         belief = self._believe(pending)
         worth = belief.worth_again(networks)
         best = int(np.argmax(worth))
-        promised = 0.0 if new.key in self._tried else float(belief.promise([new])[0])
-        return best if worth[best] > promised else None
+        if new.key in self._tried:  # there is no new one
+            return best
+        return best if worth[best] > belief.promise([new])[0] else None
 
     def _believe(self, pending: Sequence[Pending]) -> "_Belief":
         """What is believed now; made once for what was told and what is pending."""

@@ -10,7 +10,7 @@ from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 
-from nas.errors import user_input
+from nas.errors import WrongInputError, user_input
 from nas.problem import Problem
 from nas.settings import construct
 from nas.store.records import TrialRecord
@@ -108,9 +108,15 @@ def open_sampler(problem: Problem) -> Sampler:
     """The sampler of ``[search]``.
 
     Raises:
-        WrongInputError: if it is unknown or refuses its options.
+        WrongInputError: if it is unknown, refuses its options, or cannot do what else is asked for.
     """
     search = problem.settings.search
     with user_input("search.sampler"):
         factory = lookup(SAMPLERS, "sampler", search.sampler)
-    return construct(factory, search.options, "search.options", problem=problem)
+    made = construct(factory, search.options, "search.options", problem=problem)
+    if search.replicates and not isinstance(made, Believer):
+        raise WrongInputError(
+            f"search.replicates needs a sampler that knows what another training is worth, got {search.sampler!r}. "
+            'Leave it out, or use sampler = "front".'
+        )
+    return made

@@ -4,8 +4,10 @@ from pathlib import Path
 from random import Random
 
 import numpy as np
+import pytest
 
 import nas
+from nas.errors import WrongInputError
 from nas.search.ledger import Ledger
 from nas.search.samplers import open_sampler
 from nas.settings import SearchSettings, settings_of
@@ -15,11 +17,14 @@ from nas.testing.samplers import small_problem
 from nas.trial import TrialPlan
 
 
-def problem(*, replicates: bool = True) -> nas.problem.Problem:
+def problem(*, replicates: bool = True, sampler: str = "front") -> nas.problem.Problem:
     table = small_problem(SearchSettings()).settings.table()
-    space = {"kind": "convmixer", "choices": {"dim": [8, 16], "patch": [2], "kernel": [3, 5], "depth": [1]}}
+    # Eight networks: when all have been trained, only repetitions are left.
+    choices = {"dim": [8, 16], "patch": [2], "kernel": [3, 5], "depth": [2], "freeze": ["full"], "dilation": [1]}
+    space = {"kind": "convmixer", "choices": {**choices, "groups": [1]}}
+    search = {"sampler": sampler, "replicates": replicates}
     return nas.problem.Problem.of(
-        settings_of({**table, "space": space, "reference": {}, "search": {"replicates": replicates}, "trials": 200})
+        settings_of({**table, "space": space, "reference": {}, "search": search, "trials": 200})
     )
 
 
@@ -50,7 +55,7 @@ def records(folder: Path, parts: list[int], *, replicates: bool = True) -> list[
 
 
 def test_a_search_repeats_members_of_the_front_where_luck_decides(tmp_path: Path) -> None:
-    found = records(tmp_path / "run", [40])
+    found = records(tmp_path / "run", [25])
     again = [record for record in found if record.repeats is not None]
     assert again
     by_number = {record.number: record for record in found}
@@ -62,17 +67,18 @@ def test_a_search_repeats_members_of_the_front_where_luck_decides(tmp_path: Path
 
 
 def test_without_the_setting_none_is_repeated(tmp_path: Path) -> None:
-    assert not [record for record in records(tmp_path / "run", [30], replicates=False) if record.repeats is not None]
+    assert not [record for record in records(tmp_path / "run", [12], replicates=False) if record.repeats is not None]
 
 
 def test_an_interrupted_search_repeats_what_it_would_have(tmp_path: Path) -> None:
-    whole, parts = records(tmp_path / "whole", [40]), records(tmp_path / "parts", [13, 20, 7])
+    whole, parts = records(tmp_path / "whole", [25]), records(tmp_path / "parts", [12, 9, 4])
+    assert any(r.repeats is not None for r in whole[:21])
     assert [(r.key, r.repeats, r.seed) for r in whole] == [(r.key, r.repeats, r.seed) for r in parts]
 
 
 def test_a_value_is_the_mean_of_the_repetitions_and_says_so(study_file, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     space = {"kind": "convmixer", "choices": {"dim": [8], "patch": [2], "kernel": [3, 5], "depth": [1]}}
-    path = study_file(trials=30, space=space, search={"replicates": True})
+    path = study_file(trials=8, space=space, search={"replicates": True})
     study = nas.search(path, out=tmp_path / "run")
     again = [record for record in study.records if record.repeats is not None]
     assert again
@@ -81,5 +87,11 @@ def test_a_value_is_the_mean_of_the_repetitions_and_says_so(study_file, tmp_path
     values = [record.measured["accuracy"] for record in again if record.repeats == number]
     found = study.confirmation.value(number, "accuracy")
     assert found is not None
-    assert (found.n, float(found)) == (len(values), float(np.mean(values)))
+    assert (found.n, float(found)) == (len(values), pytest.approx(np.mean(values)))
     assert not {record.number for record in study.front} & {record.number for record in again}
+
+
+@pytest.mark.parametrize("sampler", ["random", "tpe", "evolution"])
+def test_a_sampler_that_cannot_weigh_a_repetition_is_refused(sampler: str) -> None:
+    with pytest.raises(WrongInputError, match="replicates needs a sampler"):
+        open_sampler(problem(sampler=sampler))
