@@ -32,7 +32,7 @@ FRONT, KNEE, OTHERS = "#0072b2", "#d55e00", "0.6"
 GHOSTS = {"dominated": "o", "infeasible": "^", "truncated": "s", "failed": "x"}
 """Symbols of trials off the front."""
 LABEL = 6
-"""Size of the numbers of members, in points; a digit is 0.6 of it wide."""
+"""Size of the numbers of members, in points; a digit is 0.64 of it wide."""
 PLACES = [(4, 3), (-4, 3), (4, -9), (-4, -9), (0, 6), (0, -13), (9, 9), (-9, 9), (9, -15), (-9, -15)]
 """Where the number of a member may stand, in points from its centre; to the left it ends there, at 0 it is centred."""
 
@@ -141,10 +141,10 @@ def _number(study: Study, axes: Axes, x: str, y: str) -> None:
     taken = [Bbox.from_bounds(left - 2, low - 2, 4, 4) for left, low in at]
     inside = Bbox(axes.bbox.get_points() * scale)
     for record, (left, low) in zip(records, at, strict=True):
-        width = 0.6 * LABEL * len(str(record.number))
+        width = 0.64 * LABEL * len(str(record.number))
         for right, up in PLACES:
             start = left + right - (0 if right > 0 else width if right else width / 2)
-            box = Bbox.from_bounds(start, low + up, width, LABEL)
+            box = Bbox.from_bounds(start - 1, low + up, width + 2, LABEL)
             if box.count_overlaps(taken) or not (inside.x0 < box.x0 and box.x1 < inside.x1):
                 continue
             taken.append(box)
