@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from optuna.samplers import BaseSampler
     from torch import nn
 
-    from nas.results.study import Study
     from nas.search.samplers.for_optuna import Scale
+    from nas.show.notebook import ShownStudy
 
 __version__ = "0.1.0"
 __all__ = ["load", "open", "optuna_sampler", "search"]
@@ -32,7 +32,7 @@ def search(
     ray: str | None = None,
     set: Sequence[str] = (),
     accept_changes: bool = False,
-) -> Study:
+) -> ShownStudy:
     """Runs a study file, or continues it, and returns the study; the same as ``nas search``.
 
     Args:
@@ -52,7 +52,7 @@ def search(
 
     progress = Progress(PlainConsole(stderr=True))
     try:
-        return launch(
+        done = launch(
             study,
             trials=trials,
             out=out,
@@ -65,9 +65,10 @@ def search(
         )
     finally:
         progress.close()
+    return open(done.directory)
 
 
-def open(directory: str | Path, *, trust: bool = False) -> Study:
+def open(directory: str | Path, *, trust: bool = False) -> ShownStudy:
     """The study that a directory holds; opening it runs none of its code.
 
     Args:
@@ -76,9 +77,9 @@ def open(directory: str | Path, *, trust: bool = False) -> Study:
     Raises:
         nas.errors.WrongInputError: if it holds none.
     """
-    from nas.results.study import Study
+    from nas.show.notebook import ShownStudy
 
-    return Study(directory, trust=trust)
+    return ShownStudy(directory, trust=trust)
 
 
 def load(directory: str | Path, *, plugins: Sequence[str | Path] = (), trust: bool = False) -> nn.Module:

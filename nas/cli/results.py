@@ -78,7 +78,7 @@ def pareto(
     if picture:
         from nas.show.plot import plot
 
-        plot(study, picture)
+        plot(study, picture, everything=everything)
         echo(f"drawn: {picture}", err=True)
 
     def draw(console: Console) -> None:

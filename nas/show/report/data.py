@@ -50,7 +50,7 @@ def report_data(study: Study, others: Sequence[Study] = ()) -> dict[str, Any]:
         "hypervolume": study.hypervolume,
         "interval": list(study.confirmation.hypervolume_interval) if study.confirmation else None,
         "members": {str(record.number): _member(study, record) for record in study.front[:DRAWN]},
-        "course": _course(study),
+        "course": course(study),
         "explained": _explained(study),
         "ledger": list(_ledger(study)),
         "notes": confirmation_notes(study),
@@ -134,7 +134,7 @@ def _curve(directory: Path, number: int) -> dict[str, list[float | None]]:
         return {}
 
 
-def _course(study: Study) -> dict[str, list[float]]:
+def course(study: Study) -> dict[str, list[float]]:
     """Hypervolume of what was measured in the search, after each trial that counts, with epochs and seconds so far."""
     standing = Standing(study.objectives, study.reference)
     found: dict[str, list[float]] = {"trials": [], "epochs": [], "seconds": [], "hypervolume": []}

@@ -2,6 +2,7 @@
 // The page of a report. Text of a study reaches it as text only: textContent, and escaped where plotly reads markup.
 
 const GHOSTS = 2000; // dominated and other trials drawn in a chart, and lines of the parallel axes
+const SYMBOLS = { dominated: "circle", infeasible: "triangle-up", truncated: "square", failed: "x" }; // of ghosts
 const ROWS = 400; // rows of the table that are made at a time
 const $ = id => document.getElementById(id);
 const colour = name => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
@@ -24,6 +25,7 @@ async function unpacked(id) {
 
 let D, T, count; // the data, its trials, and how many they are
 let chosen = null, kept = null, sorted = [1, -1], shown = ROWS; // trial, rows that the parallel axes keep, order of the table
+const ghosts = new Set(); // groups of trials off the front that are drawn
 const drawers = new Map(), drawnPanels = new Set(), limits = {};
 
 // ---- numbers -------------------------------------------------------------------------------------------------------
@@ -69,28 +71,39 @@ async function chart(id, traces, more) {
 const members = () => range(count).filter(i => T.state[i] === "front");
 const passes = i => kept === null || kept.has(i);
 
-function others(j, k) {
-  const rows = range(count).filter(i => T.state[i] !== "front" && T.values[j][i] !== null && T.values[k][i] !== null);
+const LEFT_OUT = ["duplicate", "cancelled"];
+const group = i => T.state[i] === "front" ? "front" : T.state[i] === "complete" ? "dominated" : T.state[i] in SYMBOLS || LEFT_OUT.includes(T.state[i]) ? T.state[i] : "failed";
+
+function others(name, ...axes) {
+  const rows = range(count).filter(i => group(i) === name && axes.every(j => T.values[j][i] !== null));
   const step = Math.ceil(rows.length / GHOSTS);
   return rows.filter((_, at) => at % step === 0);
 }
 
 const hover = rows => rows.map(i =>
-  plain(`trial ${T.number[i]}, ${T.state[i]}`) + D.objectives.map((o, j) => `<br>${plain(o.name)} ${plain(shownValue(j, i))}`).join(""));
+  plain(`trial ${T.number[i]}, ${T.state[i].replace(/_/g, " ")}`) + D.objectives.map((o, j) => `<br>${plain(o.name)} ${plain(shownValue(j, i))}`).join("")
+  + (T.chance && ["front", "dominated"].includes(group(i)) ? `<br>on the front with probability ${T.chance[i].toFixed(2)}` : ""));
 
-function points(rows, j, k, group) {
+// The fill says how likely a trial is on the front, where replicates tell.
+const likely = i => colour("first") + Math.round(255 * (T.chance ? T.chance[i] : group(i) === "front")).toString(16).padStart(2, "0");
+
+function points(rows, j, k, name) {
   const style = {
-    ghost: { color: "rgba(0,0,0,0)", size: 6, line: { width: 1, color: colour("ghost") } },
-    front: { color: colour("first"), size: 9 },
+    front: { color: rows.map(likely), size: 9, line: { width: 1.5, color: colour("first") } },
     knee: { color: colour("mark"), size: 15, symbol: "star" },
-  }[group];
-  const bars = axis => group !== "front" || !T.errors[axis].some(Boolean) ? {} :
+  }[name] || { color: name === "dominated" ? rows.map(likely) : "rgba(0,0,0,0)", size: 7, symbol: SYMBOLS[name], line: { width: 1, color: colour("ghost") } };
+  const bars = axis => name !== "front" || !T.errors[axis].some(Boolean) ? {} :
     { type: "data", array: rows.map(i => T.errors[axis][i] || 0), thickness: 1, width: 0, color: colour("first") };
   return {
     type: "scatter", mode: "markers", x: rows.map(i => T.values[j][i]), y: rows.map(i => T.values[k][i]),
     customdata: rows, text: hover(rows), hovertemplate: "%{text}<extra></extra>", error_x: bars(j), error_y: bars(k),
     marker: { ...style, opacity: rows.map(i => passes(i) ? 1 : 0.12) }, cliponaxis: false,
   };
+}
+
+function ghostly(name, j, k) { // what was never measured in k lies on the lower edge
+  const known = others(name, j, k), lacking = others(name, j).filter(i => T.values[k][i] === null);
+  return [points(known, j, k, name), { ...points(lacking, j, k, name), y: lacking.map(() => 0.02), yaxis: "y2" }].filter(trace => trace.x.length);
 }
 
 function span(rows, j) {
@@ -102,14 +115,14 @@ function span(rows, j) {
 
 const axis = (j, rows) => ({
   title: { text: named(j) }, type: cost(j) ? "log" : "linear",
-  ...(rows.length && !$("everything").checked ? { range: span(rows, j) } : { autorange: true }),
+  ...(rows.length && !ghosts.size ? { range: span(rows, j) } : { autorange: true }),
   ...(cost(j) ? { exponentformat: "SI", dtick: "D2" } : {}),
 });
 
 function drawPair(id, j, k) {
   return () => {
     const front = members(), knee = front.filter(i => T.number[i] === D.knee);
-    const traces = $("everything").checked || !front.length ? [points(others(j, k), j, k, "ghost")] : [];
+    const traces = [...ghosts].flatMap(name => ghostly(name, j, k));
     traces.push(points(front, j, k, "front"), points(knee, j, k, "knee"));
     D.others.forEach((other, at) => traces.push({
       type: "scatter", mode: "markers", x: other.values[j], y: other.values[k], hovertemplate: "%{text}<extra></extra>",
@@ -119,7 +132,8 @@ function drawPair(id, j, k) {
     if (chosen !== null && T.values[j][chosen] !== null && T.values[k][chosen] !== null)
       traces.push({ type: "scatter", mode: "markers", x: [T.values[j][chosen]], y: [T.values[k][chosen]], hoverinfo: "skip",
         marker: { size: 20, color: "rgba(0,0,0,0)", line: { width: 3, color: colour("mark") } } });
-    return chart(id, traces, { xaxis: axis(j, front), yaxis: axis(k, front) }).then(() => clickable(id));
+    return chart(id, traces, { xaxis: axis(j, front), yaxis: axis(k, front),
+      yaxis2: { overlaying: "y", range: [0, 1], visible: false, fixedrange: true } }).then(() => clickable(id));
   };
 }
 
@@ -141,7 +155,7 @@ function drawSpace() {
     z: rows.map(i => T.values[axes[2]][i]), customdata: rows, text: hover(rows), hovertemplate: "%{text}<extra></extra>", marker,
   });
   const traces = [marks(front, { size: 5, color: colour("first") })];
-  if ($("everything").checked) traces.push(marks(others(axes[0], axes[1]), { size: 2, color: colour("ghost") }));
+  for (const name of ghosts) traces.push(marks(others(name, ...axes), { size: 2, color: colour("ghost"), symbol: { failed: "x", truncated: "square" }[name] || "circle" }));
   if (chosen !== null) traces.push(marks([chosen], { size: 9, color: colour("mark"), symbol: "circle-open" }));
   const scene = at => ({ title: { text: named(axes[at]), font: { size: 11 } }, type: cost(axes[at]) ? "log" : "linear",
     color: colour("ink"), gridcolor: colour("line"), backgroundcolor: "rgba(0,0,0,0)", tickfont: { size: 10 }, nticks: 5 });
@@ -352,7 +366,8 @@ function still() {
   const told = Object.entries(states).map(([s, n]) => s === "front" ? `${n} on the front` : s === "complete" ? `${n} dominated` : `${n} ${s.replace(/_/g, " ")}`).join(", ");
   const volume = D.hypervolume.toFixed(4) + (D.interval ? ` (90% interval ${D.interval.map(x => x.toFixed(4)).join(" to ")})` : "");
   $("summary").textContent = `${count} trials on ${D.data}, seed ${D.seed}${told ? `: ${told}` : ""}; hypervolume ${volume}`;
-  for (const [group, name] of [["front", "front"], ["knee", "knee"], ["", "others"]]) $("legend").append(make("span", "", `dot ${group}`), name);
+  for (const [group, name] of [["front", T.chance ? "front, the fainter the less likely" : "front"], ["knee", "knee"]]) $("legend").append(make("span", "", `dot ${group}`), name);
+  for (const [name, mark] of [["dominated", "\u25cb"], ["infeasible", "\u25b3"], ["truncated", "\u25a1"], ["failed", "\u2715"]]) if (range(count).some(i => group(i) === name)) ghostSwitch(name, mark);
   for (const note of D.notes) $("notes").append(make("li", note));
   for (const [name, text] of D.facts) {
     const more = make("details");
@@ -379,6 +394,29 @@ function still() {
     ["", D.name, ...D.others.map(one => one.name)].forEach(name => keys.append(make("th", name)));
     for (const cells of D.differs) cells.reduce((line, text) => { line.append(make("td", text)); return line; }, $("differs").insertRow());
   }
+}
+
+function ghostSwitch(name, mark) {
+  const label = make("label"), box = make("input");
+  box.type = "checkbox";
+  box.id = `ghost-${name}`;
+  if (!members().length) ghosts.add(name);
+  box.checked = ghosts.has(name);
+  box.onchange = () => { box.checked ? ghosts.add(name) : ghosts.delete(name); redraw([...drawnPanels].filter(id => id.startsWith("pair-") || id === "space")); };
+  label.append(box, ` ${mark} ${name}`);
+  $("ghosts").append(label);
+}
+
+// ---- what a reload keeps -------------------------------------------------------------------------------------------
+const shelf = () => `nas report ${D.directory}`;
+
+function remember() {
+  const kept = { trial: $("member").hidden || chosen === null ? null : T.number[chosen], ghosts: [...ghosts], listed: $("listed").checked, filter: $("filter").value, scroll: scrollY };
+  try { sessionStorage.setItem(shelf(), JSON.stringify(kept)); } catch { /* a frame of its own has no storage */ }
+}
+
+function remembered() {
+  try { return JSON.parse(sessionStorage.getItem(shelf())); } catch { return null; }
 }
 
 function panels() {
@@ -409,22 +447,27 @@ async function start() {
   T = D.trials;
   count = T.number.length;
   $("member").hidden = true;
+  const before = remembered();
+  (before ? before.ghosts : []).forEach(name => ghosts.add(name));
   still();
   sorted = [2, D.objectives[0].direction === "maximize" ? -1 : 1];
-  if (!members().length) $("everything").checked = $("listed").checked = true;
+  if (!members().length) $("listed").checked = true;
+  if (before) [$("listed").checked, $("filter").value] = [before.listed, before.filter];
   table();
   const script = document.createElement("script");
   script.textContent = await unpacked("packed-plotly");
   document.head.append(script);
   panels();
-  $("everything").onchange = () => redraw([...drawnPanels].filter(id => id.startsWith("pair-") || id === "space"));
   $("listed").onchange = $("filter").oninput = table;
   $("against").onchange = drawCourse;
   $("explained").onchange = drawEffects;
   $("clear").onclick = () => { $("parallel").removeAttribute("data-filters"); Plotly.purge("parallel"); drawParallel(); keepRanges([null]); };
   $("close").onclick = () => { $("member").hidden = true; };
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => redraw([...drawnPanels]));
-  if (D.knee !== null && matchMedia("(min-width: 1001px)").matches) choose(T.number.indexOf(D.knee), false);
+  const first = before ? T.number.indexOf(before.trial) : D.knee !== null && matchMedia("(min-width: 1001px)").matches ? T.number.indexOf(D.knee) : -1;
+  if (first >= 0) choose(first, false);
+  if (before) scrollTo(0, before.scroll);
+  addEventListener("pagehide", remember);
   document.body.dataset.ready = "yes";
 }
 

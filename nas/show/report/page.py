@@ -6,6 +6,7 @@ which the policy has to allow to it; no text of a study gets there.
 """
 
 import base64
+import functools
 import gzip
 import hashlib
 import html
@@ -37,10 +38,10 @@ def write_report(path: Path, data: dict[str, Any], refresh: int = 0) -> int:
 
 def page(data: dict[str, Any], refresh: int = 0) -> str:
     """The whole page as HTML; see `write_report`."""
-    plotly = plotly_js()
+    digest, plotly = _plotly()
     script = (PLACE / "page.js").read_text()
     policy = (
-        f"default-src 'none'; script-src 'unsafe-eval' '{_digest(plotly)}' '{_digest(script)}'; "
+        f"default-src 'none'; script-src 'unsafe-eval' '{digest}' '{_digest(script)}'; "
         "style-src 'unsafe-inline'; img-src data: blob:; base-uri 'none'; form-action 'none'"
     )
     parts = {
@@ -49,7 +50,7 @@ def page(data: dict[str, Any], refresh: int = 0) -> str:
         "title": html.escape(printable(str(data["name"]))),
         "style": (PLACE / "page.css").read_text() + STYLE.partition("@media")[0],
         "data": _packed(json.dumps(data, allow_nan=False, separators=(",", ":"))),
-        "plotly": _packed(plotly),
+        "plotly": plotly,
         "script": script,
     }
     text = (PLACE / "page.html").read_text()
@@ -58,9 +59,11 @@ def page(data: dict[str, Any], refresh: int = 0) -> str:
     return text
 
 
-def plotly_js() -> str:
-    """The source of plotly.js, as the Python package carries it."""
-    return (files("plotly") / "package_data" / "plotly.min.js").read_text(encoding="utf-8")
+@functools.cache
+def _plotly() -> tuple[str, str]:
+    """Digest of plotly.js, as the Python package carries it, and its packed source: a second's work, once a process."""
+    source = (files("plotly") / "package_data" / "plotly.min.js").read_text(encoding="utf-8")
+    return _digest(source), _packed(source)
 
 
 def _digest(script: str) -> str:

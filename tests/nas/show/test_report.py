@@ -182,6 +182,29 @@ def test_a_person_can_use_it_without_a_network(searched: Path, tmp_path: Path, b
 
 
 @pytest.mark.slow
+def test_ghosts_have_switches_and_a_reload_keeps_them_with_the_selection(
+    searched: Path, tmp_path: Path, browser: Any
+) -> None:
+    study = written(searched, tmp_path / "run", 60)
+    assert run("report", study.directory, "-o", tmp_path / "report.html").returncode == 0
+    browser.get((tmp_path / "report.html").as_uri())
+    until(browser, READY)
+    switches = "return [...document.querySelectorAll('#ghosts input')].map(e => e.id)"
+    assert browser.execute_script(switches) == ["ghost-dominated", "ghost-infeasible", "ghost-failed"]
+    symbols = "return document.querySelector('#pairs > div').data.map(trace => trace.marker.symbol)"
+    until(browser, "return document.querySelector('#pairs > div').dataset.drawn")
+    assert "triangle-up" not in browser.execute_script(symbols)
+    browser.execute_script("document.getElementById('ghost-infeasible').click()")
+    until(browser, f"{symbols.replace('return ', 'return (')}).includes('triangle-up')")
+    other = next(record.number for record in study.front if record.number != study.pick("knee").number)
+    browser.execute_script(f"choose(T.number.indexOf({other}), false)")
+    browser.refresh()
+    until(browser, READY)
+    assert browser.execute_script("return [T.number[chosen], ...ghosts]") == [other, "infeasible"]
+    assert [entry for entry in browser.get_log("browser") if entry["level"] == "SEVERE"] == []
+
+
+@pytest.mark.slow
 def test_on_a_phone_a_tap_opens_the_member_over_the_charts(searched: Path, tmp_path: Path, browser: Any) -> None:
     result = run("report", searched, "-o", tmp_path / "report.html")
     assert result.returncode == 0, result.stderr
