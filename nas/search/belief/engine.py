@@ -392,8 +392,8 @@ class _Belief:
     def _estimated(self, costs: np.ndarray, points: Points) -> np.ndarray:
         """(n, m) the costs with those that must be measured as they are expected in the mean of many trainings."""
         costs = costs.copy()
-        for i in self.processes:
-            costs[:, i] = self._cost(i, self._mean_and_deviation(i, points)[0])
+        for i, (process, mean, deviation) in self.processes.items():
+            costs[:, i] = self._cost(i, mean + deviation * process.mean(points))
         return costs
 
     def promise(self, networks: Sequence[Seen]) -> np.ndarray:

@@ -215,6 +215,11 @@ class Process:
         """Standard deviation of a measurement around the truth."""
         return float(np.sqrt(self._scale * ((1 - self.kernel.own) * self.kernel.nugget + 1e-8)))
 
+    def mean(self, points: Points) -> np.ndarray:
+        """(n,) means alone, in half the time."""
+        found: np.ndarray = self._covariance(points) @ self._solved
+        return found
+
     def predict(self, points: Points) -> tuple[np.ndarray, np.ndarray]:
         """(n,) means and standard deviations of what a noiseless measurement would give."""
         cross = self._covariance(points)
