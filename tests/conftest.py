@@ -10,6 +10,11 @@ import tomli_w
 import torch
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest test begins first, so that at the end no worker waits for it alone."""
+    items.sort(key=lambda item: "test_every_command_of_the_readme" not in item.name)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _own_configuration(tmp_path_factory: pytest.TempPathFactory) -> None:
     """What tests trust does not get into the record of the person who runs them."""

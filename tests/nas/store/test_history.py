@@ -56,6 +56,7 @@ def test_a_record_has_the_published_fields(tmp_path: Path) -> None:
         "copied_from",
         "source",
         "continues",
+        "repeats",
         "draws",
         "micro_batches",
     }
