@@ -5,9 +5,8 @@ beside any number of known costs. See `nas.search.belief` for the parts.
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property, lru_cache
 from random import Random
 from typing import Any
 
@@ -16,14 +15,14 @@ import numpy as np
 from nas.errors import WrongInputError
 from nas.pricing import Probe, price
 from nas.problem import Problem
-from nas.search.belief.engine import LOOKED, Aim, Engine, Pending, Seen
-from nas.search.belief.features import Traits, traits_of
+from nas.search.belief.engine import Aim, Engine, Pending, Seen
+from nas.search.belief.features import traits_of
 from nas.search.knowledge import OTHERWISE
 from nas.search.rungs import Rungs
 from nas.search.samplers.sampler import Proposal, sampler
 from nas.store.records import TrialRecord, trial_seed
 from objectives import to_minimise
-from searchspaces import Architecture, Value
+from searchspaces import Value
 
 FARTHEST = math.log(27)
 """Of lengths of training: one that is so many times shorter, or less, is as far from a whole one as any can be."""
@@ -52,15 +51,8 @@ class Networks:
     def look(self, picks: Mapping[str, Value]) -> Seen | None:
         """What is known of a candidate before it is trained; None if it cannot be built or breaks a bound."""
         architecture = self.problem.space.network(picks)
-        known = None if architecture is None else self._known(architecture)
-        return None if known is None else Seen(dict(picks), *known)
-
-    @cached_property
-    def _known(self) -> Callable[[Architecture], tuple[str, Traits, np.ndarray, float] | None]:
-        """Key, traits, costs and size of a network, once: many picks lead to one."""
-        return lru_cache(maxsize=LOOKED)(self._exact)
-
-    def _exact(self, architecture: Architecture) -> tuple[str, Traits, np.ndarray, float] | None:
+        if architecture is None:
+            return None
         try:
             priced = price(architecture)
             values = self.probe.values(architecture, priced)
@@ -74,7 +66,7 @@ class Networks:
         costs = np.array([to_minimise(objectives[n], values[n]) if n in values else np.nan for n in names])
         known = costs[~np.isnan(costs)]
         size = float(known[0]) if len(known) else float(np.log10(1 + priced.total.macs))
-        return architecture.key, traits_of(architecture, priced), costs, size
+        return Seen(dict(picks), architecture.key, traits_of(architecture, priced), costs, size)
 
     def aim(self, seed: int) -> Aim:
         """What is searched for."""
