@@ -342,9 +342,12 @@ RESUMABLE = ("trials", "execution", "limits", "export", "name", "plugins")
 """Settings that may change when a study continues; any other change would mix what cannot be compared."""
 DERIVED = {"data.checksum", "data.input", "data.classes", "data.outputs"}
 """Settings that follow from the seed and the other settings of the data."""
-WRITTEN_OUT = ("training.", "search.earlier", "search.first")
-"""Settings of which a resolved study states every one: what it does not state an older version did not know, and where
-that is off now all is as it was."""
+WRITTEN_OUT = (
+    "training.",
+    *(f"search.{field.name}" for field in dataclasses.fields(SearchSettings) if field.name != "options"),
+)
+"""Beginnings of settings of which a resolved study states every one: what it does not state an older version did not
+know, and where that is off now all is as it was."""
 STUDY = "study.toml"
 """Name of the resolved study file in a study directory."""
 

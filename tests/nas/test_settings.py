@@ -1,5 +1,6 @@
 """The study file: what it accepts, and the one message for what it does not."""
 
+import dataclasses
 import random
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +13,7 @@ import tomli_w
 from nas.errors import WrongInputError
 from nas.problem import Problem, find_dataset
 from nas.results.pareto import hypervolume
-from nas.settings import Settings, construct, differences, read_settings
+from nas.settings import SearchSettings, Settings, construct, differences, read_settings
 from objectives import OBJECTIVES, Objective, to_minimise
 from trainers.datasets.fsdd import Fsdd
 
@@ -334,5 +335,9 @@ def test_a_setting_that_an_older_version_did_not_know_and_that_is_off_changes_no
     assert differences(old, new) == []
     new["training"]["mix_each"] = True
     assert differences(old, new) == ["training.mix_each was not set, now True"]
+    for field in dataclasses.fields(SearchSettings):
+        off: dict[str, Any] = {} if field.name == "options" else {field.name: False}
+        assert differences({"search": {}}, {"search": off}) == []
+    assert differences({"search": {}}, {"search": {"replicates": True}}) == ["search.replicates was not set, now True"]
     options = {"search": {"options": {"multivariate": False}}}
     assert differences({"search": {"options": {}}}, options) == ["search.options.multivariate was not set, now False"]
