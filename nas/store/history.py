@@ -68,19 +68,27 @@ def read_records(path: Path) -> list[TrialRecord]:
 
 def _records(path: Path, lines: list[dict[str, Any]], *, repeated: bool = False) -> list[TrialRecord]:
     records: list[TrialRecord] = []
-    seen: set[int] = set()
+    seen: dict[int, TrialRecord] = {}
     for number, line in enumerate(lines, start=1):
         try:
             record = TrialRecord.from_json(line)
             if record.number in seen and not repeated:
                 raise ValueError(f"trial {record.number} is recorded twice")
+            if record.repeats is not None and not repeated:
+                _check_repetition(record, seen.get(record.repeats))
         except ValueError as error:
             raise WrongInputError(
                 f"{path}, line {number} is damaged ({error}). Restore the file from a copy."
             ) from None
-        seen.add(record.number)
+        seen[record.number] = record
         records.append(record)
     return records
+
+
+def _check_repetition(record: TrialRecord, first: TrialRecord | None) -> None:
+    """Raises ValueError unless a trial trains the network of a complete one before it again."""
+    if first is None or first.status != "complete" or first.repeats is not None or first.key != record.key:
+        raise ValueError(f"it repeats trial {record.repeats}, which is no complete trial of its network before it")
 
 
 @no_collections()

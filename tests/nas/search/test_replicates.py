@@ -1,5 +1,7 @@
 """Networks of the front that a search trains again, where that is worth more than a new one."""
 
+import json
+import shutil
 from pathlib import Path
 from random import Random
 
@@ -95,3 +97,13 @@ def test_a_value_is_the_mean_of_the_repetitions_and_says_so(study_file, tmp_path
 def test_a_sampler_that_cannot_weigh_a_repetition_is_refused(sampler: str) -> None:
     with pytest.raises(WrongInputError, match="replicates needs a sampler"):
         open_sampler(problem(sampler=sampler))
+
+
+@pytest.mark.parametrize("first", [999, 2, 1, 0])
+def test_a_repetition_of_nothing_is_a_damaged_log(first: int, searched: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(searched, run)
+    *lines, last = (run / "trials.jsonl").read_text().splitlines()
+    (run / "trials.jsonl").write_text("\n".join([*lines, json.dumps({**json.loads(last), "repeats": first})]) + "\n")
+    with pytest.raises(WrongInputError, match=r"line 3 is damaged \(it repeats trial"):
+        nas.open(run)
