@@ -5,8 +5,9 @@
 
 ``train`` draws different networks below 200,000 multiply-accumulates and trains each for 3 and for 9 epochs, whole
 schedules both, with three seeds: one line of a file in DIR for each network. It can be stopped at any moment and
-started again; a second process with ``--backwards`` works from the other end. ``pack`` writes what is there to
-``mixing_table.npz`` beside this file, from which `search_quality.py` looks networks up.
+started again; a second process with ``--backwards`` works from the other end. ``pack`` adds what is there to
+``mixing_table.npz`` beside this file, from which `search_quality.py` looks networks up; what stands in it is not
+trained again (delete it to begin anew, after a change of an operator or of training).
 """
 
 import argparse
@@ -121,20 +122,23 @@ def train(folder: Path, wanted: int, *, backwards: bool) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / ("backwards.jsonl" if backwards else "forwards.jsonl")
     order = networks(problem, wanted)
+    packed = table().number if PACKED.exists() else {}
     with path.open("a") as file:
         file.write("\n")  # ends the half line of a process that was killed
         for network in reversed(order) if backwards else order:
-            if all(line["number"] != network.number for line in lines(folder)):
+            new = network.architecture.key not in packed
+            if new and all(line["number"] != network.number for line in lines(folder)):
                 file.write(json.dumps(trained(problem, network)) + "\n")
                 file.flush()
                 os.fsync(file.fileno())
 
 
 def pack(folder: Path) -> int:
-    """Writes the table, without networks of which a training failed; returns how many are in it."""
-    found = {line["number"]: line for line in lines(folder) if all(v for each in line["values"] for v in each)}
-    rows = [found[number] for number in sorted(found)]
+    """Adds to the table, without networks of which a training failed; returns how many are in it."""
     options = {choice.name: list(choice.options) for choice in Problem.of(settings_of(STUDY)).space.choices}
+    found = {line["key"]: line for line in lines(folder) if all(v for each in line["values"] for v in each)}
+    known = table().number if PACKED.exists() else {}
+    rows = (table().lines() if known else []) + [found[key] for key in sorted(found) if key not in known]
     np.savez_compressed(
         PACKED,
         options=json.dumps(options),
@@ -164,6 +168,11 @@ class Table:
 
     def __len__(self) -> int:
         return len(self.macs)
+
+    def lines(self) -> list[dict[str, Any]]:
+        """Every network as it was before it was packed."""
+        columns = zip(self.picks, self.macs.tolist(), self.values.tolist(), self.seconds.tolist(), strict=True)
+        return [{"picks": p, "macs": m, "values": v, "seconds": s} for p, m, v, s in columns]
 
     @cached_property
     def picks(self) -> list[dict[str, Value]]:
