@@ -13,7 +13,7 @@ from nas.errors import WrongInputError, user_input
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from nas.export.export import Verification
+    from nas.export.export import Forms, Verification
     from nas.export.pair import Chosen
     from nas.results.study import Study
     from nas.store.records import TrialRecord
@@ -24,6 +24,13 @@ if TYPE_CHECKING:
 @click.option("--pick", required=True, help=f"{RULES}, or front for every member.")
 @WHERE
 @click.option("-o", "--out", required=True, type=click.Path(path_type=Path), help="Where to write.")
+@click.option(
+    "--format",
+    "formats",
+    multiple=True,
+    metavar="FORM",
+    help="pt2, onnx or none; all unless given.",
+)
 @click.option("--data", help="The study's data set, NAME:LOCATION, where it lies elsewhere now.")
 @click.option("--no-verify", is_flag=True, help="Do not measure the written files again.")
 @click.option("--retrain", is_flag=True, help="Train again, as they were, those whose weights were deleted.")
@@ -34,25 +41,28 @@ def export(
     pick: str,
     where: tuple[str, ...],
     out: Path,
+    formats: tuple[str, ...],
     data: str | None,
     no_verify: bool,
     retrain: bool,
     force: bool,
 ) -> None:
-    """Takes architectures away, with their weights, and measures again what was written.
+    """Takes architectures away, with their weights, in forms that run without this framework, and proves each.
 
     \b
     Example: nas export runs/quickstart --pick knee -o knee
     """
-    from nas.export.bundle import ARCHITECTURE
-    from nas.export.export import Verification, check_place
+    from nas.export.bundle import architecture_path
+    from nas.export.export import Forms, Verification, check_place
     from nas.export.weights import check_weights, train_again
     from nas.show.console import echo
 
     study = opened(directory)
     study.load_plugins()
     verify = Verification(not no_verify, data)
-    if pick == "front" and (out / ARCHITECTURE).exists():
+    with user_input("--format"):
+        forms = Forms(None if not formats else () if formats == ("none",) else formats)
+    if pick == "front" and architecture_path(out).exists():
         raise WrongInputError(f"{out} holds an export. Give another folder with -o for those of the front.")
     places = {r.number: out / str(r.number) if pick == "front" else out for r in study.select(pick, where)}
     for place in places.values():
@@ -63,21 +73,33 @@ def export(
         record = study.trial(number)
         if retrain:
             train_again(directory, study.settings, record, data=data, say=lambda message: echo(message, err=True))
-        export_one(study, record, place, verify=verify, force=force)
+        export_one(study, record, place, verify=verify, forms=forms, force=force)
 
 
 def export_one(
-    study: Study, record: TrialRecord, out: Path, *, verify: Verification | None = None, force: bool
+    study: Study,
+    record: TrialRecord,
+    out: Path,
+    *,
+    verify: Verification | None = None,
+    forms: Forms | None = None,
+    force: bool,
 ) -> None:
-    from nas.export.export import Verification
+    from nas.export.export import Forms, Verification
     from nas.show.console import echo
 
     verify = verify or Verification()
-    done = study.write_export(record, out, verify=verify, force=force)
+    done = study.write_export(record, out, verify=verify, forms=forms or Forms(None), force=force)
     checked = ", ".join(f"{name} {value:.4f}" for name, value in done.measured.items())
     verdict = f"OK, read back and measured again: {checked}" if verify.wanted else "not measured again"
     verdict += "; its logits are those of the trial, bit for bit" if done.identical else ""
     echo(f"exported trial {record.number} to {out}: {verdict}")
+    if done.proofs:
+        files = ", ".join(f"{proof.format} (within {proof.largest_difference:.0e})" for proof in done.proofs)
+        what = f"on {done.proofs[0].images} {'measured' if verify.wanted else 'random'} inputs"
+        echo(f"proven without this framework, {what}, outputs as a share of the largest: {files}")
+    for name, why in done.left_out.items():
+        echo(f"not written as {name}: {why}", err=True)
 
 
 @cli.command()

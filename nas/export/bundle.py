@@ -6,7 +6,6 @@ SHA-256 stand in ``SHA256SUMS`` (``sha256sum -c SHA256SUMS``), so that a changed
 
 import hashlib
 import json
-import shlex
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -20,6 +19,7 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from nas.errors import WrongInputError, regular
+from nas.export.config import CONFIG, config_of, published, read_document
 from nas.export.ensemble import (
     PROBE,
     Ensemble,
@@ -32,18 +32,16 @@ from nas.export.ensemble import (
 from nas.plugins import FOLDER, Plugin, load_plugins, load_trusted, named, read_copies
 from nas.plugins import trust as trust_all
 from nas.pricing import price
-from nas.problem import network_of
 from nas.settings import Settings, portable, settings_from
 from nas.store.artifacts import WEIGHTS
 from nas.store.files import read_text, write_atomically
 from nas.store.records import TrialRecord
 from searchspaces import Architecture, Network, build
-from searchspaces.architecture import answer
-from trainers import DATASETS, Dataset
 
-ARCHITECTURE, CARD, ORIGIN, EVALUATIONS, SUMS = (
-    "architecture.json",
-    "README.md",
+ARCHITECTURE = "architecture.json"
+"""Where exports of earlier versions have what is in `CONFIG` now; their weights are in `WEIGHTS`."""
+MODEL, ORIGIN, EVALUATIONS, SUMS = (
+    "model.safetensors",
     "origin.json",
     "evaluations.jsonl",
     "SHA256SUMS",
@@ -53,7 +51,7 @@ LARGEST = 10_000_000
 
 
 def write_bundle(record: TrialRecord, settings: Settings, plugins: Sequence[Plugin], weights: bytes, out: Path) -> None:
-    """Writes ``architecture.json``, ``origin.json``, plugins and ``weights.safetensors`` of a trained network.
+    """Writes ``config.json``, ``origin.json``, plugins and ``model.safetensors`` of a trained network.
 
     Raises:
         WrongInputError: if the weights are damaged or not finite.
@@ -65,35 +63,16 @@ def write_bundle(record: TrialRecord, settings: Settings, plugins: Sequence[Plug
         raise WrongInputError(f"the weights of trial {record.number} cannot be exported: {error}.") from None
     copies = named(plugins)
     origin = {
-        "study": portable(settings, copies),
+        "study": published(portable(settings, copies)),
         "trial": record.to_json(),
         "plugins": {name: plugin.digest for name, plugin in copies.items()},
         "exported": time.strftime("%Y-%m-%d %H:%M:%S"),
     }
-    write_atomically(out / ARCHITECTURE, _pretty(record.architecture))
+    write_atomically(out / CONFIG, _pretty(config_of(record, settings)))
     write_atomically(out / ORIGIN, _pretty(origin))
     for name, plugin in copies.items():
         write_atomically(out / FOLDER / name, plugin.source)
-    write_atomically(out / WEIGHTS, weights)
-
-
-def write_card(
-    out: Path,
-    record: TrialRecord,
-    settings: Settings,
-    measured: Mapping[str, float],
-    *,
-    place: Path,
-    notes: Sequence[str] = (),
-) -> None:
-    """Writes the ``README.md`` of an export.
-
-    Args:
-        measured: values of the files read back, by objective; empty if they were not measured.
-        place: folder in which a reader will find the export.
-        notes: what else it says of the trial, a line each.
-    """
-    write_atomically(out / CARD, _card(record, settings, measured, place, notes).encode())
+    write_atomically(out / MODEL, weights)
 
 
 def write_sums(out: Path) -> None:
@@ -101,6 +80,18 @@ def write_sums(out: Path) -> None:
     files = sorted(path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file())
     lines = [f"{_sha256(out / name)}  {name}\n" for name in files if name not in (SUMS, EVALUATIONS)]
     write_atomically(out / SUMS, "".join(lines).encode())
+
+
+def architecture_path(directory: Path) -> Path:
+    """The file of an export that holds the architecture: ``config.json``, or what earlier versions wrote."""
+    old = directory / ARCHITECTURE
+    return old if old.exists() and not (directory / CONFIG).exists() else directory / CONFIG
+
+
+def model_path(directory: Path) -> Path:
+    """The file of an export that holds the weights."""
+    old = directory / WEIGHTS
+    return old if old.exists() and not (directory / MODEL).exists() else directory / MODEL
 
 
 def read_sums(directory: Path) -> dict[str, str]:
@@ -235,7 +226,18 @@ def load_network(directory: Path, *, plugins: Sequence[str | Path] = (), trust: 
         if trust:
             trust_all(copies)
         load_trusted(copies, directory)
-    return load_weights(load_architecture(directory / ARCHITECTURE), directory / WEIGHTS)
+    return load_weights(load_architecture(architecture_path(directory)), model_path(directory))
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Lets torch compute with one thread, as trials do, so that sums are added up in the same order."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def features(network: Network) -> int:
@@ -256,7 +258,7 @@ def assembled(recipe: Recipe, members: Sequence[Network], directory: Path) -> En
         WrongInputError: if they do not take the same images and classes, or their probe is damaged.
     """
     width = sum(features(member) for member in members)
-    architectures = [load_architecture(folder / ARCHITECTURE) for folder in member_folders(directory)]
+    architectures = [load_architecture(architecture_path(folder)) for folder in member_folders(directory)]
     if len({(a.input, a.classes) for a in architectures}) > 1:
         raise WrongInputError(f"the members of {directory} take different images or classes. Pair others.")
     if recipe.smoothing is not None:
@@ -304,7 +306,7 @@ def load_weights(architecture: Architecture, path: Path) -> Network:
     except FileNotFoundError:
         raise WrongInputError(f"{path.parent} holds no {path.name}. Export again with nas export.") from None
     except (SafetensorError, RuntimeError, ValueError, OSError) as error:
-        raise WrongInputError(f"{path} is damaged, or of another network than {ARCHITECTURE}: {error}") from None
+        raise WrongInputError(f"{path} is damaged, or of another network than the architecture: {error}") from None
     return network.eval()
 
 
@@ -336,13 +338,13 @@ def _dtype(tensor: Tensor) -> str:
 
 
 def load_architecture(path: Path) -> Architecture:
-    """The architecture of a JSON file as `nas show --json` and `nas export` write it.
+    """The architecture of a JSON file as `nas show --json` and `nas export` (``config.json``) write it.
 
     Raises:
         WrongInputError: if it cannot be read.
     """
     try:
-        return Architecture.from_json(json.loads(read_text(path, LARGEST)))
+        return Architecture.from_json(read_document(read_text(path, LARGEST)))
     except FileNotFoundError:
         raise WrongInputError(f"{path} does not exist. Write one with nas export or nas show --json.") from None
     except (ValueError, OSError, RecursionError) as error:
@@ -356,47 +358,3 @@ def _sha256(path: Path) -> str:
 
 def _pretty(content: Any) -> bytes:
     return (json.dumps(content, indent=2) + "\n").encode()
-
-
-def _card(
-    record: TrialRecord, settings: Settings, measured: Mapping[str, float], place: Path, notes: Sequence[str]
-) -> str:
-    """The README.md of an export."""
-    channels, height, width = record.architecture["input"]
-    rows = "\n".join(
-        f"| {name} | {value:g} | {measured[name]:g} |" if name in measured else f"| {name} | {value:g} | |"
-        for name, value in record.measured.items()
-    )
-    how = "\n".join(f"- {name}: {json.dumps(setting)}" for name, setting in record.settings.items() if setting)
-    how += "".join(f"\n- {name} may not mean what it says: {', '.join(words)}" for name, words in record.flags.items())
-    how += "".join(f"\n- {note}" for note in notes)
-    checked = "read back and measured again" if measured else "not measured again"
-    kind = DATASETS.get(settings.data.name, Dataset)
-    split = f"validation {kind.things}" if settings.data.validation else f"a fifth of the training {kind.things}"
-    options = settings.data.options
-    pixels = "pixels in [0, 1]" + "".join(f", {key} {options[key]}" for key in kind.decided if key in options)
-    outputs = network_of(record).outputs
-    returned = "logits" if isinstance(outputs, int) else "values"
-    return f"""# {settings.name}, trial {record.number}
-
-Network `{record.key}` for {channels}x{height}x{width} images and {answer(outputs)}, trained by
-"{settings.name}" on {settings.data.name}. The files in this folder were {checked} after writing.
-
-| measured on {split} | in the search | this export |
-|---|---|---|
-{rows}
-
-{how}
-
-## Use
-
-```python
-import nas
-
-model = nas.load({str(place)!r})  # nn.Module in eval mode
-{returned} = model(images)  # (B, {channels}, {height}, {width}), {pixels}; normalisation is inside
-```
-
-`nas evaluate {shlex.quote(str(place))} --split test` measures it on the test {kind.things}, and writes down in
-`{EVALUATIONS}` that this was done. `sha256sum -c {SUMS}` checks the files.
-"""

@@ -12,7 +12,7 @@ from typing import Any
 from torch import nn
 
 from nas.errors import StoppedError, WrongInputError, regular, user_input
-from nas.export.bundle import ARCHITECTURE, EVALUATIONS, load, load_architecture, read_origin
+from nas.export.bundle import EVALUATIONS, architecture_path, load, load_architecture, read_origin
 from nas.export.ensemble import member_folders
 from nas.export.surrogates import gathered
 from nas.problem import data_checksum, find_dataset, find_objectives, load_data
@@ -46,8 +46,12 @@ def evaluate(
     """
     network = load(directory, trust=trust)
     home = member_folders(directory)[0]  # an ensemble is of one study
-    architecture = load_architecture(home / ARCHITECTURE)
+    architecture = load_architecture(architecture_path(home))
     settings = read_origin(home).settings
+    source, options = settings.data.options.get("source"), settings.data.options
+    if data is None and DATASETS.get(source or settings.data.name, Dataset).takes and not options.get("location"):
+        called = ":".join(filter(None, (settings.data.name, source)))
+        raise WrongInputError(f"an export does not say where its data lie. Give them with --data {called}:LOCATION.")
     chosen = settings.data if data is None else _on_its_scale(named(data), settings.data)
     dataset = find_dataset(chosen)
     if split == "test":

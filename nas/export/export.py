@@ -1,31 +1,36 @@
-"""Taking architectures away: written, read back and measured again before they count."""
+"""Taking architectures away: written, read back and proven to be what was measured before they count."""
 
 import shutil
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from nas.errors import StoppedError, WrongInputError, regular, user_input
 from nas.export.bundle import (
     ARCHITECTURE,
-    CARD,
     EVALUATIONS,
+    MODEL,
     ORIGIN,
     SUMS,
-    load,
+    load_network,
+    one_thread,
     read_sums,
     write_bundle,
-    write_card,
     write_sums,
 )
+from nas.export.card import CARD, MEASURED, Sheet, write_card
+from nas.export.config import CONFIG
 from nas.export.ensemble import ENSEMBLE, MEMBERS, PROBE
 from nas.export.evaluate import candidate_of, measure, same_data
+from nas.export.formats import FORMATS, Taken, missing
+from nas.export.proof import BATCHES, Proof, prove
 from nas.export.surrogates import gathered, keep
 from nas.export.weights import check_weights
 from nas.plugins import FOLDER, Plugin
-from nas.problem import find_objectives
+from nas.problem import find_objectives, network_of
 from nas.settings import Settings
 from nas.store.artifacts import PREDICTIONS, WEIGHTS, weights_path
 from nas.store.files import check_replaceable, new_folder
@@ -34,9 +39,18 @@ from nas.store.surrogates import FOLDER as SURROGATES
 from nas.store.surrogates import Surrogate
 from nas.store.traces import Predictions
 from nas.trial import predicted
+from objectives import Candidate
+from objectives.accuracy import logits
+from objectives.objective import Images
+from searchspaces import Network
+from searchspaces.registry import lookup
 
-OURS = {ARCHITECTURE, CARD, ORIGIN, EVALUATIONS, SUMS, FOLDER, WEIGHTS, SURROGATES, ENSEMBLE, MEMBERS, PROBE}
-"""What an export consists of; a folder that holds anything else is never replaced."""
+TIE = 1e-4
+"""Share of the largest output by which the best two classes may differ where another processor decides otherwise."""
+
+OURS = {CONFIG, MODEL, CARD, MEASURED, ORIGIN, EVALUATIONS, SUMS, FOLDER, SURROGATES, ENSEMBLE, MEMBERS, PROBE}
+OURS |= {ARCHITECTURE, WEIGHTS} | {file for form in FORMATS.values() for file in form.files}
+"""What an export consists of, those of earlier versions too; a folder that holds anything else is never replaced."""
 
 
 @dataclass(frozen=True)
@@ -47,12 +61,16 @@ class Exported:
         measured: values of the files read back, by objective; empty if they were not measured.
         identical: whether the logits of the files are those of the trial, bit for bit; False if not, as another
             processor rounds differently, or if that is not known.
+        proofs: of the forms that run without this framework.
+        left_out: form -> why it was not written.
     """
 
     directory: Path
     record: TrialRecord
     measured: dict[str, float]
     identical: bool = False
+    proofs: tuple[Proof, ...] = ()
+    left_out: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -67,6 +85,26 @@ class Verification:
     data: str | None = None
 
 
+@dataclass(frozen=True)
+class Forms:
+    """In which forms besides our own a network is written (`nas.export.formats`).
+
+    Args:
+        names: of them; unset: in all that this machine and the network allow, and the README says which do not.
+
+    Raises:
+        ValueError: if there is no such form, or what it takes is not installed.
+    """
+
+    names: tuple[str, ...] | None = ()
+
+    def __post_init__(self) -> None:
+        for name in self.names or ():
+            lookup(FORMATS, "format", name)
+            if reason := missing(name):
+                raise ValueError(f"{name} cannot be written: {reason}.")
+
+
 def export(
     directory: Path,
     settings: Settings,
@@ -75,26 +113,29 @@ def export(
     *,
     plugins: Sequence[Plugin] = (),
     verify: Verification = Verification(),
+    forms: Forms = Forms(),
     force: bool = False,
     notes: Sequence[str] = (),
-    place: Path | None = None,
+    name: str | None = None,
 ) -> Exported:
     """Writes a trial's architecture, weights, origin and a README into ``out``, as a whole or not at all.
 
-    The files are loaded and measured again on the study's validation images before they are put there; a fraction may
-    differ from the record by one image or 0.005, whichever is more (another processor rounds differently).
+    The files are loaded and run on the study's validation images before they are put there: they must predict the class
+    that the trial predicted of every image. Where their logits are those of the trial, bit for bit, all values must be
+    the same; where another processor rounds differently, two images or a thousandth may lie between them.
 
     Args:
         directory: of the study that the trial belongs to.
         settings: of that study, resolved.
         plugins: of that study.
+        forms: in which it is written besides; each is proven (`nas.export.proof`).
         force: replace an earlier export.
         notes: what else its README says of the trial, a line each.
-        place: where a reader will find it, if not at ``out``.
+        name: by which its README calls the folder, if not by its own.
 
     Raises:
         WrongInputError: if the trial has no weights, ``out`` holds something, or the data are not on this machine.
-        StoppedError: if the written files do not measure what the record says, or cannot be written.
+        StoppedError: if the written files are not what was measured, or cannot be written.
     """
     check_weights(directory, [record])
     check_place(out, force=force)
@@ -102,7 +143,6 @@ def export(
     with user_input(""):
         weights = regular(path).read_bytes()
     traced = path.with_name(PREDICTIONS)
-    digest = Predictions.read(traced).digest if traced.exists() else None
     return write_export(
         record,
         settings,
@@ -111,9 +151,10 @@ def export(
         plugins=plugins,
         surrogates=list(gathered(find_objectives(settings), directory).values()),
         verify=verify,
-        digest=digest,
+        forms=forms,
+        wanted=Predictions.read(traced) if traced.exists() else None,
         notes=notes,
-        place=place,
+        name=name,
     )
 
 
@@ -128,7 +169,7 @@ def check_place(out: Path, *, force: bool) -> None:
         held = {file.name for file in out.iterdir()} if out.exists() else set()
     except OSError as error:
         raise WrongInputError(f"{out} is no folder ({error.strerror}). Give another place with -o.") from None
-    if held and not held & {ARCHITECTURE, ENSEMBLE}:
+    if held and not held & {CONFIG, ARCHITECTURE, ENSEMBLE}:
         raise WrongInputError(f"{out} exists and is no earlier export. Give another place with -o, or remove it.")
     if foreign := sorted(held - OURS):
         raise WrongInputError(
@@ -148,45 +189,86 @@ def write_export(
     plugins: Sequence[Plugin] = (),
     surrogates: Sequence[Surrogate] = (),
     verify: Verification = Verification(),
+    forms: Forms = Forms(),
     kept: Sequence[str] = (),
-    digest: str | None = None,
+    wanted: Predictions | None = None,
     notes: Sequence[str] = (),
-    place: Path | None = None,
+    name: str | None = None,
 ) -> Exported:
-    """Writes the files of a trained network, measures them again and puts them in place of ``out``; see `export`.
+    """Writes the files of a trained network, proves them and puts them in place of ``out``; see `export`.
 
     Args:
         surrogates: of the study's objectives.
         kept: files of ``out`` that stay.
-        digest: of the logits of the trial, as in its predictions.
-        notes: what else its README says, a line each.
-        place: where a reader will find it, if not at ``out``.
+        wanted: what the trial predicted, where that is known.
     """
-    with new_folder(out) as folder:
+    with new_folder(out) as folder, one_thread():
         write_bundle(record, settings, plugins, weights, folder)
         for surrogate in surrogates:
             keep(surrogate, folder)
-        again = _measure_again(folder, record, settings, verify.data) if verify.wanted else None
-        measured = again.measured if again else {}
-        write_card(folder, record, settings, measured, place=place or out, notes=notes)
-        for name in kept:
-            shutil.copy2(out / name, folder / name)
+        network = load_network(folder)
+        shape = network_of(record).input
+        again = None
+        images: Images = torch.rand(max(BATCHES), *shape, generator=torch.Generator().manual_seed(0))
+        if verify.wanted:
+            candidate = _candidate(network, settings, verify.data)
+            images = candidate.inputs()
+            again = _measure_again(candidate, record, settings, folder, wanted)
+        proofs, left_out = _write_forms(Taken(network, shape), folder, forms, images)
+        sheet = Sheet(
+            record,
+            settings,
+            name or out.name,
+            again=again.measured if again else {},
+            identical=again is not None and again.identical,
+            proofs=proofs,
+            left_out=left_out,
+            notes=notes,
+        )
+        write_card(folder, sheet)
+        for file in kept:
+            shutil.copy2(out / file, folder / file)
         write_sums(folder)
-        if (out / EVALUATIONS).is_file() and read_sums(out).get(WEIGHTS) == read_sums(folder)[WEIGHTS]:
+        before = read_sums(out)
+        same = before.get(MODEL, before.get(WEIGHTS)) == read_sums(folder)[MODEL]
+        if (out / EVALUATIONS).is_file() and same:
             shutil.copyfile(out / EVALUATIONS, folder / EVALUATIONS)  # that its test images were used stays known
-    return Exported(out, record, measured, identical=again is not None and again.digest == digest)
+    return Exported(out, record, dict(sheet.again), sheet.identical, tuple(proofs), left_out)
+
+
+def _write_forms(taken: Taken, folder: Path, forms: Forms, images: Images) -> tuple[list[Proof], dict[str, str]]:
+    """Writes a network in other forms and proves them; returns the proofs, and why forms are not there."""
+    proofs, left_out = list[Proof](), dict[str, str]()
+    for name in FORMATS if forms.names is None else forms.names:
+        if reason := missing(name):
+            left_out[name] = reason
+            continue
+        try:
+            FORMATS[name]().write(taken, folder)
+            proofs.append(prove(name, folder, taken.network, images))
+        except (ValueError, StoppedError) as error:
+            if forms.names is not None:
+                raise StoppedError(f"nothing was exported: {error}") from None
+            left_out[name] = str(error)
+            for file in FORMATS[name].files:
+                (folder / file).unlink(missing_ok=True)
+    return proofs, left_out
 
 
 @dataclass(frozen=True)
 class _Again:
-    """What the written files measure, and the digest of their logits."""
+    """What the written files measure, and whether their logits are those of the trial, bit for bit."""
 
     measured: dict[str, float]
-    digest: str
+    identical: bool
 
 
-def _measure_again(folder: Path, record: TrialRecord, settings: Settings, data: str | None) -> _Again:
-    network = load(folder)
+def _candidate(network: Network, settings: Settings, data: str | None) -> Candidate:
+    """The network with the images that the study measures on.
+
+    Raises:
+        WrongInputError: if these are not on this machine.
+    """
     try:
         found = same_data(settings, data)
     except WrongInputError as error:
@@ -194,18 +276,49 @@ def _measure_again(folder: Path, record: TrialRecord, settings: Settings, data: 
             f"nothing was exported, because it cannot be checked: {error} Where the data lie elsewhere: "
             "--data NAME:LOCATION; to export without measuring again: --no-verify."
         ) from None
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    candidate = candidate_of(network, found.validation, settings, task=found.task)
+    return candidate_of(network, found.validation, settings, task=found.task)
+
+
+def _measure_again(
+    candidate: Candidate, record: TrialRecord, settings: Settings, folder: Path, wanted: Predictions | None
+) -> _Again:
+    """What the files measure, once it is certain that they are the trial's network.
+
+    Raises:
+        StoppedError: if they are another one.
+    """
+    found, outputs = predicted(candidate), logits(candidate.model, candidate.inputs()).cpu().numpy()
+    identical = wanted is not None and found.digest == wanted.digest
+    if wanted is not None and len(wanted.predicted) and not identical:
+        _check_predictions(record, wanted.predicted, outputs)
     measured = measure(candidate, settings, folder)
-    digest = predicted(candidate).digest
-    torch.set_num_threads(threads)
     for name, value in measured.items():
-        how = record.settings[name]
-        allowed = max(0.005, how.get("one_sample", 1 / how.get("samples", len(found.validation))))
-        if abs(value - record.measured[name]) > allowed + 1e-9:
+        how, recorded = record.settings.get(name, {}), record.measured[name]
+        one_sample = how.get("one_sample", 1 / how.get("samples", len(outputs)))
+        allowed = 1e-5 if identical else max(0.001, 2 * one_sample)
+        if not abs(value - recorded) <= allowed * max(1, abs(recorded)):
             raise StoppedError(
                 f"nothing was exported: the files measure {name} = {value:.4f}, but trial {record.number} recorded "
-                f"{record.measured[name]:.4f}. Check that the data are those of the study."
+                f"{recorded:.4f}. Check that the data are those of the study."
             )
-    return _Again(measured, digest)
+    return _Again(measured, identical)
+
+
+def _check_predictions(record: TrialRecord, wanted: np.ndarray, outputs: np.ndarray) -> None:
+    """Makes sure that (N, K) outputs predict what a trial predicted, but for ties that rounding decides.
+
+    Raises:
+        StoppedError: if they do not.
+    """
+    if len(wanted) != len(outputs):
+        raise StoppedError(
+            f"nothing was exported: trial {record.number} was measured on {len(wanted)} images, and there are "
+            f"{len(outputs)}. Check that the data are those of the study."
+        )
+    images = np.arange(len(outputs))
+    apart = outputs.max(1) - outputs[images, np.minimum(wanted, outputs.shape[1] - 1)]
+    if wrong := int((apart > TIE * np.abs(outputs).max()).sum()):
+        raise StoppedError(
+            f"nothing was exported: the files predict another class than trial {record.number} for {wrong} of "
+            f"{len(outputs)} images. Check that the data and the weights are those of the study."
+        )

@@ -7,8 +7,7 @@ images, by ``nas evaluate OUT --split test``, do not.
 import itertools
 import json
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,8 @@ import torch
 from torch import Tensor, nn
 
 from nas.errors import StoppedError, WrongInputError, user_input
-from nas.export.bundle import CARD, EVALUATIONS, assembled, load, load_network, write_sums
+from nas.export.bundle import EVALUATIONS, assembled, load, load_network, one_thread, write_sums
+from nas.export.card import CARD
 from nas.export.ensemble import ENSEMBLE, MEMBERS, PROBE, Recipe, SmoothedPair, Smoothing
 from nas.export.evaluate import same_data
 from nas.export.export import Verification, check_place, export
@@ -126,11 +126,19 @@ def pair(
         raise WrongInputError(f"nas pair puts classifiers together, and {settings.data.label} has no classes.")
     objectives = attacked(settings)
     others = gathered(objectives, directory)
-    with new_folder(out) as folder, _one_thread():
+    with new_folder(out) as folder, one_thread():
         places = [Path(MEMBERS, str(i)) for i in range(len(records))]
         for inner, record in zip(places, records, strict=True):
             unverified = Verification(False)  # measured below, by itself and together with the others
-            export(directory, settings, record, folder / inner, plugins=plugins, verify=unverified, place=out / inner)
+            export(
+                directory,
+                settings,
+                record,
+                folder / inner,
+                plugins=plugins,
+                verify=unverified,
+                name=f"{out.name}/{inner}",
+            )
         networks = [load_network(folder / inner) for inner in places]
         if tries:
             recipe = replace(recipe, smoothing=best_mixture(networks, tries, loaded, settings, objectives, others))
@@ -251,16 +259,6 @@ def _check_written(folder: Path, whole: nn.Module, data: TrainingData) -> None:
             raise StoppedError("nothing was written: the files, read back, do not give the logits that were measured.")
 
 
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
-
-
 def _card(paired: Paired, settings: Settings, data: TrainingData) -> str:
     """The README.md of an ensemble."""
     columns = [f"trial {number}" for number in paired.members]
@@ -277,7 +275,7 @@ def _card(paired: Paired, settings: Settings, data: TrainingData) -> str:
         else "one linear layer on the features of all of them side by side (2212.07346)"
     )
     channels, height, width = data.input
-    place = str(paired.directory)
+    place = paired.directory.name
     return f"""# {settings.name}: {", ".join(columns)} as one
 
 {len(columns)} networks of "{settings.name}" in `{MEMBERS}/`, put together: {how}. It takes

@@ -12,7 +12,17 @@ from dataclasses import replace
 from pathlib import Path
 
 from nas.errors import StoppedError, WrongInputError, regular, user_input
-from nas.export.bundle import ARCHITECTURE, ORIGIN, check_sums, load_architecture, load_weights, read_plugins
+from nas.export.bundle import (
+    ARCHITECTURE,
+    ORIGIN,
+    architecture_path,
+    check_sums,
+    load_architecture,
+    load_weights,
+    model_path,
+    read_plugins,
+)
+from nas.export.config import CONFIG
 from nas.export.ensemble import ENSEMBLE, MEMBERS
 from nas.settings import Settings
 from nas.store.artifacts import WEIGHTS
@@ -58,23 +68,23 @@ def read_surrogate(path: Path) -> Surrogate:
     """
     if (path / ENSEMBLE).exists():
         raise WrongInputError(f"surrogate {path} is several networks. Name one of them, as {path / MEMBERS / '0'}.")
-    if not (path / ARCHITECTURE).exists():
-        raise WrongInputError(f"surrogate {path} is no export: it holds no {ARCHITECTURE}. Write one with nas export.")
+    if not architecture_path(path).exists():
+        raise WrongInputError(f"surrogate {path} is no export: it holds no {CONFIG}. Write one with nas export.")
     check_sums(path)
     try:
-        architecture = load_architecture(path / ARCHITECTURE)
+        architecture = load_architecture(architecture_path(path))
     except WrongInputError as error:
         plugins = ", ".join(plugin.name for plugin in read_plugins(path)) if (path / ORIGIN).exists() else ""
         hint = f" A surrogate runs none of its own plugins ({plugins}); name what it needs in plugins of the study."
         raise WrongInputError(f"{error}{hint if plugins else ''}") from None
-    load_weights(architecture, path / WEIGHTS)
+    load_weights(architecture, model_path(path))
     try:
         trained = json.loads(read_text(path / TRAINED, LARGEST)) if (path / TRAINED).exists() else None
         if trained is not None and trained["name"] not in SURROGATES:
             raise ValueError(f"it names {trained['name']!r}")
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise WrongInputError(f"{path / TRAINED} is damaged ({error}). Restore it from a copy.") from None
-    return Surrogate(architecture.to_json(), regular(path / WEIGHTS).read_bytes(), trained)
+    return Surrogate(architecture.to_json(), regular(model_path(path)).read_bytes(), trained)
 
 
 def transferring(objectives: Mapping[str, Objective]) -> dict[str, RobustAccuracy]:

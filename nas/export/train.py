@@ -167,7 +167,7 @@ class _Training:
         names = [name for name, objective in find_objectives(settings).items() if objective.needs == "training"]
         measured = {split: {name: finished.measured[name] for name in names}}
         if test:
-            measured["test"] = evaluate(out, None, "test")["measured"]
+            measured["test"] = evaluate(out, settings.data.label, "test")["measured"]
         return Trained(self.seed, out, measured)
 
     def _finished(self) -> TrialRecord:
@@ -179,11 +179,12 @@ class _Training:
         origin = read_origin(self.out)
         record, study = origin.record, origin.settings
         plugins = {f"plugin {name}": digest for name, digest in origin.plugins.items()}
-        data = {"data": study.data.label, "checksum": study.data.checksum}
+        data = {"data": study.data.name, "checksum": study.data.checksum}
         before = {"architecture": record.key, "seed": record.seed, **data, **plugins, **study.training}
+        now = self.belongs_to | {"data": self.settings.data.name}  # an export does not say where its data lie
         changed = [
             f"{key} was {before[key]!r}, now {value!r}"
-            for key, value in self.belongs_to.items()
+            for key, value in now.items()
             if key in before and before[key] != value
         ]
         if changed:

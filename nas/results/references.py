@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from nas.errors import WrongInputError, user_input
-from nas.export.bundle import ARCHITECTURE, load_architecture, read_plugins
+from nas.export.bundle import architecture_path, load_architecture, read_plugins
 from nas.plugins import load_trusted
 from nas.problem import network_of
 from nas.results.picks import trial_number
@@ -47,7 +47,7 @@ def find_architecture(reference: str, where: Sequence[str] = ()) -> Architecture
         raise WrongInputError(f"{reference} is no file. Give an architecture file, known:NAME or DIR#TRIAL.")
     if path.is_dir():
         load_trusted(read_plugins(path), path)
-        path /= ARCHITECTURE
+        path = architecture_path(path)
     return load_architecture(path)
 
 

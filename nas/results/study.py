@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Self, cast
 import numpy as np
 
 from nas.errors import WrongInputError, user_input
-from nas.export.export import Exported, Verification, export
+from nas.export.export import Exported, Forms, Verification, export
 from nas.plugins import Plugin, is_trusted, load_trusted, read_copies
 from nas.plugins import trust as trust_all
 from nas.pricing import price
@@ -486,14 +486,26 @@ class Study:
         )
         return overview.figures(self.directory)
 
-    def export(self, rule: str, out: str | Path, *, force: bool = False) -> Path:
-        """Takes the picked architecture away into ``out`` and checks what was written; see `nas.export.export`."""
+    def export(self, rule: str, out: str | Path, *, formats: Sequence[str] | None = (), force: bool = False) -> Path:
+        """Takes the picked architecture away into ``out`` and proves what was written; see `nas.export.export`.
+
+        Args:
+            formats: in which it is written besides, such as ``("pt2", "onnx")``; None for all that can be written.
+        """
         record = self.pick(rule)
         self.load_plugins()
-        return self.write_export(record, Path(out), force=force).directory
+        with user_input("formats"):
+            forms = Forms(None if formats is None else tuple(formats))
+        return self.write_export(record, Path(out), forms=forms, force=force).directory
 
     def write_export(
-        self, record: TrialRecord, out: Path, *, verify: Verification | None = None, force: bool = False
+        self,
+        record: TrialRecord,
+        out: Path,
+        *,
+        verify: Verification | None = None,
+        forms: Forms | None = None,
+        force: bool = False,
     ) -> Exported:
         """Exports a trial; its README says what replicates have shown of it. See `nas.export.export`."""
         notes = self.confirmation.notes(record.number) if self.confirmation else []
@@ -504,6 +516,7 @@ class Study:
             out,
             plugins=self.plugins,
             verify=verify or Verification(),
+            forms=forms or Forms(),
             force=force,
             notes=notes,
         )

@@ -121,7 +121,7 @@ def test_what_reading_the_data_has_to_say_reaches_the_user(study_file: StudyFile
         "search": ["search", str(study), "--out", str(tmp_path / "run"), "--set", "export.pick=knee"],
         "training": [
             "train",
-            f"{tmp_path}/run/export/architecture.json",
+            f"{tmp_path}/run/export/config.json",
             "--data",
             f"npz:{place}",
             "--epochs",
@@ -129,13 +129,15 @@ def test_what_reading_the_data_has_to_say_reaches_the_user(study_file: StudyFile
             "-o",
             out,
         ],
-        "validation": ["evaluate", str(tmp_path / "run" / "export")],
+        "validation": ["evaluate", str(tmp_path / "run" / "export"), "--data", f"npz:{place}"],
     }
     for name, command in commands.items():
         result = CliRunner().invoke(cli, command)
         assert result.exit_code == 0, (name, result.output)
         assert result.output.count(said.format("train")) == 1, (name, result.output)
-    test = json.loads(CliRunner().invoke(cli, ["evaluate", out, "--split", "test", "--json"]).stdout)
+    test = json.loads(
+        CliRunner().invoke(cli, ["evaluate", out, "--split", "test", "--data", f"npz:{place}", "--json"]).stdout
+    )
     assert test["notes"] == [said.format("test")]
 
 
@@ -191,7 +193,7 @@ def test_a_dry_run_tells_feasibility_cost_and_time_and_writes_nothing(study_file
         (["status", "nowhere"], "nowhere is not a study directory"),
         (["pareto", "nowhere"], "nowhere is not a study directory"),
         (["serch"], "No such command 'serch'"),
-        (["evaluate", "nowhere"], "architecture.json does not exist"),
+        (["evaluate", "nowhere"], "config.json does not exist"),
         (["export", "nowhere", "--pick", "knee", "-o", "x"], "is not a study directory"),
     ],
 )

@@ -56,8 +56,9 @@ def test_an_export_holds_everything_and_measures_what_the_record_says(study: Stu
     record = study.pick("knee")
     done = export(study.directory, study.settings, record, tmp_path / "out")
     assert {p.name for p in (tmp_path / "out").iterdir()} == {
-        "architecture.json",
-        "weights.safetensors",
+        "config.json",
+        "model.safetensors",
+        "measured.json",
         "README.md",
         "origin.json",
         "SHA256SUMS",
@@ -78,7 +79,7 @@ def test_a_loaded_network_is_the_trained_one_in_eval_mode(study: Study, tmp_path
     weights = safetensors.torch.load_file(study.directory / "artifacts/0/weights.safetensors")
     assert all(torch.equal(tensor, weights[name]) for name, tensor in network.state_dict().items())
     assert network(torch.rand(2, 1, 8, 8)).shape == (2, 10)
-    assert record.architecture == json.loads((tmp_path / "out/architecture.json").read_text())
+    assert record.architecture == json.loads((tmp_path / "out/config.json").read_text())["architecture"]
 
 
 def test_a_study_can_be_copied_and_inspected_elsewhere(study: Study) -> None:
@@ -231,7 +232,7 @@ def test_twenty_kills_of_an_export_over_an_export_leave_a_whole_one(trained: Pat
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
-FILES = ["architecture.json", "weights.safetensors", "origin.json", "README.md"]
+FILES = ["config.json", "model.safetensors", "measured.json", "origin.json", "README.md"]
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -247,8 +248,8 @@ def test_a_changed_byte_is_refused(study: Study, tmp_path: Path, name: str) -> N
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (lambda out: (out / "weights.safetensors").unlink(), r"holds no weights\.safetensors"),
-        (lambda out: (out / "architecture.json").unlink(), r"holds no architecture\.json"),
+        (lambda out: (out / "model.safetensors").unlink(), r"holds no model\.safetensors"),
+        (lambda out: (out / "config.json").unlink(), r"holds no config\.json"),
         (lambda out: (out / "SHA256SUMS").write_text("nothing"), "SHA256SUMS is damaged"),
         (
             lambda out: (out / "SHA256SUMS").write_text(f"{'0' * 64}  ../run/study.toml\n"),
@@ -267,7 +268,7 @@ def test_a_damaged_export_is_one_message(
 
 def change(out: Path, tensor: Callable[[torch.Tensor], torch.Tensor]) -> None:
     """Replaces the floating-point weights of an export."""
-    path = out / "weights.safetensors"
+    [path] = out.glob("*.safetensors")
     tensors = safetensors.torch.load_file(path)
     safetensors.torch.save_file({n: tensor(t) if t.is_floating_point() else t for n, t in tensors.items()}, path)
 
@@ -275,10 +276,10 @@ def change(out: Path, tensor: Callable[[torch.Tensor], torch.Tensor]) -> None:
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (lambda out: (out / "weights.safetensors").write_bytes(b"short"), "damaged, or of another network than arch"),
-        (lambda out: (out / "weights.safetensors").unlink(), "holds no weights.safetensors"),
-        (lambda out: (out / "architecture.json").unlink(), "architecture.json does not exist"),
-        (lambda out: (out / "architecture.json").write_text("{"), "is not an architecture"),
+        (lambda out: (out / "model.safetensors").write_bytes(b"short"), "damaged, or of another network than the arch"),
+        (lambda out: (out / "model.safetensors").unlink(), "holds no model.safetensors"),
+        (lambda out: (out / "config.json").unlink(), "config.json does not exist"),
+        (lambda out: (out / "config.json").write_text("{"), "is not an architecture"),
         (lambda out: change(out, torch.Tensor.half), r"is float16, the network has float32"),
         (lambda out: change(out, torch.Tensor.double), r"is float64, the network has float32"),
         (lambda out: change(out, lambda t: t / 0), "holds values that are no finite numbers"),

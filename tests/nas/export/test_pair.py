@@ -135,9 +135,9 @@ def test_a_damaged_recipe_is_named(mixed: Path, tmp_path: Path, change: dict[str
 
 def test_a_changed_byte_of_a_member_is_noticed(mixed: Path, tmp_path: Path) -> None:
     shutil.copytree(mixed, tmp_path / "pair")
-    with (tmp_path / "pair/members/1/weights.safetensors").open("ab") as file:
+    with (tmp_path / "pair/members/1/model.safetensors").open("ab") as file:
         file.write(b" ")
-    with pytest.raises(WrongInputError, match=r"members/1/weights\.safetensors is damaged"):
+    with pytest.raises(WrongInputError, match=r"members/1/model\.safetensors is damaged"):
         nas.load(tmp_path / "pair")
 
 

@@ -116,7 +116,7 @@ def test_members_are_confirmed_by_a_pool_that_is_trained_for_it_once(folder: Pat
 
 
 def test_a_training_in_full_is_measured_on_surrogates_that_it_keeps(folder: Path, tmp_path: Path) -> None:
-    architecture, settings = folder / "one" / "architecture.json", ["--set", 'objectives=["accuracy","transfer"]']
+    architecture, settings = folder / "one" / "config.json", ["--set", 'objectives=["accuracy","transfer"]']
     table = json.dumps([str(folder / "one")])
     settings += ["--set", "objective.transfer.kind=robust_accuracy", "--set", "objective.transfer.attack=transfer"]
     settings += ["--set", f"objective.transfer.surrogates={table}", "--set", "data.limit=200"]
@@ -137,8 +137,8 @@ def unusable(folder: Path) -> Path:
     """The folder with exports that are damaged, of other classes, or need a stranger's operator."""
     for name in ("damaged", "strange"):
         shutil.copytree(folder / "one", folder / name)
-    (folder / "damaged" / "weights.safetensors").write_bytes(b"other")
-    architecture = load_architecture(folder / "one" / "architecture.json")
+    (folder / "damaged" / "model.safetensors").write_bytes(b"other")
+    architecture = load_architecture(folder / "one" / "config.json")
     other = fitted(architecture, 3)
     keep(Surrogate(other.to_json(), serialize(build(other))), folder)
     [place] = (folder / "surrogates").iterdir()
@@ -151,9 +151,9 @@ def unusable(folder: Path) -> Path:
     origin = json.loads((strange / "origin.json").read_text())
     origin["plugins"] = {"mine.py": hashlib.sha256(code).hexdigest()}
     (strange / "origin.json").write_text(json.dumps(origin))
-    document = json.loads((strange / "architecture.json").read_text())
-    document["stages"][0]["block"] = {"kind": "nobodys_gate"}
-    (strange / "architecture.json").write_text(json.dumps(document))
+    document = json.loads((strange / "config.json").read_text())
+    document["architecture"]["stages"][0]["block"] = {"kind": "nobodys_gate"}
+    (strange / "config.json").write_text(json.dumps(document))
     (strange / "SHA256SUMS").unlink()
     return folder
 
@@ -162,10 +162,10 @@ def unusable(folder: Path) -> Path:
     ("given", "message"),
     [
         ("resnot", r"unknown surrogate 'resnot'\. Did you mean 'resnet'\? .*The path of an export has a slash"),
-        ("./nothing", r"surrogate .*/nothing is no export: it holds no architecture\.json\. Write one with nas export"),
+        ("./nothing", r"surrogate .*/nothing is no export: it holds no config\.json\. Write one with nas export"),
         (f"./{'x' * 300}", r"surrogate .*/xxx.*: .*File name too long"),
         ("./three", r"surrogate .*/three takes \(1, 8, 8\) and has 3 classes, but the data of the study have .* 10 "),
-        ("./damaged", r"weights\.safetensors is damaged: it is not what was exported"),
+        ("./damaged", r"model\.safetensors is damaged: it is not what was exported"),
         ("./strange", r"'nobodys_gate'.* A surrogate runs none of its own plugins \(mine\.py\); name what it needs in"),
     ],
 )

@@ -36,7 +36,7 @@ def run(architecture: Path, out: Path, *options: str) -> Result:
 
 
 def weights(out: Path) -> dict[str, torch.Tensor]:
-    return safetensors.torch.load_file(out / "weights.safetensors")
+    return safetensors.torch.load_file(out / "model.safetensors")
 
 
 def test_a_training_ends_as_an_export_with_its_log(architecture: Path, tmp_path: Path) -> None:
@@ -49,8 +49,8 @@ def test_a_training_ends_as_an_export_with_its_log(architecture: Path, tmp_path:
     for row in rows:
         folder = Path(row["out"])
         assert {f.name for f in folder.iterdir()} == {
-            *("README.md", "SHA256SUMS", "architecture.json", "evaluations.jsonl", "log.csv", "origin.json"),
-            "weights.safetensors",
+            *("README.md", "SHA256SUMS", "config.json", "evaluations.jsonl", "log.csv"),
+            *("measured.json", "model.safetensors", "origin.json"),
         }
         lines = (folder / "log.csv").read_text().splitlines()
         assert [line.split(",")[0] for line in lines] == ["epoch", "1", "2", "3"]

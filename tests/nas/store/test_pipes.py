@@ -25,7 +25,7 @@ IN_A_STUDY = {
     "artifacts/{member}/predictions.npz": ["report", "export"],
     "artifacts/{member}/weights.safetensors": ["show", "export", "report"],
 }
-IN_AN_EXPORT = ("architecture.json", "weights.safetensors", "origin.json", "SHA256SUMS", "evaluations.jsonl")
+IN_AN_EXPORT = ("config.json", "model.safetensors", "origin.json", "SHA256SUMS", "evaluations.jsonl")
 
 
 @pytest.fixture(autouse=True)

@@ -1,0 +1,80 @@
+"""What a form of an export is: how it is written, and how it runs elsewhere."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from importlib.util import find_spec
+from pathlib import Path
+from typing import ClassVar
+
+import torch
+from torch.export import Dim, ExportedProgram
+
+from searchspaces import Network, Shape
+from searchspaces.registry import register
+
+FORMATS: dict[str, type["Format"]] = {}
+KEPT = ("val", "tensor_meta")
+"""What nodes of an exported graph keep; the rest are stack traces, with the paths of whoever exported."""
+
+
+@dataclass(frozen=True)
+class Taken:
+    """A network that is taken away.
+
+    Args:
+        network: in eval mode, on the CPU.
+        shape: (C, H, W) of what it takes.
+    """
+
+    network: Network
+    shape: Shape
+
+    @cached_property
+    def program(self) -> ExportedProgram:
+        """The network as a graph of torch's operators, for any batch; nothing in it says where it was made."""
+        example = torch.zeros(2, *self.shape)  # a batch of 1 would be taken for a constant
+        program = torch.export.export(self.network, (example,), dynamic_shapes=({0: Dim("batch", min=1)},))
+        for module in program.graph_module.modules():
+            if isinstance(module, torch.fx.GraphModule):
+                for node in module.graph.nodes:
+                    node.meta = {name: value for name, value in node.meta.items() if name in KEPT}
+        program._example_inputs = None  # they would be stored as a pickle
+        return program
+
+
+class Format:
+    """A form; subclasses are registered by `bundle_format`.
+
+    Attributes:
+        name: as on the command line.
+        files: that it writes.
+        needs: packages that writing and proving it take, beside those of this project.
+        runner: source that defines ``run(images)``, a float32 array (B, C, H, W) to one of outputs, for a process in
+            whose path `folder` is the export.
+    """
+
+    name: ClassVar[str]
+    files: ClassVar[tuple[str, ...]]
+    needs: ClassVar[tuple[str, ...]] = ()
+    runner: ClassVar[str]
+
+    def write(self, taken: Taken, folder: Path) -> None:
+        """Writes the files.
+
+        Raises:
+            ValueError: if the network cannot be written in this form, with the reason.
+        """
+        raise NotImplementedError
+
+
+def bundle_format(cls: type[Format]) -> type[Format]:
+    """Class decorator: registers a form under its name."""
+    decorate: Callable[[type[Format]], type[Format]] = register(FORMATS, "format", cls.name)
+    return decorate(cls)
+
+
+def missing(name: str) -> str:
+    """Why a form cannot be written on this machine; empty if it can."""
+    lacking = [package for package in FORMATS[name].needs if find_spec(package) is None]
+    return f"it takes {', '.join(lacking)}: pip install 'mixing-nas[export]'" if lacking else ""

@@ -1,0 +1,33 @@
+"""``model.pt2``: the graph and weights as `torch.export` stores them; runs with torch alone.
+
+``torch.export.load("model.pt2").module()`` is the network. The archive holds no pickle: its sample input is left out.
+"""
+
+from pathlib import Path
+from typing import ClassVar
+
+import torch
+
+from nas.export.formats.format import Format, Taken, bundle_format
+
+
+@bundle_format
+class TorchExport(Format):
+    """A graph of torch's operators."""
+
+    name = "pt2"
+    files: ClassVar[tuple[str, ...]] = ("model.pt2",)
+    runner = """
+import torch
+
+torch.set_num_threads(1)
+module = torch.export.load(folder + "/model.pt2").module()
+
+
+def run(images):
+    with torch.no_grad():
+        return module(torch.from_numpy(images)).numpy()
+"""
+
+    def write(self, taken: Taken, folder: Path) -> None:
+        torch.export.save(taken.program, folder / self.files[0])

@@ -1,0 +1,173 @@
+"""Forms of an export that run without this framework: proven, private, left out or refused with a reason."""
+
+import getpass
+import json
+import shutil
+import socket
+import zipfile
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import pytest
+import tomli_w
+import torch
+
+import nas
+from nas.errors import StoppedError, WrongInputError
+from nas.export import formats
+from nas.export.bundle import write_sums
+from nas.export.evaluate import evaluate
+from nas.export.export import Forms, export
+from nas.export.formats import FORMATS, Format, Taken, missing
+from nas.export.proof import TOLERANCE, Proof, prove
+from nas.results.study import Study
+from searchspaces import SEARCH_SPACES, build
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory, small: dict[str, Any]) -> Study:
+    """A study of two trials on an archive in a folder of somebody's."""
+    folder = tmp_path_factory.mktemp("home_of_somebody")
+    generator = np.random.default_rng(0)
+    images, labels = generator.random((60, 1, 8, 8), np.float32), np.arange(60) % 3
+    np.savez(folder / "mine.npz", x_train=images, y_train=labels, x_test=images[:9], y_test=labels[:9])
+    data = {"name": f"npz:{folder / 'mine.npz'}"}
+    table = {**small, "trials": 2, "data": data, "objectives": ["accuracy", "macs"], "bounds": {"macs": 12_000}}
+    table.pop("objective", None)
+    (folder / "small.toml").write_text(tomli_w.dumps(table))
+    return nas.search(folder / "small.toml", out=folder / "run")
+
+
+@pytest.fixture(scope="module")
+def out(study: Study, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An export of it in every form."""
+    return study.export("trial:0", tmp_path_factory.mktemp("out") / "taken", formats=None)
+
+
+def test_every_form_is_proven_on_every_measured_image(study: Study, out: Path) -> None:
+    measured = json.loads((out / "measured.json").read_text())
+    assert measured["formats"].keys() | measured["left_out"].keys() == FORMATS.keys()
+    for proof in measured["formats"].values():
+        assert proof["images"] == study.trial(0).settings["accuracy"]["samples"]
+        assert proof["batches"] == [size for size in (1, 2, 7, 64) if size <= proof["images"]]
+        assert 0 <= proof["largest_difference"] <= TOLERANCE
+    assert "pt2" in measured["formats"]  # torch alone
+    assert measured["bit_for_bit"]
+
+
+def test_nothing_in_an_export_says_who_made_it_or_where(study: Study, out: Path) -> None:
+    private = [str(study.directory.parent), str(Path.cwd()), "home_of_somebody", "site-packages"]
+    private += [socket.gethostname()] if len(socket.gethostname()) > 5 else []  # a short one is part of other words
+    private.append(f"/{getpass.getuser()}/")
+    for path in (path for path in out.rglob("*") if path.is_file()):
+        contents = [path.read_bytes()]
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive:
+                contents += [archive.read(name) for name in archive.namelist()]
+        for word in private:
+            assert not any(word.encode() in content for content in contents), (path.name, word)
+
+
+def test_the_archive_of_torch_holds_no_pickle(out: Path) -> None:
+    with zipfile.ZipFile(out / "model.pt2") as archive:
+        for name in archive.namelist():
+            assert not archive.read(name).startswith((b"\x80\x02", b"PK")), name
+
+
+def test_an_export_is_measured_where_its_data_are_said_to_lie(study: Study, out: Path, tmp_path: Path) -> None:
+    own = shutil.copytree(out, tmp_path / "own")
+    there = f"npz:{study.directory.parent / 'mine.npz'}"
+    assert evaluate(own, there, "test")["samples"] == 9
+    with pytest.raises(WrongInputError, match="does not say where its data lie. Give them with --data npz:LOCATION"):
+        evaluate(own, None, "test")
+
+
+def test_the_configuration_says_what_the_network_takes_and_returns(study: Study, out: Path) -> None:
+    config = json.loads((out / "config.json").read_text())
+    assert config["architecture"] == study.trial(0).architecture
+    assert config["input"] == {"of": "images", "layout": "BCHW", "shape": [1, 8, 8], "range": [0, 1]}
+    assert config["classes"] == study.settings.data.classes
+    assert config["versions"]["torch"] == torch.__version__
+
+
+def test_an_export_of_an_earlier_version_still_loads(study: Study, out: Path, tmp_path: Path) -> None:
+    old = tmp_path / "old"
+    old.mkdir()
+    (old / "architecture.json").write_text(json.dumps(study.trial(0).architecture))
+    shutil.copy(out / "model.safetensors", old / "weights.safetensors")
+    shutil.copy(out / "origin.json", old / "origin.json")
+    write_sums(old)
+    images = torch.rand(3, 1, 8, 8)
+    assert torch.equal(nas.load(old)(images), nas.load(out)(images))
+    study.export("trial:1", old, force=True)  # and can be replaced by one of today
+    assert (old / "config.json").exists()
+
+
+class Boastful(Format):
+    """Another network than it says."""
+
+    name = "boastful"
+    files: ClassVar[tuple[str, ...]] = ("model.txt",)
+    runner = "def run(images):\n    return np.ones((len(images), 3), np.float32)"
+
+    def write(self, taken: Taken, folder: Path) -> None:
+        (folder / "model.txt").write_text("trust me")
+
+
+@pytest.fixture
+def boastful(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A form that is not what it says, among the others."""
+    monkeypatch.setitem(FORMATS, "boastful", Boastful)
+
+
+@pytest.mark.usefixtures("boastful")
+def test_a_form_that_is_another_network_is_refused_and_nothing_is_left(study: Study, tmp_path: Path) -> None:
+    with pytest.raises(StoppedError, match=r"nothing was exported: model\.txt .* outputs differ by"):
+        study.export("trial:0", tmp_path / "out", formats=["boastful"])
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.usefixtures("boastful")
+def test_where_all_forms_are_written_one_that_fails_is_left_out_and_named(
+    study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in [name for name in FORMATS if name != "boastful"]:
+        monkeypatch.delitem(FORMATS, name)
+    done = export(study.directory, study.settings, study.trial(0), tmp_path / "out", forms=Forms(None))
+    assert done.left_out.keys() == {"boastful"}
+    assert not (tmp_path / "out/model.txt").exists()
+    assert "Not as boastful: model.txt" in (tmp_path / "out/README.md").read_text()
+
+
+@pytest.mark.usefixtures("boastful")
+def test_a_form_that_does_not_run_elsewhere_is_refused_with_its_reason(
+    study: Study, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Boastful, "runner", "import nas")
+    network = nas.load(out)
+    with pytest.raises(StoppedError, match=r"does not run without this framework: .*import of nas halted"):
+        prove("boastful", out, network, torch.rand(2, 1, 8, 8))
+
+
+@pytest.mark.usefixtures("boastful")
+def test_a_form_whose_packages_are_missing_is_named(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Boastful, "needs", ("no_such_package",))
+    assert missing("boastful") == "it takes no_such_package: pip install 'mixing-nas[export]'"
+    with pytest.raises(ValueError, match="boastful cannot be written: it takes no_such_package"):
+        Forms(("boastful",))
+    with pytest.raises(ValueError, match=r"unknown format 'onxx'\. Did you mean 'onnx'\?"):
+        Forms(("onxx",))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("space", sorted(SEARCH_SPACES))
+def test_networks_of_every_space_are_proven_in_every_form(space: str, tmp_path: Path) -> None:
+    shape = (1, 64, 96) if space == "asm_rh" else (3, 32, 32)
+    found = SEARCH_SPACES[space](shape, 10)
+    network = build(found.decode(found.first)).eval()
+    for name in (name for name in formats.FORMATS if not missing(name)):
+        FORMATS[name]().write(Taken(network, shape), tmp_path)
+        proof = prove(name, tmp_path, network, torch.rand(64, *shape, generator=torch.Generator().manual_seed(0)))
+        assert isinstance(proof, Proof)
+        assert proof.largest_difference <= TOLERANCE
