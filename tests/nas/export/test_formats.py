@@ -79,7 +79,7 @@ def test_an_export_is_measured_where_its_data_are_said_to_lie(study: Study, out:
     own = shutil.copytree(out, tmp_path / "own")
     there = f"npz:{study.directory.parent / 'mine.npz'}"
     assert evaluate(own, there, "test")["samples"] == 9
-    with pytest.raises(WrongInputError, match="does not say where its data lie. Give them with --data npz:LOCATION"):
+    with pytest.raises(WrongInputError, match=r"does not say where its data lie\. Give them with --data npz:LOCATION"):
         evaluate(own, None, "test")
 
 
