@@ -1,0 +1,190 @@
+"""``model.py``: the source of exactly one network, in plain PyTorch.
+
+The forward passes are those of the operators, copied with their comments; branches that a setting of the network
+decides are left out. Constructors are made from the parts of the instances: equal blocks are one class, which takes
+as arguments what differs. Rejected: a template for each operator (two truths), the code of ``torch.export`` (118 lines
+of aten for a small network).
+"""
+
+import ast
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from textwrap import wrap
+
+from torch import Tensor, nn
+
+from nas.errors import WrongInputError
+from nas.export.source.classes import Classes, Line, Written
+from nas.export.source.expressions import Argument, Call, Raw, written
+from nas.export.source.layers import base_of, class_name
+from nas.export.source.loader import LOADER
+from nas.export.source.members import is_own
+from nas.export.source.parsed import parsed
+from nas.export.source.reach import Reach
+
+PACKAGES = ("nas", "searchspaces")
+
+
+@dataclass(frozen=True)
+class Model:
+    """A network as a file of source and one of tensors.
+
+    Args:
+        source: content of ``model.py``.
+        state: tensor of each name that ``build`` of the file reads.
+    """
+
+    source: str
+    state: Mapping[str, Tensor]
+
+
+def model_source(network: nn.Module) -> str:
+    """Plain PyTorch source of a network in eval mode, which imports torch and the standard library alone.
+
+    Its ``build(path)`` reads the tensors of `model_state` from a safetensors file.
+
+    Raises:
+        WrongInputError: if the network has a part whose source is not to be had or needs other packages.
+    """
+    return inlined(network).source
+
+
+def model_state(network: nn.Module) -> dict[str, Tensor]:
+    """The tensors that ``model.py`` reads: the state dict, and buffers that it lacks and the forward pass needs.
+
+    Raises:
+        WrongInputError: as `model_source`.
+    """
+    return dict(inlined(network).state)
+
+
+def inlined(network: nn.Module) -> Model:
+    """Source and tensors of a network.
+
+    Raises:
+        WrongInputError: as `model_source`.
+    """
+    if not is_own(network):
+        raise WrongInputError(f"model.py holds a network with a class of its own, got {type(network).__name__}.")
+    packages = {type(module).__module__.partition(".")[0] for module in network.modules()} | set(PACKAGES)
+    reach = Reach({name for name in packages if name not in ("torch", "builtins")} - set(sys.stdlib_module_names))
+    classes = Classes(network, reach)
+    for module, member in (("torch", ""), ("torch", "nn"), ("torch", "Tensor"), ("json", ""), ("math", "")):
+        reach.library(module, member, member or module)
+    source = _file(network, classes)
+    try:
+        ast.parse(source)
+    except SyntaxError as error:
+        raise WrongInputError(f"model.py cannot be written: it would be no Python ({error}).") from None
+    state = {**network.state_dict(), **classes.stored}
+    return Model(source, {name: tensor.detach() for name, tensor in state.items()})
+
+
+def _file(network: nn.Module, classes: Classes) -> str:
+    numbers = sum(parameter.numel() for parameter in network.parameters())
+    head = (
+        f"The source of one network, {numbers:,} parameters, in plain PyTorch: model = build(\"model.safetensors\"). It is "
+        "written for eval mode: drop path is left out, and no parameter is frozen."
+    )
+    docstring = '"""' + "\n".join(wrap(head, 116)) + '\n"""\n'
+    copied = [one.text.strip("\n") + "\n" for one in classes.reach.order]
+    made = [_class(one, classes.reach) for one in classes.written]
+    unused = _identities(classes)
+    parts = [*copied, *(text for one, text in zip(classes.written, made, strict=True) if one.name not in unused)]
+    parts.append(LOADER.replace("NETWORK", classes.written[-1].name))
+    return "\n".join([docstring, _imports(classes.reach, "\n".join(parts))]) + _joined(parts)
+
+
+def _identities(classes: Classes) -> set[str]:
+    """Classes of which no part is made, because they would return their input."""
+    called = {classes.written[-1].name}
+    for one in classes.written:
+        for line in one.lines:
+            called |= set(_called(line))
+    return {one.name for one in classes.written} - called
+
+
+def _called(line: Line) -> list[str]:
+    text = written(line.tree, 0)
+    return [node.func.id for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Call) and _is_name(node.func)]
+
+
+def _is_name(node: ast.expr) -> bool:
+    return isinstance(node, ast.Name)
+
+
+def _joined(parts: list[str]) -> str:
+    """Definitions with two empty lines around functions and classes."""
+    text, before = "", ""
+    for part in parts:
+        is_block = part.startswith(("def ", "class ", "@"))
+        gap = "\n\n" if is_block or before == "block" else "\n" if not before else ""
+        text += gap + part
+        before = "block" if is_block or part is parts[-1] else "constant"
+    return text
+
+
+def _imports(reach: Reach, text: str) -> str:
+    used = {node.id for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Name)}
+    groups: dict[bool, tuple[list[str], dict[str, list[str]]]] = {False: ([], {}), True: ([], {})}
+    for module, member, name in sorted(reach.imports):
+        if name not in used and not _in_texts(name, text):
+            continue
+        plain, members = groups[module.partition(".")[0] == "torch"]
+        if member:
+            members.setdefault(module, []).append(member if member == name else f"{member} as {name}")
+        else:
+            plain.append(f"import {module}" if module == name else f"import {module} as {name}")
+    blocks = []
+    for plain, members in (groups[False], groups[True]):
+        froms = [f"from {module} import {', '.join(sorted(names, key=_rank))}" for module, names in members.items()]
+        if plain or froms:
+            blocks.append("\n".join([*sorted(plain), *sorted(froms)]) + "\n")
+    return "\n".join(blocks)
+
+
+def _in_texts(name: str, text: str) -> bool:
+    """Whether a name stands in an annotation that is a text."""
+    constants = (node.value for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Constant))
+    return any(isinstance(value, str) and value.split("[")[0] == name for value in constants)
+
+
+def _rank(name: str) -> tuple[int, str]:
+    """Constants, classes, functions, as ruff sorts them."""
+    return (0 if name.isupper() and len(name) > 1 else 1 if name[:1].isupper() else 2), name
+
+
+def _class(one: Written, reach: Reach) -> str:
+    base = base_of(one.of)
+    parts = [f"class {one.name}({class_name(base)}):\n"]
+    if summary := _summary(one.of):
+        parts.append(f'    {"r" * (chr(92) in summary)}"""{summary}"""\n')
+    if one.buffers:
+        parts.append("\n" + "".join(f"    {name}: Tensor\n" for name in one.buffers))
+    blocks = ["".join(parts)]
+    if len(one.lines) > 1 or one.lines[0].tree != Call("super().__init__"):
+        blocks.append(_constructor(one))
+    for text in one.methods:
+        blocks.append("".join(f"    {line}" if line.strip() else line for line in text.splitlines(keepends=True)))
+    return "\n".join(block.rstrip("\n") + "\n" for block in blocks)
+
+
+def _constructor(one: Written) -> str:
+    arguments = tuple(Argument(Raw(f"{name}: {kind}")) for name, kind in one.arguments)
+    head = written(Call("def __init__", (Argument(Raw("self")), *arguments)), 4, 4, len(" -> None:"))
+    lines = [f"    {head} -> None:\n"]
+    for line in one.lines:
+        text = written(line.tree, 8, 8 + len(line.before), len(line.after))
+        lines.append(f"        {line.before}{text}{line.after}\n")
+    return "".join(lines)
+
+
+def _summary(cls: type[nn.Module]) -> str:
+    """The first line of a class's docstring; of "Module of `Spec`." that of the spec."""
+    text = (cls.__dict__.get("__doc__") or "").strip().partition("\n")[0]
+    if text.startswith("Module of `"):
+        name = text.removeprefix("Module of `").partition("`")[0]
+        spec = getattr(sys.modules[cls.__module__], name, None)
+        text = (getattr(spec, "__doc__", None) or text).strip().partition("\n")[0]
+    return text if parsed(cls.__module__) and len(text) <= 110 else text[:107] + "..."
