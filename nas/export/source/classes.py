@@ -2,25 +2,23 @@
 
 import dataclasses
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from nas.errors import WrongInputError
+from nas.export.source.chains import chain, passes
 from nas.export.source.expressions import (
     Argument,
     Call,
-    Items,
     Leaf,
     Raw,
     Tree,
     argument_names,
     filled,
-    leaf,
     leaves,
     same_types,
     skeleton,
@@ -39,6 +37,7 @@ from nas.export.source.layers import (
 )
 from nas.export.source.members import Members, add_member, is_method, is_own, overridden
 from nas.export.source.reach import Reach
+from nas.export.source.settings import setting
 from nas.export.source.static import is_literal
 
 HOOKS = ("_forward_hooks", "_forward_pre_hooks")
@@ -121,6 +120,10 @@ class Classes:
         """Writes the classes of modules whose parts are written, and finds the call of each module."""
         groups: dict[Any, list[tuple[nn.Module, list[Line]]]] = {}
         for module in modules:
+            if module is not self.network and (parts := chain(self.members[id(module)])):
+                place = names[id(module)]
+                self.calls[id(module)] = self._named((n, self._module(c, f"{place}.{n}")) for n, c in parts)
+                continue
             lines = list(self._lines(module, names[id(module)]))
             texts = tuple(self.members[id(module)].texts.items())
             shape = tuple((line.before, skeleton(line.tree), line.after) for line in lines)
@@ -166,7 +169,7 @@ class Classes:
             if isinstance(value, Tensor):
                 yield Line(f'self.register_buffer("{name}", ', zeros(value, name), ")")
             else:
-                yield Line(f"self.{name} = ", self._literal(value, name, place))
+                yield Line(f"self.{name} = ", setting(value, name, place, self.reach))
         for name, parameter in module._parameters.items():
             if name not in made and parameter is not None:
                 yield Line(f"self.{name} = ", parameter_call(parameter, name))
@@ -194,7 +197,7 @@ class Classes:
     def _module(self, module: nn.Module, place: str) -> Tree:
         if id(module) in self.calls:
             call = self.calls[id(module)]
-            return Call("nn.Identity") if self._passes(module) else call
+            return Call("nn.Identity") if passes(self.members[id(module)]) else call
         base = base_of(type(module))
         if issubclass(base, CONTAINERS):
             return self._container(base, module, place)
@@ -209,59 +212,15 @@ class Classes:
         if base is not nn.ModuleDict and list(parts) == [str(number) for number in range(len(parts))]:
             return sequence(list(parts.values()), class_name(base))
         if base is nn.Sequential:
-            passed = [n for n, tree in parts.items() if tree == Call("nn.Identity") and n not in self.reach.attributes]
-            parts = OrderedDict((n, tree) for n, tree in parts.items() if n not in passed)
+            return self._named(parts.items())
         self.reach.library("collections", "OrderedDict", "OrderedDict")
         return named(parts, class_name(base))
 
-    def _passes(self, module: nn.Module) -> bool:
-        """Whether a module returns its input and holds nothing."""
-        texts = self.members[id(module)].texts
-        if set(texts) != {"forward"} or module.state_dict():
-            return False
-        lines = texts["forward"].splitlines()
-        argument = lines[0].partition("self, ")[2].partition(":")[0].partition(",")[0].partition(")")[0]
-        return bool(argument) and lines[-1].strip() == f"return {argument}" and len(lines) <= 3 and "=" not in lines[-2]
-
-    def _literal(self, value: Any, name: str, place: str) -> Tree:
-        """A setting as an expression.
-
-        Raises:
-            WrongInputError: if it cannot be written as one.
-        """
-        if is_literal(value):
-            return leaf(tuple(value) if isinstance(value, tuple) else value, name)
-        if isinstance(value, torch.Size):
-            return leaf(tuple(value), name)
-        if isinstance(value, list | tuple) and not hasattr(value, "_fields"):
-            items = tuple(self._literal(item, name, place) for item in value)
-            return Items(items, "[]" if isinstance(value, list) else "()")
-        if isinstance(value, dict) and is_literal(tuple(value)):
-            pairs = (Items((leaf(key), self._literal(item, name, place)), "()") for key, item in value.items())
-            return Call("dict", (Argument(Items(tuple(pairs))),))
-        if dataclasses.is_dataclass(value) and not isinstance(value, type):
-            cls = type(value)
-            fields = [f for f in dataclasses.fields(value) if f.init]
-            arguments = (Argument(self._literal(getattr(value, f.name), f.name, place), f.name) for f in fields)
-            return Call(self.reach.name_of(cls.__module__, cls.__qualname__), tuple(arguments))
-        if (found := self._global(value)) is not None:
-            return Raw(found)
-        raise WrongInputError(
-            f"model.py cannot be written: {place}.{name} of type {type(value).__name__} is no number, text, tuple, list "
-            "or dataclass. Keep such a setting in the operator, or export it in another format."
-        )
-
-    def _global(self, value: Any) -> str | None:
-        """A function or class by its name."""
-        name, module = getattr(value, "__name__", ""), getattr(value, "__module__", None) or ""
-        if getattr(torch.nn.functional, name, None) is value:
-            return f"{self.reach.library('torch.nn.functional', '', 'F')}.{name}"
-        if getattr(torch, name, None) is value:
-            return f"torch.{name}"
-        qualified = getattr(value, "__qualname__", "")
-        if callable(value) and name == qualified and module.partition(".")[0] in self.reach.packages:
-            return self.reach.name_of(module, name)
-        return None
+    def _named(self, items: Iterable[tuple[str, Tree]]) -> Call:
+        """``nn.Sequential`` of layers by name, without those that return their input."""
+        kept = ((n, tree) for n, tree in items if tree != Call("nn.Identity") or n in self.reach.attributes)
+        self.reach.library("collections", "OrderedDict", "OrderedDict")
+        return named(OrderedDict(kept), "nn.Sequential")
 
     def _store(self, place: str, module: nn.Module) -> None:
         prefix = f"{place}." if place else ""

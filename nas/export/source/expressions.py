@@ -42,6 +42,7 @@ class Call:
 
     function: str
     arguments: tuple[Argument, ...] = ()
+    after: str = ""
 
 
 @dataclass(frozen=True)
@@ -176,7 +177,8 @@ def written(tree: Tree, indent: int, used: int = 0, after: int = 0) -> str:
     together = ", ".join(prefix + _line(part) for prefix, part in parts)
     if inner + len(together) <= WIDTH and isinstance(tree, Call):
         return f"{opening}\n{' ' * inner}{together}\n{' ' * indent}{closing}"
-    rows = [f"{' ' * inner}{_wrapped(part, prefix, inner)}," for prefix, part in parts]
+    comma = "" if len(parts) == 1 and isinstance(tree, Call) else ","  # as ruff formats them
+    rows = [f"{' ' * inner}{_wrapped(part, prefix, inner)}{comma}" for prefix, part in parts]
     return "\n".join([opening, *rows, " " * indent + closing])
 
 
@@ -187,7 +189,7 @@ def _wrapped(part: Tree, prefix: str, indent: int) -> str:
 def _parts(tree: Tree) -> tuple[str, list[tuple[str, Tree]], str]:
     if isinstance(tree, Call):
         shown = [argument for argument in tree.arguments if argument.value != argument.default]
-        return f"{tree.function}(", [(f"{a.name}=" if a.name else "", a.value) for a in shown], ")"
+        return f"{tree.function}(", [(f"{a.name}=" if a.name else "", a.value) for a in shown], ")" + tree.after
     if isinstance(tree, Items):
         return tree.brackets[0], [("", item) for item in tree.items], tree.brackets[1]
     if isinstance(tree, Repeat):

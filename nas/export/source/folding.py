@@ -10,6 +10,7 @@ from typing import Any
 from torch import nn
 
 from nas.export.source.edits import Source
+from nas.export.source.expressions import WIDTH
 from nas.export.source.static import UNKNOWN, Static, attribute, is_literal
 
 CHECKERS = re.compile(r"[ \t]*# (?:type: ignore|noqa)[^\n]*")
@@ -180,15 +181,19 @@ def _indented(text: str, indent: str, column: int) -> str:
 
 
 @lru_cache(maxsize=4096)
-def tidied(text: str) -> str:
-    """A function without statements that do nothing any more, remarks to checkers, and long docstrings."""
+def tidied(text: str, *, documented: bool = True) -> str:
+    """A function without statements that do nothing any more, remarks to checkers, and long docstrings.
+
+    Args:
+        documented: keep the first lines of docstrings.
+    """
     text = CHECKERS.sub("", text)
-    while (shorter := _tidied_once(text)) != text:
+    while (shorter := _tidied_once(text, documented)) != text:
         text = shorter
     return text
 
 
-def _tidied_once(text: str) -> str:
+def _tidied_once(text: str, documented: bool) -> str:
     source = Source(text)
     function = source.tree.body[0]
     if not isinstance(function, ast.FunctionDef):
@@ -199,20 +204,30 @@ def _tidied_once(text: str) -> str:
             body = getattr(parent, field, None)
             if isinstance(body, list) and body and isinstance(body[0], ast.stmt):
                 _tidy_block(source, body, used)
-    shorten_docstring(source, function)
+    _shorten_docstring(source, function, documented)
     return source.edited()
 
 
-def shorten_docstring(source: Source, node: ast.FunctionDef | ast.ClassDef, summary: str | None = None) -> None:
-    """Asks for the first line of a docstring in place of the whole, or for ``summary``."""
+def _shorten_docstring(source: Source, node: ast.FunctionDef, documented: bool) -> None:
+    """Asks for the first line of a docstring in place of the whole, or for none."""
     text = ast.get_docstring(node)
     if text is None:
         return
-    summary = summary or text.partition("\n")[0]
+    if not documented and len(node.body) > 1:
+        first, last = node.body[0].lineno, node.body[0].end_lineno or 0
+        source.replace(source.line_start(first), source.line_start(last + 1), "")
+        return
+    summary = text.partition("\n")[0]
     start, end = source.span(node.body[0])
-    prefix = "r" if "\\" in summary else ""
-    if source.text[start:end] != (short := f'{prefix}"""{summary}"""'):
+    if source.text[start:end] != (short := docstring(summary, node.body[0].col_offset)):
         source.replace(start, end, short)
+
+
+def docstring(summary: str, column: int) -> str:
+    """A line as a docstring at a column of a function or class, which may be moved by four."""
+    prefix = "r" if "\\" in summary else ""
+    end = "\n" + " " * column if column + len(summary) + 11 > WIDTH else ""
+    return f'{prefix}"""{summary}{end}"""'
 
 
 def _tidy_block(source: Source, body: list[ast.stmt], used: set[str]) -> None:
@@ -221,10 +236,29 @@ def _tidy_block(source: Source, body: list[ast.stmt], used: set[str]) -> None:
             end = source.span(body[-1])[1]
             source.replace(source.span(node)[1], end, "")
             return
+        following = body[place + 1] if place + 1 < len(body) else None
+        if (
+            isinstance(node, ast.AnnAssign)
+            and isinstance(following, ast.Return)
+            and _is_returned(source, node, following)
+        ):
+            assert node.value is not None
+            start, end = source.span(node.value)
+            source.replace(source.span(node)[0], source.span(following)[1], f"return {source.text[start:end]}")
+            return
         if len(body) > 1 and isinstance(node, ast.Assign | ast.AnnAssign) and _does_nothing(node, used):
             source.replace(source.line_start(node.lineno), source.line_start((node.end_lineno or 0) + 1), "")
         elif isinstance(node, ast.Assign):
             _drop_unused(source, node, used)
+
+
+def _is_returned(source: Source, node: ast.AnnAssign, following: ast.Return) -> bool:
+    """Whether a name is made only to be returned, for a checker of types, and nothing is said between."""
+    target, given = node.target, following.value
+    same = isinstance(target, ast.Name) and isinstance(given, ast.Name) and target.id == given.id
+    if not same or node.value is None or (node.value.end_lineno, following.lineno - 1) != (node.end_lineno,) * 2:
+        return False
+    return source.text[source.span(node.value)[1] : source.span(following)[0]].strip() == ""
 
 
 def _does_nothing(node: ast.Assign | ast.AnnAssign, used: set[str]) -> bool:

@@ -71,7 +71,7 @@ def _constructed(module: nn.Module, base: type[nn.Module], where: str) -> tuple[
 _CONSTRUCTED: dict[Any, tuple[Call, nn.Module]] = {}
 
 
-def _construct(module: nn.Module, base: type[nn.Module], where: str) -> tuple[Call, nn.Module]:
+def _construct(module: nn.Module, base: Any, where: str) -> tuple[Call, nn.Module]:
     parameters = [p for p in _signature(base) if p.name not in ("device", "dtype") and not p.name.startswith("_")]
     values = {p.name: _read(module, p) for p in parameters}
     if (dtype := _dtype(module)) is not None:
@@ -104,7 +104,7 @@ def _arguments(parameters: Sequence[inspect.Parameter], given: dict[str, Any]) -
 
 
 @lru_cache(maxsize=256)
-def _signature(base: type[nn.Module]) -> tuple[inspect.Parameter, ...]:
+def _signature(base: Any) -> tuple[inspect.Parameter, ...]:
     if base is nn.Module or issubclass(base, CONTAINERS):
         return ()
     found = list(inspect.signature(nn.RNNBase if issubclass(base, nn.RNNBase) else base).parameters.values())
@@ -136,7 +136,7 @@ def _settings(module: nn.Module) -> dict[str, Any]:
 
 
 def _shapes(module: nn.Module) -> tuple[Any, ...]:
-    tables = [module._parameters, module._buffers]
+    tables: list[dict[str, Tensor | None]] = [{**module._parameters}, module._buffers]
     return tuple((n, None if t is None else (t.shape, t.dtype)) for table in tables for n, t in table.items())
 
 
@@ -155,8 +155,10 @@ def zeros(tensor: Tensor, slot: str) -> Call:
     sides = [Argument(leaf(side, "size" if slot in ("weight", "bias") else f"{slot}_size")) for side in tensor.shape]
     if not sides:
         sides = [Argument(Raw("()"))]
-    default = tensor.dtype == torch.get_default_dtype() == torch.float32
-    return Call("torch.zeros", (*sides, *([] if default else [Argument(leaf(tensor.dtype), "dtype")])))
+    transposed = tensor.ndim == 2 and not tensor.is_contiguous() and tensor.T.is_contiguous()
+    default = [] if tensor.dtype == torch.float32 else [Argument(leaf(tensor.dtype), "dtype")]
+    # As it lies in memory: products with it are the same bit for bit.
+    return Call("torch.zeros", (*(sides[::-1] if transposed else sides), *default), ".T" if transposed else "")
 
 
 def parameter_call(tensor: Tensor, slot: str) -> Call:

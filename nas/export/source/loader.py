@@ -1,11 +1,26 @@
 """The last part of the file: what reads the weights, with torch and the standard library alone."""
 
-LOADER = '''\
-DTYPES = {
-    **{"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16, "BOOL": torch.bool},
-    **{"I64": torch.int64, "I32": torch.int32, "I16": torch.int16, "I8": torch.int8, "U8": torch.uint8},
-    "C64": torch.complex64,
+from collections.abc import Iterable
+
+import torch
+
+NAMES = {
+    torch.float64: "F64",
+    torch.float32: "F32",
+    torch.float16: "F16",
+    torch.bfloat16: "BF16",
+    torch.complex64: "C64",
+    torch.int64: "I64",
+    torch.int32: "I32",
+    torch.int16: "I16",
+    torch.int8: "I8",
+    torch.uint8: "U8",
+    torch.bool: "BOOL",
 }
+"""Type of a tensor -> its name in a safetensors file."""
+
+LOADER = '''\
+DTYPES = {DTYPES}
 
 
 def read_tensors(path: str) -> dict[str, Tensor]:
@@ -21,7 +36,7 @@ def read_tensors(path: str) -> dict[str, Tensor]:
             continue
         dtype, shape, (first, last) = DTYPES[entry["dtype"]], entry["shape"], entry["data_offsets"]
         count = math.prod(shape)
-        if min([0, *shape]) < 0 or not 0 <= first <= last <= len(data) - start or last - first != count * dtype.itemsize:
+        if min([0, *shape]) < 0 or not 0 <= first <= first + count * dtype.itemsize == last <= len(data) - start:
             raise ValueError(f"{path} is damaged: {name} lies outside of it, or has another size.")
         flat = torch.frombuffer(data, dtype=dtype, count=count, offset=start + first) if count else torch.empty(0)
         tensors[name] = flat.to(dtype).view(shape)
@@ -29,13 +44,20 @@ def read_tensors(path: str) -> dict[str, Tensor]:
 
 
 def build(weights: str | None = None) -> NETWORK:
-    """The network in eval mode, with the tensors of a file; without one it holds no weights of use.
-
-    Raises:
-        RuntimeError: if a name or a shape is not that of this network.
-    """
+    """The network in eval mode, with the tensors of a file, whose names and shapes must be its own."""
     model = NETWORK()
     if weights is not None:
         model.load_state_dict(read_tensors(weights))
     return model.eval()
 '''
+
+
+def loader(network: str, dtypes: Iterable[torch.dtype]) -> str:
+    """What reads a file with tensors of some types and makes a network of a class.
+
+    Raises:
+        KeyError: if a safetensors file cannot hold such a tensor.
+    """
+    known = sorted(set(dtypes), key=list(NAMES).index)
+    table = "{" + ", ".join(f'"{NAMES[dtype]}": {dtype}' for dtype in known) + "}"
+    return LOADER.replace("{DTYPES}", table).replace("NETWORK", network)

@@ -12,7 +12,7 @@ from torch import nn
 
 from nas.errors import WrongInputError
 from nas.export.source.edits import Source
-from nas.export.source.folding import Folding, tidied
+from nas.export.source.folding import Folding
 from nas.export.source.layers import base_of, is_torch
 from nas.export.source.parsed import parsed
 from nas.export.source.reach import Reach
@@ -45,19 +45,20 @@ class Members:
 
 
 def is_own(module: nn.Module) -> bool:
-    """Whether methods of a module that the forward pass runs are not torch's."""
-    return not is_torch(type(module)) and any(True for _ in overridden(type(module)))
+    """Whether a module needs a class in the file: torch has none that runs the same."""
+    cls: Any = type(module)
+    return not is_torch(cls) and (base_of(cls) is nn.Module or bool(_overridden(cls)))
 
 
 @lru_cache(maxsize=1024)
-def _overridden(cls: type[nn.Module]) -> tuple[str, ...]:
+def _overridden(cls: Any) -> tuple[str, ...]:
     base = base_of(cls)
     own = [name for one in cls.__mro__ if not is_torch(one) and one is not object for name in one.__dict__]
     functions = (name for name in own if callable(inspect.getattr_static(cls, name)) and hasattr(base, name))
     return tuple(dict.fromkeys(name for name in functions if name not in NOT_RUN and name != "__class__"))
 
 
-def overridden(cls: type[nn.Module]) -> Iterator[str]:
+def overridden(cls: Any) -> Iterator[str]:
     """Methods of torch's that a class defines anew and that a forward pass may run."""
     yield from _overridden(cls)
 
@@ -86,7 +87,7 @@ def add_member(members: Members, name: str, reach: Reach) -> None:
     _check_super(folding, members, home, name)
     members.flat |= folding.flat
     members.modules[name] = home.__module__
-    made = tidied(folding.text())
+    made = reach.tidied(folding.text())
     made = made.replace(f"def {found}(", f"def {name}(", 1) if found != name else made
     members.texts[name] = ""  # before what it reaches, which may be itself
     members.texts[name] = reach.resolved(made, home.__module__)
@@ -115,8 +116,9 @@ def _home(cls: type, name: str) -> tuple[type, str]:
 def _check_super(folding: Folding, members: Members, home: type, name: str) -> None:
     """``super().forward(x)`` of a class that is not torch's as a call of a method with a name of its own."""
     for node in ast.walk(folding.source.tree):
-        is_super = isinstance(node, ast.Attribute) and isinstance(node.value, ast.Call)
-        if not (is_super and isinstance(node.value.func, ast.Name) and node.value.func.id == "super"):
+        if not (isinstance(node, ast.Attribute) and isinstance(node.value, ast.Call)):
+            continue
+        if not (isinstance(node.value.func, ast.Name) and node.value.func.id == "super"):
             continue
         above = definer(type(members.instance), node.attr, home)
         if above is not None and node.attr in above.__dict__:

@@ -12,18 +12,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from textwrap import wrap
 
+import torch
 from torch import Tensor, nn
 
 from nas.errors import WrongInputError
 from nas.export.source.classes import Classes, Line, Written
-from nas.export.source.expressions import Argument, Call, Raw, written
+from nas.export.source.expressions import Argument, Call, Items, Leaf, Raw, Tree, written
+from nas.export.source.folding import docstring
 from nas.export.source.layers import base_of, class_name
-from nas.export.source.loader import LOADER
+from nas.export.source.loader import loader
 from nas.export.source.members import is_own
-from nas.export.source.parsed import parsed
 from nas.export.source.reach import Reach
 
 PACKAGES = ("nas", "searchspaces")
+MOST_LINES = 300
+"""Lines of a file; a longer one is written again without backward passes, then without docstrings of functions."""
 
 
 @dataclass(frozen=True)
@@ -67,33 +70,44 @@ def inlined(network: nn.Module) -> Model:
     """
     if not is_own(network):
         raise WrongInputError(f"model.py holds a network with a class of its own, got {type(network).__name__}.")
+    for gradients, documented in ((True, True), (False, True), (False, False)):
+        found = _inlined(network, gradients=gradients, documented=documented)
+        if found.source.count("\n") <= MOST_LINES:
+            break
+    return found
+
+
+def _inlined(network: nn.Module, *, gradients: bool, documented: bool) -> Model:
     packages = {type(module).__module__.partition(".")[0] for module in network.modules()} | set(PACKAGES)
-    reach = Reach({name for name in packages if name not in ("torch", "builtins")} - set(sys.stdlib_module_names))
+    copied = {name for name in packages if name not in ("torch", "builtins")} - set(sys.stdlib_module_names)
+    reach = Reach(copied, gradients=gradients, documented=documented)
     classes = Classes(network, reach)
     for module, member in (("torch", ""), ("torch", "nn"), ("torch", "Tensor"), ("json", ""), ("math", "")):
         reach.library(module, member, member or module)
-    source = _file(network, classes)
+    state = {**network.state_dict(), **classes.stored}
+    source = _file(network, classes, {tensor.dtype for tensor in state.values()})
     try:
         ast.parse(source)
     except SyntaxError as error:
         raise WrongInputError(f"model.py cannot be written: it would be no Python ({error}).") from None
-    state = {**network.state_dict(), **classes.stored}
     return Model(source, {name: tensor.detach() for name, tensor in state.items()})
 
 
-def _file(network: nn.Module, classes: Classes) -> str:
+def _file(network: nn.Module, classes: Classes, dtypes: set[torch.dtype]) -> str:
     numbers = sum(parameter.numel() for parameter in network.parameters())
     head = (
-        f"The source of one network, {numbers:,} parameters, in plain PyTorch: model = build(\"model.safetensors\"). It is "
-        "written for eval mode: drop path is left out, and no parameter is frozen."
+        f"The source of one network, {numbers:,} parameters, in plain PyTorch: "
+        'model = build("model.safetensors"). Written for eval mode: drop path is left out, and no parameter is frozen.'
     )
-    docstring = '"""' + "\n".join(wrap(head, 116)) + '\n"""\n'
+    if not classes.reach.gradients and any("autograd" in one.text for one in classes.reach.order):
+        head += " Gradients of custom functions are left out too."
+    about = '"""' + "\n".join(wrap(head, 116)) + '\n"""\n'
     copied = [one.text.strip("\n") + "\n" for one in classes.reach.order]
     made = [_class(one, classes.reach) for one in classes.written]
     unused = _identities(classes)
     parts = [*copied, *(text for one, text in zip(classes.written, made, strict=True) if one.name not in unused)]
-    parts.append(LOADER.replace("NETWORK", classes.written[-1].name))
-    return "\n".join([docstring, _imports(classes.reach, "\n".join(parts))]) + _joined(parts)
+    parts.append(loader(classes.written[-1].name, dtypes))
+    return "\n".join([about, _imports(classes.reach, "\n".join(parts))]) + _joined(parts)
 
 
 def _identities(classes: Classes) -> set[str]:
@@ -107,11 +121,8 @@ def _identities(classes: Classes) -> set[str]:
 
 def _called(line: Line) -> list[str]:
     text = written(line.tree, 0)
-    return [node.func.id for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Call) and _is_name(node.func)]
-
-
-def _is_name(node: ast.expr) -> bool:
-    return isinstance(node, ast.Name)
+    calls = (node.func for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Call))
+    return [function.id for function in calls if isinstance(function, ast.Name)]
 
 
 def _joined(parts: list[str]) -> str:
@@ -159,7 +170,7 @@ def _class(one: Written, reach: Reach) -> str:
     base = base_of(one.of)
     parts = [f"class {one.name}({class_name(base)}):\n"]
     if summary := _summary(one.of):
-        parts.append(f'    {"r" * (chr(92) in summary)}"""{summary}"""\n')
+        parts.append(f"    {docstring(summary, 4)}\n")
     if one.buffers:
         parts.append("\n" + "".join(f"    {name}: Tensor\n" for name in one.buffers))
     blocks = ["".join(parts)]
@@ -174,10 +185,33 @@ def _constructor(one: Written) -> str:
     arguments = tuple(Argument(Raw(f"{name}: {kind}")) for name, kind in one.arguments)
     head = written(Call("def __init__", (Argument(Raw("self")), *arguments)), 4, 4, len(" -> None:"))
     lines = [f"    {head} -> None:\n"]
-    for line in one.lines:
+    for line in _merged(one.lines):
         text = written(line.tree, 8, 8 + len(line.before), len(line.after))
         lines.append(f"        {line.before}{text}{line.after}\n")
     return "".join(lines)
+
+
+def _merged(lines: list[Line]) -> list[Line]:
+    """The statements of a constructor, with short settings on one line: ``self.a, self.b = 1, 2``."""
+    found: list[Line] = []
+    short: list[Line] = []
+    for line in [*lines, None]:
+        is_short = line is not None and line.before.startswith("self.") and not line.after and _is_short(line.tree)
+        if line and is_short and len("".join(one.before + written(one.tree, 0) for one in [*short, line])) < 100:
+            short.append(line)
+            continue
+        if short:
+            names = ", ".join(one.before.removesuffix(" = ") for one in short)
+            values = ", ".join(written(one.tree, 0) for one in short)
+            found.append(Line(f"{names} = ", Raw(values)))
+        short = [line] if line and is_short else []
+        if line and not is_short:
+            found.append(line)
+    return found
+
+
+def _is_short(tree: Tree) -> bool:
+    return isinstance(tree, Leaf) or (isinstance(tree, Items) and all(isinstance(item, Leaf) for item in tree.items))
 
 
 def _summary(cls: type[nn.Module]) -> str:
@@ -187,4 +221,4 @@ def _summary(cls: type[nn.Module]) -> str:
         name = text.removeprefix("Module of `").partition("`")[0]
         spec = getattr(sys.modules[cls.__module__], name, None)
         text = (getattr(spec, "__doc__", None) or text).strip().partition("\n")[0]
-    return text if parsed(cls.__module__) and len(text) <= 110 else text[:107] + "..."
+    return text

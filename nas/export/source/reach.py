@@ -3,15 +3,14 @@
 import ast
 import builtins
 import sys
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any
 
 from torch import nn
 
 from nas.errors import WrongInputError
 from nas.export.source.edits import Source
-from nas.export.source.folding import tidied
+from nas.export.source.folding import docstring, tidied
+from nas.export.source.names import Names
 from nas.export.source.parsed import Definition, Imported, is_library, parsed
 
 SPECIAL = ("__post_init__",)
@@ -36,9 +35,13 @@ class Reach:
 
     Args:
         packages: top-level packages whose source is copied.
+        gradients: copy the backward passes of ``torch.autograd.Function`` too.
+        documented: copy the first lines of the docstrings of functions.
     """
 
     packages: set[str]
+    gradients: bool = True
+    documented: bool = True
     copied: dict[tuple[str, str], Copied] = field(default_factory=dict)
     imports: set[tuple[str, str, str]] = field(default_factory=set)
     """Module, member or "", name in the file."""
@@ -75,9 +78,13 @@ class Reach:
         key = (module, text)
         if key not in self._texts:
             source = Source(text)
-            _Names(self, source, module).visit(source.tree)
+            Names(self, source, module).visit(source.tree)
             self._texts[key] = source.edited()
         return self._texts[key]
+
+    def tidied(self, text: str) -> str:
+        """A function as it is copied, but for the names of its globals."""
+        return tidied(text, documented=self.documented)
 
     def name_of(self, module: str, name: str) -> str:
         """The name in the file of what ``module`` calls ``name``, which is then reached."""
@@ -85,7 +92,9 @@ class Reach:
         if bound is None:
             if name in ("__name__", "__file__"):
                 raise WrongInputError(f"model.py cannot be written: {module} reads {name}, which differs there.")
-            raise WrongInputError(f"model.py cannot be written: {name}, which {module} uses, is not defined at its top.")
+            raise WrongInputError(
+                f"model.py cannot be written: {name}, which {module} uses, is not defined at its top."
+            )
         if not isinstance(bound, Imported):
             return self._copy(module, name, bound)
         return self._import(bound, name, module)
@@ -118,7 +127,7 @@ class Reach:
             return self.copied[module, name].name
         self.copied[module, name] = found
         if isinstance(node, ast.FunctionDef):
-            found.text = _renamed(self.resolved(tidied(text), module), f"def {name}", f"def {found.name}")
+            found.text = _renamed(self.resolved(self.tidied(text), module), f"def {name}", f"def {found.name}")
         else:
             found.text, found.pending = self._head(found, text), True
         self.order.append(found)
@@ -134,7 +143,7 @@ class Reach:
             if place not in self.copied:
                 name = found.name if target.id == asked else self.unused(target.id)
                 self.copied[place] = Copied(found.module, found.node, name)
-        _Names(self, source, found.module).visit(source.tree)
+        Names(self, source, found.module).visit(source.tree)
         for target in (node for node in stored if node.id in top):
             if (name := self.copied[found.module, target.id].name) != target.id:
                 source.replace(*source.span(target), name)
@@ -176,12 +185,14 @@ class Reach:
         parts, blocks = [], []
         if summary := ast.get_docstring(node):
             first = summary.partition("\n")[0]
-            blocks.append(f'    {"r" * (chr(92) in first)}"""{first}"""\n')
+            blocks.append(f"    {docstring(first, 4)}\n")
         for part in node.body:
             if isinstance(part, ast.FunctionDef):
                 dunder = part.name.startswith("__") and part.name not in SPECIAL
+                if part.name == "backward" and of_library and not self.gradients:
+                    continue
                 if of_library or dunder or part.name in self.attributes:
-                    text = self.resolved(tidied(_segment(source, part)), found.module)
+                    text = self.resolved(self.tidied(_segment(source, part)), found.module)
                     blocks.append(_shifted(text.rstrip() + "\n"))
             elif not (isinstance(part, ast.Expr) and isinstance(part.value, ast.Constant)):
                 parts.append(_shifted(self.resolved(_segment(source, part), found.module).rstrip() + "\n"))
@@ -217,112 +228,3 @@ def _shifted(text: str) -> str:
 
 def _renamed(text: str, before: str, after: str) -> str:
     return text.replace(before + "(", after + "(", 1) if before != after else text
-
-
-class _Names(ast.NodeVisitor):
-    """Finds the globals in a piece of source, and asks for edits where they have other names in the file."""
-
-    def __init__(self, reach: Reach, source: Source, module: str) -> None:
-        self.reach, self.source, self.module = reach, source, module
-        self.locals: list[set[str]] = []
-        self.annotation = False
-
-    def visit_FunctionDef(self, node: ast.FunctionDef) -> None:  # noqa: N802
-        for part in (*node.decorator_list, *node.args.defaults, *(d for d in node.args.kw_defaults if d)):
-            self.visit(part)
-        arguments = [n for n in ast.walk(node.args) if isinstance(n, ast.arg)]
-        for annotation in (*(a.annotation for a in arguments), node.returns):
-            self._annotated(annotation)
-        self.locals.append({a.arg for a in arguments} | _stored(node.body))
-        for statement in node.body:
-            self.visit(statement)
-        self.locals.pop()
-
-    def visit_Lambda(self, node: ast.Lambda) -> None:  # noqa: N802
-        self._inside({n.arg for n in ast.walk(node.args) if isinstance(n, ast.arg)}, node.body)
-
-    def _comprehension(self, node: ast.expr) -> None:
-        self._inside(_stored([node]), *ast.iter_child_nodes(node))
-
-    visit_ListComp = visit_SetComp = visit_DictComp = visit_GeneratorExp = _comprehension  # noqa: N815
-
-    def _inside(self, names: set[str], *nodes: ast.AST) -> None:
-        self.locals.append(names)
-        for node in nodes:
-            self.visit(node)
-        self.locals.pop()
-
-    def visit_AnnAssign(self, node: ast.AnnAssign) -> None:  # noqa: N802
-        self._annotated(node.annotation)
-        if node.value is not None:
-            self.visit(node.value)
-
-    def _annotated(self, node: ast.expr | None) -> None:
-        if node is None:
-            return
-        if isinstance(node, ast.Constant) and isinstance(node.value, str):
-            inner = Source(node.value)
-            names = _Names(self.reach, inner, self.module)
-            names.annotation = True
-            names.visit(inner.tree)
-            self.source.replace(*self.source.span(node), lambda: f'"{inner.edited()}"')
-            return
-        self.annotation = True
-        self.visit(node)
-        self.annotation = False
-
-    def visit_Attribute(self, node: ast.Attribute) -> None:  # noqa: N802
-        root = node.value
-        if isinstance(root, ast.Name) and self._is_global(root.id):
-            bound = parsed(self.module).bindings.get(root.id)
-            module = _module_of(bound)
-            if module and not is_library(module):
-                self._named(node, lambda: self.reach.name_of(module, node.attr), module, node.attr)
-                return
-        if not (isinstance(root, ast.Name) and root.id == "self"):
-            self.reach.attributes.add(node.attr)
-        self.visit(root)
-
-    def visit_Name(self, node: ast.Name) -> None:  # noqa: N802
-        if isinstance(node.ctx, ast.Load) and self._is_global(node.id):
-            known = node.id in parsed(self.module).bindings
-            if known or not hasattr(builtins, node.id):
-                self._named(node, lambda: self.reach.name_of(self.module, node.id), self.module, node.id)
-
-    def _named(self, node: ast.expr, name_of: Callable[[], str], module: str, name: str) -> None:
-        value: Any = getattr(sys.modules.get(module), name, None)
-        own = isinstance(value, type) and issubclass(value, nn.Module) and not is_library(value.__module__)
-        if self.annotation and own:
-            self.reach.library("torch", "nn", "nn")
-            new = "nn.Module"
-        else:
-            new = name_of()
-        start, end = self.source.span(node)
-        if self.source.text[start:end] != new:
-            self.source.replace(start, end, new)
-
-    def _is_global(self, name: str) -> bool:
-        return not any(name in names for names in self.locals)
-
-
-def _module_of(bound: object) -> str | None:
-    """The module that an import binds, if it binds one."""
-    if not isinstance(bound, Imported):
-        return None
-    if bound.member is None:
-        return bound.module
-    inner = f"{bound.module}.{bound.member}"
-    return inner if inner in sys.modules and not is_library(inner) else None
-
-
-def _stored(nodes: Iterable[ast.AST]) -> set[str]:
-    found = set()
-    for node in nodes:
-        for part in ast.walk(node):
-            if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Store | ast.Del):
-                found.add(part.id)
-            elif isinstance(part, ast.FunctionDef | ast.ClassDef):
-                found.add(part.name)
-            elif isinstance(part, ast.ExceptHandler) and part.name:
-                found.add(part.name)
-    return found
