@@ -18,9 +18,9 @@ from nas.export.source.expressions import (
     Raw,
     Tree,
     argument_names,
+    argument_types,
     filled,
     leaves,
-    same_types,
     skeleton,
 )
 from nas.export.source.layers import (
@@ -50,6 +50,8 @@ class Line:
     before: str
     tree: Tree
     after: str = ""
+    part: str = ""
+    """Name of the attribute, if the expression makes a module."""
 
 
 @dataclass
@@ -126,22 +128,27 @@ class Classes:
                 continue
             lines = list(self._lines(module, names[id(module)]))
             texts = tuple(self.members[id(module)].texts.items())
-            shape = tuple((line.before, skeleton(line.tree), line.after) for line in lines)
+            shape = tuple((line.before, line.part or skeleton(line.tree), line.after) for line in lines)
             groups.setdefault((type(module), texts, shape), []).append((module, lines))
         for (cls, texts, _), group in groups.items():
-            values = [[value for line in lines for value in leaves(line.tree)] for _, lines in group]
-            columns = list(zip(*values, strict=True))
-            arguments = argument_names(columns, {"self"})
+            whole = _different([lines for _, lines in group])
+            values = [[value for line in lines for value in _values(line, whole)] for _, lines in group]
+            columns: list[tuple[Tree, ...]] = list(zip(*values, strict=True))
+            slots = [line.part for line in group[0][1] for _ in _values(line, whole)]
+            arguments = argument_names(columns, slots, {"self"})
             chosen = iter(_as_arguments(columns, arguments))
-            lines = [dataclasses.replace(line, tree=filled(line.tree, chosen)) for line in group[0][1]]
+            lines = [
+                dataclasses.replace(line, tree=next(chosen) if line.part in whole else filled(line.tree, chosen))
+                for line in group[0][1]
+            ]
             name = self.reach.unused(cls.__name__.lstrip("_"))
             buffers = [n for n, t in group[0][0]._buffers.items() if any(f'"{n}"' in line.before for line in lines)]
             methods = [text for _, text in self._in_order(cls, dict(texts))]
-            self.written.append(Written(name, cls, lines, same_types(arguments), methods, buffers))
+            self.written.append(Written(name, cls, lines, argument_types(arguments), methods, buffers))
             named_too = len(arguments) > 2
             for number, (module, _) in enumerate(group):
                 given = [
-                    Argument(dataclasses.replace(column[number], slot=argument), argument if named_too else "")
+                    Argument(_renamed(column[number], argument), argument if named_too else "")
                     for column, argument in arguments.items()
                 ]
                 self.calls[id(module)] = Call(name, tuple(given))
@@ -189,7 +196,8 @@ class Classes:
             elif name in reads or child.state_dict():
                 tree = self._module(child, f"{place}.{name}" if place else name)
                 simple = name.isidentifier()
-                yield Line(f"self.{name} = " if simple else f'self.add_module("{name}", ', tree, "" if simple else ")")
+                before = f"self.{name} = " if simple else f'self.add_module("{name}", '
+                yield Line(before, tree, "" if simple else ")", name)
 
     def _keeps(self, module: nn.Module, name: str) -> bool:
         return name not in module._non_persistent_buffers_set or name in self._reads(module)
@@ -246,10 +254,29 @@ def _of_class(module: nn.Module) -> dict[str, Any]:
     return {name: value for name, value in found.items() if name not in module.__dict__}
 
 
-def _as_arguments(columns: list[tuple[Leaf, ...]], arguments: dict[tuple[Leaf, ...], str]) -> Iterator[Leaf]:
+def _different(instances: list[list[Line]]) -> set[str]:
+    """The modules in a class that are arguments as a whole, because they differ in more than values."""
+    first = instances[0]
+    return {
+        line.part
+        for place, line in enumerate(first)
+        if line.part and len({skeleton(lines[place].tree) for lines in instances}) > 1
+    }
+
+
+def _values(line: Line, whole: set[str]) -> list[Tree]:
+    return [line.tree] if line.part in whole else list(leaves(line.tree))
+
+
+def _renamed(tree: Tree, slot: str) -> Tree:
+    return dataclasses.replace(tree, slot=slot) if isinstance(tree, Leaf) else tree
+
+
+def _as_arguments(columns: list[tuple[Tree, ...]], arguments: dict[tuple[Tree, ...], str]) -> Iterator[Tree]:
     for column in columns:
-        name = arguments.get(tuple(column))
-        yield column[0] if name is None else Leaf(name, column[0].type, column[0].slot)
+        name, first = arguments.get(tuple(column)), column[0]
+        kind, slot = (first.type, first.slot) if isinstance(first, Leaf) else ("nn.Module", "")
+        yield first if name is None else Leaf(name, kind, slot)
 
 
 def _height(module: nn.Module) -> int:

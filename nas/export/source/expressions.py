@@ -59,6 +59,8 @@ class Repeat:
 
     times: Leaf
     body: tuple["Tree", ...]
+    alone: bool = False
+    """Whether it is the only argument of a call."""
 
 
 @dataclass(frozen=True)
@@ -92,6 +94,8 @@ def _type(value: Any) -> str:
     if not isinstance(value, tuple):
         return "None" if value is None else type(value).__name__
     kinds = list(map(_type, value))
+    if len(set(kinds)) == 1:
+        return f"tuple[{kinds[0]}, ...]"
     return f"tuple[{', '.join(kinds) or '()'}]"
 
 
@@ -139,11 +143,11 @@ def skeleton(tree: Tree) -> Tree:
     if isinstance(tree, Items):
         return replace(tree, items=tuple(map(skeleton, tree.items)))
     if isinstance(tree, Repeat):
-        return Repeat(Leaf("", "int"), tuple(map(skeleton, tree.body)))
+        return Repeat(Leaf("", "int"), tuple(map(skeleton, tree.body)), tree.alone)
     return tree
 
 
-def filled(tree: Tree, values: Iterator[Leaf]) -> Tree:
+def filled(tree: Tree, values: Iterator[Tree]) -> Tree:
     """The tree with other values, from left to right."""
     if isinstance(tree, Leaf):
         return next(values)
@@ -153,7 +157,8 @@ def filled(tree: Tree, values: Iterator[Leaf]) -> Tree:
         return replace(tree, items=tuple(filled(item, values) for item in tree.items))
     if isinstance(tree, Repeat):
         times = next(values)
-        return Repeat(times, tuple(filled(item, values) for item in tree.body))
+        assert isinstance(times, Leaf)
+        return Repeat(times, tuple(filled(item, values) for item in tree.body), tree.alone)
     return tree
 
 
@@ -193,10 +198,11 @@ def _parts(tree: Tree) -> tuple[str, list[tuple[str, Tree]], str]:
     if isinstance(tree, Items):
         return tree.brackets[0], [("", item) for item in tree.items], tree.brackets[1]
     if isinstance(tree, Repeat):
+        star = "" if tree.alone else "*"
         if len(tree.body) == 1:
-            return "*(", [("", tree.body[0]), ("", Raw(f"for _ in range({tree.times.text})"))], ")"
+            return f"{star}(", [("", tree.body[0]), ("", Raw(f"for _ in range({tree.times.text})"))], ")"
         rows = [Raw("layer"), Raw(f"for _ in range({tree.times.text})")]
-        return "*(", [*(("", row) for row in rows), ("for layer in ", Items(tree.body, "()"))], ")"
+        return f"{star}(", [*(("", row) for row in rows), ("for layer in ", Items(tree.body, "()"))], ")"
     return "", [], ""
 
 
@@ -210,14 +216,19 @@ def _line(tree: Tree) -> str:
     return opening + ", ".join(prefix + _line(part) for prefix, part in parts) + comma + closing
 
 
-def argument_names(columns: Sequence[Sequence[Leaf]], taken: set[str]) -> dict[tuple[Leaf, ...], str]:
-    """Column of values that differ, one value for each instance -> name of the argument that holds it."""
-    found: dict[tuple[Leaf, ...], str] = {}
-    for column in columns:
-        key = tuple(column)
+def argument_names(
+    columns: Sequence[tuple[Tree, ...]], slots: Sequence[str], taken: set[str]
+) -> dict[tuple[Tree, ...], str]:
+    """Column of expressions that differ, one for each instance -> name of the argument that holds it.
+
+    Args:
+        slots: names for those that are no values.
+    """
+    found: dict[tuple[Tree, ...], str] = {}
+    for key, slot in zip(columns, slots, strict=True):
         if key in found or len(set(key)) == 1:
             continue
-        base = column[0].slot
+        base = key[0].slot if isinstance(key[0], Leaf) else slot
         name, number = base, 1
         while name in taken or name in found.values():
             number += 1
@@ -226,6 +237,7 @@ def argument_names(columns: Sequence[Sequence[Leaf]], taken: set[str]) -> dict[t
     return found
 
 
-def same_types(columns: Mapping[tuple[Leaf, ...], str]) -> list[tuple[str, str]]:
+def argument_types(columns: Mapping[tuple[Tree, ...], str]) -> list[tuple[str, str]]:
     """Name and type of each argument."""
-    return [(name, column[0].type) for column, name in columns.items()]
+    firsts = ((name, column[0]) for column, name in columns.items())
+    return [(name, first.type if isinstance(first, Leaf) else "nn.Module") for name, first in firsts]

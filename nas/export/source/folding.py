@@ -219,14 +219,14 @@ def _shorten_docstring(source: Source, node: ast.FunctionDef, documented: bool) 
         return
     summary = text.partition("\n")[0]
     start, end = source.span(node.body[0])
-    if source.text[start:end] != (short := docstring(summary, node.body[0].col_offset)):
+    if source.text[start:end] != (short := docstring(summary, node.body[0].col_offset, 4)):
         source.replace(start, end, short)
 
 
-def docstring(summary: str, column: int) -> str:
-    """A line as a docstring at a column of a function or class, which may be moved by four."""
+def docstring(summary: str, column: int, moved: int = 0) -> str:
+    """A line as a docstring at a column, which may be moved by so many more."""
     prefix = "r" if "\\" in summary else ""
-    end = "\n" + " " * column if column + len(summary) + 11 > WIDTH else ""
+    end = "\n" + " " * column if column + moved + len(prefix + summary) + 6 > WIDTH else ""
     return f'{prefix}"""{summary}{end}"""'
 
 
@@ -244,7 +244,8 @@ def _tidy_block(source: Source, body: list[ast.stmt], used: set[str]) -> None:
         ):
             assert node.value is not None
             start, end = source.span(node.value)
-            source.replace(source.span(node)[0], source.span(following)[1], f"return {source.text[start:end]}")
+            after = source.text[end : source.span(following)[0]].rstrip()
+            source.replace(source.span(node)[0], source.span(following)[1], f"return {source.text[start:end]}{after}")
             return
         if len(body) > 1 and isinstance(node, ast.Assign | ast.AnnAssign) and _does_nothing(node, used):
             source.replace(source.line_start(node.lineno), source.line_start((node.end_lineno or 0) + 1), "")
@@ -258,7 +259,7 @@ def _is_returned(source: Source, node: ast.AnnAssign, following: ast.Return) -> 
     same = isinstance(target, ast.Name) and isinstance(given, ast.Name) and target.id == given.id
     if not same or node.value is None or (node.value.end_lineno, following.lineno - 1) != (node.end_lineno,) * 2:
         return False
-    return source.text[source.span(node.value)[1] : source.span(following)[0]].strip() == ""
+    return source.text[source.span(node.value)[1] : source.span(following)[0]].count("\n") == 1
 
 
 def _does_nothing(node: ast.Assign | ast.AnnAssign, used: set[str]) -> bool:

@@ -3,6 +3,7 @@
 import inspect
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
@@ -10,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from nas.errors import WrongInputError
-from nas.export.source.expressions import Argument, Call, Items, Leaf, Raw, Tree, compressed, leaf
+from nas.export.source.expressions import Argument, Call, Items, Leaf, Raw, Repeat, Tree, compressed, leaf
 from nas.export.source.static import is_literal
 
 SLOTS = {
@@ -173,6 +174,8 @@ def sequence(items: Sequence[Tree], function: str) -> Call:
     parts = compressed(items)
     if function == "nn.Sequential":
         return Call(function, tuple(map(Argument, parts)))
+    if len(parts) == 1 and isinstance(parts[0], Repeat):
+        return Call(function, (Argument(replace(parts[0], alone=True)),))
     return Call(function, (Argument(Items(parts)),) if parts else ())
 
 

@@ -171,7 +171,7 @@ def _class(one: Written, reach: Reach) -> str:
     parts = [f"class {one.name}({class_name(base)}):\n"]
     if summary := _summary(one.of):
         parts.append(f"    {docstring(summary, 4)}\n")
-    if one.buffers:
+    if one.buffers and reach.documented:
         parts.append("\n" + "".join(f"    {name}: Tensor\n" for name in one.buffers))
     blocks = ["".join(parts)]
     if len(one.lines) > 1 or one.lines[0].tree != Call("super().__init__"):

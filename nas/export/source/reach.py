@@ -62,6 +62,8 @@ class Reach:
 
     def library(self, module: str, member: str, name: str) -> str:
         """The name under which something of a library is imported."""
+        if (module, member) == ("torch.nn", "functional"):
+            module, member = "torch.nn.functional", ""
         for entry in self.imports:
             if entry[:2] == (module, member):
                 return entry[2]

@@ -30,7 +30,7 @@ def setting(value: Any, name: str, place: str, reach: Reach) -> Tree:
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         cls = type(value)
         fields = [f for f in dataclasses.fields(value) if f.init]
-        arguments = (Argument(setting(getattr(value, f.name), f.name, place, reach), f.name) for f in fields)
+        arguments = (Argument(setting(getattr(value, f.name), f.name, place, reach)) for f in fields)
         return Call(reach.name_of(cls.__module__, cls.__qualname__), tuple(arguments))
     if (found := _global(value, reach)) is not None:
         return Raw(found)
