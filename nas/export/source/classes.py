@@ -4,6 +4,7 @@ import dataclasses
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from keyword import iskeyword
 from typing import Any
 
 from torch import Tensor, nn
@@ -84,6 +85,11 @@ class Classes:
     written: list[Written] = field(default_factory=list)
     calls: dict[int, Call] = field(default_factory=dict)
     """Identity of an instance -> the call that makes one like it."""
+    lines: dict[int, list[Line]] = field(default_factory=dict)
+    """The constructor of each instance; the expressions of its parts are still to be found."""
+    given: dict[int, tuple[str, list[tuple[str, Leaf]], list[str]]] = field(default_factory=dict)
+    """Class of each instance, its arguments that are values, and names of the parts that are arguments."""
+    places: dict[int, str] = field(default_factory=dict)
     stored: dict[str, Tensor] = field(default_factory=dict)
     """Tensors that the network's state dict lacks and its forward pass reads."""
 
@@ -92,11 +98,9 @@ class Classes:
         for place, module in places.items():
             _check(module, place)
         own = {id(module): module for module in places.values() if is_own(module)}
-        names = {id(module): place for place, module in places.items()}
+        self.places = {id(module): place for place, module in places.items()}
         self._find_members(list(own.values()))
-        height = {id(module): _height(module) for module in own.values()}
-        for level in sorted(set(height.values())):
-            self._write([module for module in own.values() if height[id(module)] == level], names)
+        self._write_all(list(own.values()))
         for place, module in places.items():
             if id(module) in own:
                 self._store(place, module)
@@ -118,48 +122,88 @@ class Classes:
     def _reads(self, module: nn.Module) -> set[str]:
         return self.members[id(module)].reads | self.reach.attributes
 
-    def _write(self, modules: list[nn.Module], names: dict[int, str]) -> None:
-        """Writes the classes of modules whose parts are written, and finds the call of each module."""
-        groups: dict[Any, list[tuple[nn.Module, list[Line]]]] = {}
+    def _write_all(self, modules: list[nn.Module]) -> None:
+        """Writes the classes of modules, and finds the call that makes each, those of the parts first."""
+        height = {id(module): _height(module) for module in modules}
+        apart = [m for m in modules if m is self.network or not chain(self.members[id(m)])]
+        early = self._groups([m for m in apart if not issubclass(base_of(type(m)), CONTAINERS)])
+        for level in sorted(set(height.values())):
+            now = [module for module in modules if height[id(module)] == level]
+            late = self._groups([m for m in now if m in apart and issubclass(base_of(type(m)), CONTAINERS)])
+            for group in [*early, *late]:
+                if level == min(height[id(module)] for module in group):
+                    self._write(group, one_level=len({height[id(module)] for module in group}) == 1)
+            for module in now:
+                self.calls[id(module)] = self._call(module)
+
+    def _groups(self, modules: list[nn.Module]) -> list[list[nn.Module]]:
+        """The modules that are of one class, because they differ in values and parts alone."""
+        groups: dict[Any, list[nn.Module]] = {}
         for module in modules:
-            if module is not self.network and (parts := chain(self.members[id(module)])):
-                place = names[id(module)]
-                self.calls[id(module)] = self._named((n, self._module(c, f"{place}.{n}")) for n, c in parts)
-                continue
-            lines = list(self._lines(module, names[id(module)]))
+            lines = self.lines[id(module)] = list(self._lines(module))
             texts = tuple(self.members[id(module)].texts.items())
             shape = tuple((line.before, line.part or skeleton(line.tree), line.after) for line in lines)
-            groups.setdefault((type(module), texts, shape), []).append((module, lines))
-        for (cls, texts, _), group in groups.items():
-            whole = _different([lines for _, lines in group])
-            values = [[value for line in lines for value in _values(line, whole)] for _, lines in group]
-            columns: list[tuple[Tree, ...]] = list(zip(*values, strict=True))
-            slots = [line.part for line in group[0][1] for _ in _values(line, whole)]
-            arguments = argument_names(columns, slots, {"self"})
-            chosen = iter(_as_arguments(columns, arguments))
-            lines = [
-                dataclasses.replace(line, tree=next(chosen) if line.part in whole else filled(line.tree, chosen))
-                for line in group[0][1]
-            ]
-            name = self.reach.unused(cls.__name__.lstrip("_"))
-            buffers = [n for n, t in group[0][0]._buffers.items() if any(f'"{n}"' in line.before for line in lines)]
-            methods = [text for _, text in self._in_order(cls, dict(texts))]
-            self.written.append(Written(name, cls, lines, argument_types(arguments), methods, buffers))
-            named_too = len(arguments) > 2
-            for number, (module, _) in enumerate(group):
-                given = [
-                    Argument(_renamed(column[number], argument), argument if named_too else "")
-                    for column, argument in arguments.items()
-                ]
-                self.calls[id(module)] = Call(name, tuple(given))
+            groups.setdefault((type(module), texts, shape), []).append(module)
+        return list(groups.values())
 
-    def _in_order(self, cls: type, texts: dict[str, str]) -> list[tuple[str, str]]:
-        defined = [name for one in cls.__mro__ for name in one.__dict__]
-        return sorted(texts.items(), key=lambda item: defined.index(item[0]) if item[0] in defined else len(defined))
+    def _write(self, group: list[nn.Module], *, one_level: bool) -> None:
+        """Writes the class of some modules.
 
-    def _lines(self, module: nn.Module, place: str) -> Iterator[Line]:
+        Args:
+            one_level: the parts of all of them are written; else only those that are torch's own.
+        """
+        first = group[0]
+        known = {line.part for line in self.lines[id(first)] if one_level or self._of_torch(group, line.part)}
+        full = [[self._filled(m, line) if line.part in known else line for line in self.lines[id(m)]] for m in group]
+        whole = _different(full, known)
+        values = [[v for line in lines if line.part not in whole for v in leaves(line.tree)] for lines in full]
+        columns = list(zip(*values, strict=True))
+        arguments = argument_names(columns, {"self", *whole})
+        chosen = iter(_as_arguments(columns, arguments))
+        lines = [
+            dataclasses.replace(
+                line, tree=Leaf(line.part, "nn.Module") if line.part in whole else filled(line.tree, chosen)
+            )
+            for line in full[0]
+        ]
+        name = self.reach.unused(type(first).__name__.lstrip("_"))
+        buffers = [n for n in first._buffers if any(f'"{n}"' in line.before for line in lines)]
+        types = [*argument_types(arguments), *((part, "nn.Module") for part in whole)]
+        methods = _in_order(type(first), self.members[id(first)].texts)
+        self.written.append(Written(name, type(first), lines, types, methods, buffers))
+        for number, module in enumerate(group):
+            given = [(argument, column[number]) for column, argument in arguments.items()]
+            self.given[id(module)] = (name, given, whole)
+
+    def _of_torch(self, group: list[nn.Module], part: str) -> bool:
+        """Whether a part of all modules of a group holds none of our own modules."""
+        inside = (inner for module in group if part for inner in module._modules[part].modules())  # type: ignore[union-attr]
+        return not any(id(inner) in self.members for inner in inside)
+
+    def _filled(self, module: nn.Module, line: Line) -> Line:
+        """The line with the expression of its part."""
+        child, place = module._modules.get(line.part), self.places[id(module)]
+        if not line.part or child is None:
+            return line
+        return dataclasses.replace(line, tree=self._module(child, f"{place}.{line.part}" if place else line.part))
+
+    def _call(self, module: nn.Module) -> Call:
+        """What makes a module whose class, and the parts of it, are written."""
+        members, place = self.members[id(module)], self.places[id(module)]
+        if id(module) not in self.given:
+            return self._named((n, self._module(c, f"{place}.{n}")) for n, c in chain(members))
+        name, values, whole = self.given[id(module)]
+        arguments: list[tuple[str, Tree]] = [
+            (argument, dataclasses.replace(v, slot=argument)) for argument, v in values
+        ]
+        parts = {line.part: line for line in self.lines[id(module)] if line.part in whole}
+        arguments += [(part, self._filled(module, parts[part]).tree) for part in whole]
+        shown = len(arguments) > 2
+        return Call(name, tuple(Argument(tree, argument if shown else "") for argument, tree in arguments))
+
+    def _lines(self, module: nn.Module) -> Iterator[Line]:
         """The constructor of a class as it makes one instance."""
-        base, reads = base_of(type(module)), self._reads(module)
+        base, reads, place = base_of(type(module)), self._reads(module), self.places[id(module)]
         made, call = {"training"}, Call("super().__init__")
         if issubclass(base, CONTAINERS):
             inner = self._container(base, module, place)
@@ -194,10 +238,9 @@ class Classes:
                 if name in reads:
                     yield Line(f"self.{name} = ", Raw("None"))
             elif name in reads or child.state_dict():
-                tree = self._module(child, f"{place}.{name}" if place else name)
                 simple = name.isidentifier()
                 before = f"self.{name} = " if simple else f'self.add_module("{name}", '
-                yield Line(before, tree, "" if simple else ")", name)
+                yield Line(before, Raw(""), "" if simple else ")", name)
 
     def _keeps(self, module: nn.Module, name: str) -> bool:
         return name not in module._non_persistent_buffers_set or name in self._reads(module)
@@ -226,8 +269,10 @@ class Classes:
 
     def _named(self, items: Iterable[tuple[str, Tree]]) -> Call:
         """``nn.Sequential`` of layers by name, without those that return their input."""
-        kept = ((n, tree) for n, tree in items if tree != Call("nn.Identity") or n in self.reach.attributes)
+        kept = [(n, tree) for n, tree in items if tree != Call("nn.Identity") or n in self.reach.attributes]
         self.reach.library("collections", "OrderedDict", "OrderedDict")
+        if all(name.isidentifier() and not iskeyword(name) for name, _ in kept):
+            return Call("named", tuple(Argument(tree, name) for name, tree in kept))
         return named(OrderedDict(kept), "nn.Sequential")
 
     def _store(self, place: str, module: nn.Module) -> None:
@@ -254,29 +299,25 @@ def _of_class(module: nn.Module) -> dict[str, Any]:
     return {name: value for name, value in found.items() if name not in module.__dict__}
 
 
-def _different(instances: list[list[Line]]) -> set[str]:
-    """The modules in a class that are arguments as a whole, because they differ in more than values."""
-    first = instances[0]
-    return {
+def _in_order(cls: type, texts: dict[str, str]) -> list[str]:
+    """Methods as they stand in the source."""
+    defined = [name for one in cls.__mro__ for name in one.__dict__]
+    return [texts[name] for name in sorted(texts, key=lambda n: defined.index(n) if n in defined else len(defined))]
+
+
+def _different(instances: list[list[Line]], known: set[str]) -> list[str]:
+    """The parts of a class that are arguments, because they differ in more than values, or may."""
+    return [
         line.part
-        for place, line in enumerate(first)
-        if line.part and len({skeleton(lines[place].tree) for lines in instances}) > 1
-    }
+        for place, line in enumerate(instances[0])
+        if line.part and (line.part not in known or len({skeleton(lines[place].tree) for lines in instances}) > 1)
+    ]
 
 
-def _values(line: Line, whole: set[str]) -> list[Tree]:
-    return [line.tree] if line.part in whole else list(leaves(line.tree))
-
-
-def _renamed(tree: Tree, slot: str) -> Tree:
-    return dataclasses.replace(tree, slot=slot) if isinstance(tree, Leaf) else tree
-
-
-def _as_arguments(columns: list[tuple[Tree, ...]], arguments: dict[tuple[Tree, ...], str]) -> Iterator[Tree]:
+def _as_arguments(columns: list[tuple[Leaf, ...]], arguments: dict[tuple[Leaf, ...], str]) -> Iterator[Leaf]:
     for column in columns:
-        name, first = arguments.get(tuple(column)), column[0]
-        kind, slot = (first.type, first.slot) if isinstance(first, Leaf) else ("nn.Module", "")
-        yield first if name is None else Leaf(name, kind, slot)
+        name = arguments.get(tuple(column))
+        yield column[0] if name is None else Leaf(name, column[0].type, column[0].slot)
 
 
 def _height(module: nn.Module) -> int:

@@ -147,7 +147,7 @@ def skeleton(tree: Tree) -> Tree:
     return tree
 
 
-def filled(tree: Tree, values: Iterator[Tree]) -> Tree:
+def filled(tree: Tree, values: Iterator[Leaf]) -> Tree:
     """The tree with other values, from left to right."""
     if isinstance(tree, Leaf):
         return next(values)
@@ -157,7 +157,6 @@ def filled(tree: Tree, values: Iterator[Tree]) -> Tree:
         return replace(tree, items=tuple(filled(item, values) for item in tree.items))
     if isinstance(tree, Repeat):
         times = next(values)
-        assert isinstance(times, Leaf)
         return Repeat(times, tuple(filled(item, values) for item in tree.body), tree.alone)
     return tree
 
@@ -176,7 +175,7 @@ def written(tree: Tree, indent: int, used: int = 0, after: int = 0) -> str:
     if not parts:
         return line
     inner = indent + 4
-    if isinstance(tree, Repeat):
+    if _is_generator(tree):
         rows = [" " * inner + _wrapped(part, prefix, inner) for prefix, part in parts]
         return "\n".join([opening, *rows, " " * indent + closing])
     together = ", ".join(prefix + _line(part) for prefix, part in parts)
@@ -194,50 +193,51 @@ def _wrapped(part: Tree, prefix: str, indent: int) -> str:
 def _parts(tree: Tree) -> tuple[str, list[tuple[str, Tree]], str]:
     if isinstance(tree, Call):
         shown = [argument for argument in tree.arguments if argument.value != argument.default]
+        if _is_generator(tree):
+            return f"{tree.function}(", _parts(shown[0].value)[1], ")"
         return f"{tree.function}(", [(f"{a.name}=" if a.name else "", a.value) for a in shown], ")" + tree.after
     if isinstance(tree, Items):
         return tree.brackets[0], [("", item) for item in tree.items], tree.brackets[1]
     if isinstance(tree, Repeat):
-        star = "" if tree.alone else "*"
         if len(tree.body) == 1:
-            return f"{star}(", [("", tree.body[0]), ("", Raw(f"for _ in range({tree.times.text})"))], ")"
+            return "*(", [("", tree.body[0]), ("", Raw(f"for _ in range({tree.times.text})"))], ")"
         rows = [Raw("layer"), Raw(f"for _ in range({tree.times.text})")]
-        return f"{star}(", [*(("", row) for row in rows), ("for layer in ", Items(tree.body, "()"))], ")"
+        return "*(", [*(("", row) for row in rows), ("for layer in ", Items(tree.body, "()"))], ")"
     return "", [], ""
+
+
+def _is_generator(tree: Tree) -> bool:
+    """Whether an expression is written with ``for``, or is a call with such a one as its argument."""
+    if isinstance(tree, Call) and len(tree.arguments) == 1:
+        tree = tree.arguments[0].value
+        return isinstance(tree, Repeat) and tree.alone
+    return isinstance(tree, Repeat)
 
 
 def _line(tree: Tree) -> str:
     if isinstance(tree, Leaf | Raw):
         return tree.text
     opening, parts, closing = _parts(tree)
-    if isinstance(tree, Repeat):
+    if _is_generator(tree):
         return opening + " ".join(prefix + _line(part) for prefix, part in parts) + closing
     comma = "," if isinstance(tree, Items) and tree.brackets == "()" and len(parts) == 1 else ""
     return opening + ", ".join(prefix + _line(part) for prefix, part in parts) + comma + closing
 
 
-def argument_names(
-    columns: Sequence[tuple[Tree, ...]], slots: Sequence[str], taken: set[str]
-) -> dict[tuple[Tree, ...], str]:
-    """Column of expressions that differ, one for each instance -> name of the argument that holds it.
-
-    Args:
-        slots: names for those that are no values.
-    """
-    found: dict[tuple[Tree, ...], str] = {}
-    for key, slot in zip(columns, slots, strict=True):
-        if key in found or len(set(key)) == 1:
+def argument_names(columns: Sequence[tuple[Leaf, ...]], taken: set[str]) -> dict[tuple[Leaf, ...], str]:
+    """Column of values that differ, one for each instance -> name of the argument that holds it."""
+    found: dict[tuple[Leaf, ...], str] = {}
+    for column in columns:
+        if column in found or len(set(column)) == 1:
             continue
-        base = key[0].slot if isinstance(key[0], Leaf) else slot
-        name, number = base, 1
+        name, number = column[0].slot, 1
         while name in taken or name in found.values():
             number += 1
-            name = f"{base}{number}"
-        found[key] = name
+            name = f"{column[0].slot}{number}"
+        found[column] = name
     return found
 
 
-def argument_types(columns: Mapping[tuple[Tree, ...], str]) -> list[tuple[str, str]]:
+def argument_types(columns: Mapping[tuple[Leaf, ...], str]) -> list[tuple[str, str]]:
     """Name and type of each argument."""
-    firsts = ((name, column[0]) for column, name in columns.items())
-    return [(name, first.type if isinstance(first, Leaf) else "nn.Module") for name, first in firsts]
+    return [(name, column[0].type) for column, name in columns.items()]

@@ -5,6 +5,7 @@ import dataclasses
 import re
 from collections.abc import Callable, Mapping
 from functools import lru_cache
+from textwrap import wrap
 from typing import Any
 
 from torch import nn
@@ -226,8 +227,9 @@ def _shorten_docstring(source: Source, node: ast.FunctionDef, documented: bool) 
 def docstring(summary: str, column: int, moved: int = 0) -> str:
     """A line as a docstring at a column, which may be moved by so many more."""
     prefix = "r" if "\\" in summary else ""
-    end = "\n" + " " * column if column + moved + len(prefix + summary) + 6 > WIDTH else ""
-    return f'{prefix}"""{summary}{end}"""'
+    if column + moved + len(prefix + summary) + 6 > WIDTH:
+        summary = ("\n" + " " * column).join([*wrap(summary, WIDTH - column - moved - 4), ""])
+    return f'{prefix}"""{summary}"""'
 
 
 def _tidy_block(source: Source, body: list[ast.stmt], used: set[str]) -> None:

@@ -25,6 +25,11 @@ from nas.export.source.members import is_own
 from nas.export.source.reach import Reach
 
 PACKAGES = ("nas", "searchspaces")
+NAMED = '''\
+def named(**layers: nn.Module) -> nn.Sequential:
+    """The layers one after the other, under their names."""
+    return nn.Sequential(OrderedDict(layers))
+'''
 MOST_LINES = 300
 """Lines of a file; a longer one is written again without backward passes, then without docstrings of functions."""
 
@@ -105,7 +110,11 @@ def _file(network: nn.Module, classes: Classes, dtypes: set[torch.dtype]) -> str
     copied = [one.text.strip("\n") + "\n" for one in classes.reach.order]
     made = [_class(one, classes.reach) for one in classes.written]
     unused = _identities(classes)
-    parts = [*copied, *(text for one, text in zip(classes.written, made, strict=True) if one.name not in unused)]
+    parts = [
+        *([NAMED] if any("named(" in text for text in made) else []),
+        *copied,
+        *(text for one, text in zip(classes.written, made, strict=True) if one.name not in unused),
+    ]
     parts.append(loader(classes.written[-1].name, dtypes))
     return "\n".join([about, _imports(classes.reach, "\n".join(parts))]) + _joined(parts)
 
@@ -221,4 +230,4 @@ def _summary(cls: type[nn.Module]) -> str:
         name = text.removeprefix("Module of `").partition("`")[0]
         spec = getattr(sys.modules[cls.__module__], name, None)
         text = (getattr(spec, "__doc__", None) or text).strip().partition("\n")[0]
-    return text
+    return text if text.endswith((".", "?")) or ". " not in text else text[: text.rindex(". ") + 1]

@@ -47,7 +47,9 @@ class Reach:
     """Module, member or "", name in the file."""
     attributes: set[str] = field(default_factory=set)
     """Names of attributes of other things than ``self`` that what was reached reads."""
-    names: set[str] = field(default_factory=lambda: {"build", "read_tensors", "json", "math", "DTYPES", "torch", "nn"})
+    names: set[str] = field(
+        default_factory=lambda: {"build", "named", "read_tensors", "json", "math", "DTYPES", "torch", "nn"}
+    )
     order: list[Copied] = field(default_factory=list)
     _texts: dict[tuple[str, str], str] = field(default_factory=dict)
 
