@@ -56,6 +56,12 @@ class Source:
         last, column = node.end_lineno or node.lineno, node.end_col_offset or 0
         return self._place(node.lineno, node.col_offset), self._place(last, column)
 
+    def block_span(self, node: ast.stmt) -> tuple[int, int]:
+        """As `span`, with the comment that follows on the last line."""
+        start, end = self.span(node)
+        rest = self.text[end : self.line_start((node.end_lineno or node.lineno) + 1)]
+        return start, end + len(rest.rstrip()) if rest.lstrip().startswith("#") else end
+
     def replace(self, start: int, end: int, text: str | Callable[[], str]) -> None:
         """Asks for an edit."""
         self.edits.append(Edit(start, end, (lambda: text) if isinstance(text, str) else text))

@@ -64,7 +64,7 @@ class Folding:
             else:
                 self._block(node.orelse)
             return
-        start, end = self.source.span(node)
+        start, end = self.source.block_span(node)
         live = self._live(node, node.col_offset)
         if live is None and len(body) > 1:
             start, end = self.source.line_start(node.lineno), self.source.line_start((node.end_lineno or 0) + 1)
@@ -77,10 +77,10 @@ class Folding:
         if self.static.truth(other.test) is None:
             self._if(other, node.orelse)
             return
-        start, end = self.source.span(other)
+        start, end = self.source.block_span(other)
         live = self._live(other, other.col_offset)
         if live is None:
-            start = self.source.span(node.body[-1])[1]
+            start = self.source.block_span(node.body[-1])[1]
             self.source.replace(start, end, "")
             return
         indent = " " * (other.col_offset + 4)
@@ -100,7 +100,7 @@ class Folding:
             if self.static.truth(other.test) is not None:
                 return self._live(other, column)
             self._if(other, node.orelse)
-            start, end = self.source.span(other)
+            start, end = self.source.block_span(other)
             return lambda: self.source.edited(start + len("el"), end)
         self._block(node.orelse)
         line = node.orelse[0].lineno
@@ -118,7 +118,7 @@ class Folding:
 
     def _body(self, body: list[ast.stmt], first: int, column: int) -> str:
         """Statements, with the comments before them, as they stand at ``column``."""
-        start, end = self.source.line_start(first), self.source.span(body[-1])[1]
+        start, end = self.source.line_start(first), self.source.block_span(body[-1])[1]
         if self.source.text[start : self.source.span(body[0])[0]].strip() and body[0].lineno == first:
             return self.source.edited(self.source.span(body[0])[0], end)  # on the line of its ``if`` or ``else``
         text = self.source.edited(start, end)

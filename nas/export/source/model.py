@@ -31,7 +31,10 @@ def named(**layers: nn.Module) -> nn.Sequential:
     return nn.Sequential(OrderedDict(layers))
 '''
 MOST_LINES = 300
-"""Lines of a file; a longer one is written again without backward passes, then without docstrings of functions."""
+"""Lines that a file should have at most."""
+LEFT_OUT = ("gradients", "documented", "described")
+"""What a longer file is written again without, one after the other: backward passes of custom functions, docstrings of
+functions, docstrings of classes."""
 
 
 @dataclass(frozen=True)
@@ -75,17 +78,17 @@ def inlined(network: nn.Module) -> Model:
     """
     if not is_own(network):
         raise WrongInputError(f"model.py holds a network with a class of its own, got {type(network).__name__}.")
-    for gradients, documented in ((True, True), (False, True), (False, False)):
-        found = _inlined(network, gradients=gradients, documented=documented)
+    for left_out in range(len(LEFT_OUT) + 1):
+        found = _inlined(network, **dict.fromkeys(LEFT_OUT[:left_out], False))
         if found.source.count("\n") <= MOST_LINES:
             break
     return found
 
 
-def _inlined(network: nn.Module, *, gradients: bool, documented: bool) -> Model:
+def _inlined(network: nn.Module, *, gradients: bool = True, documented: bool = True, described: bool = True) -> Model:
     packages = {type(module).__module__.partition(".")[0] for module in network.modules()} | set(PACKAGES)
     copied = {name for name in packages if name not in ("torch", "builtins")} - set(sys.stdlib_module_names)
-    reach = Reach(copied, gradients=gradients, documented=documented)
+    reach = Reach(copied, gradients=gradients, documented=documented, described=described)
     classes = Classes(network, reach)
     for module, member in (("torch", ""), ("torch", "nn"), ("torch", "Tensor"), ("json", ""), ("math", "")):
         reach.library(module, member, member or module)
@@ -105,16 +108,14 @@ def _file(network: nn.Module, classes: Classes, dtypes: set[torch.dtype]) -> str
         'model = build("model.safetensors"). Written for eval mode: drop path is left out, and no parameter is frozen.'
     )
     if not classes.reach.gradients and any("autograd" in one.text for one in classes.reach.order):
-        head += " Gradients of custom functions are left out too."
+        head += " The gradients of custom functions are left out too."
     about = '"""' + "\n".join(wrap(head, 116)) + '\n"""\n'
     copied = [one.text.strip("\n") + "\n" for one in classes.reach.order]
     made = [_class(one, classes.reach) for one in classes.written]
     unused = _identities(classes)
-    parts = [
-        *([NAMED] if any("named(" in text for text in made) else []),
-        *copied,
-        *(text for one, text in zip(classes.written, made, strict=True) if one.name not in unused),
-    ]
+    helpers = [NAMED] if any("named(" in text for text in made) else []
+    used = (text for one, text in zip(classes.written, made, strict=True) if one.name not in unused)
+    parts = [*helpers, *copied, *used]
     parts.append(loader(classes.written[-1].name, dtypes))
     return "\n".join([about, _imports(classes.reach, "\n".join(parts))]) + _joined(parts)
 
@@ -178,7 +179,7 @@ def _rank(name: str) -> tuple[int, str]:
 def _class(one: Written, reach: Reach) -> str:
     base = base_of(one.of)
     parts = [f"class {one.name}({class_name(base)}):\n"]
-    if summary := _summary(one.of):
+    if reach.described and (summary := _summary(one.of)):
         parts.append(f"    {docstring(summary, 4)}\n")
     if one.buffers and reach.documented:
         parts.append("\n" + "".join(f"    {name}: Tensor\n" for name in one.buffers))

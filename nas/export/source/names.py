@@ -4,21 +4,31 @@ import ast
 import builtins
 import sys
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from torch import nn
 
 from nas.export.source.edits import Source
 from nas.export.source.parsed import Imported, is_library, parsed
 
-if TYPE_CHECKING:
-    from nas.export.source.reach import Reach
+
+class Reaching(Protocol):
+    """What keeps the names that are found."""
+
+    packages: set[str]
+    attributes: set[str]
+
+    def name_of(self, module: str, name: str) -> str:
+        """The name in the file of what ``module`` calls ``name``."""
+
+    def library(self, module: str, member: str, name: str) -> str:
+        """The name under which something of a library is imported."""
 
 
 class Names(ast.NodeVisitor):
     """Finds the globals in a piece of source, and asks for edits where they have other names in the file."""
 
-    def __init__(self, reach: "Reach", source: Source, module: str) -> None:
+    def __init__(self, reach: Reaching, source: Source, module: str) -> None:
         self.reach, self.source, self.module = reach, source, module
         self.locals: list[set[str]] = []
         self.annotation = False
@@ -72,7 +82,7 @@ class Names(ast.NodeVisitor):
         if isinstance(root, ast.Name) and self._is_global(root.id):
             bound = parsed(self.module).bindings.get(root.id)
             module = _module_of(bound)
-            if module and not is_library(module):
+            if module and module.partition(".")[0] in self.reach.packages:
                 self._named(node, lambda: self.reach.name_of(module, node.attr), module, node.attr)
                 return
         if not (isinstance(root, ast.Name) and root.id == "self"):

@@ -13,6 +13,8 @@ from nas.export.source.folding import docstring, tidied
 from nas.export.source.names import Names
 from nas.export.source.parsed import Definition, Imported, is_library, parsed
 
+RESERVED = ("build", "named", "read_tensors", "json", "math", "DTYPES", "torch", "nn")
+"""Names that the file has anyway."""
 SPECIAL = ("__post_init__",)
 """Methods that only check what has been checked."""
 
@@ -37,19 +39,19 @@ class Reach:
         packages: top-level packages whose source is copied.
         gradients: copy the backward passes of ``torch.autograd.Function`` too.
         documented: copy the first lines of the docstrings of functions.
+        described: copy those of classes.
     """
 
     packages: set[str]
     gradients: bool = True
     documented: bool = True
+    described: bool = True
     copied: dict[tuple[str, str], Copied] = field(default_factory=dict)
     imports: set[tuple[str, str, str]] = field(default_factory=set)
     """Module, member or "", name in the file."""
     attributes: set[str] = field(default_factory=set)
     """Names of attributes of other things than ``self`` that what was reached reads."""
-    names: set[str] = field(
-        default_factory=lambda: {"build", "named", "read_tensors", "json", "math", "DTYPES", "torch", "nn"}
-    )
+    names: set[str] = field(default_factory=lambda: set(RESERVED))
     order: list[Copied] = field(default_factory=list)
     _texts: dict[tuple[str, str], str] = field(default_factory=dict)
 
@@ -187,7 +189,8 @@ class Reach:
         assert isinstance(node, ast.ClassDef)
         of_library = any(self._is_library(base, found.module) for base in node.bases)
         parts, blocks = [], []
-        if summary := ast.get_docstring(node):
+        summary = ast.get_docstring(node) if self.described else None
+        if summary:
             first = summary.partition("\n")[0]
             blocks.append(f"    {docstring(first, 4)}\n")
         for part in node.body:
