@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     "formats",
     multiple=True,
     metavar="FORM",
-    help="pt2, onnx or none; all unless given.",
+    help="python, pt2, onnx or none; all unless given.",
 )
 @click.option("--data", help="The study's data set, NAME:LOCATION, where it lies elsewhere now.")
 @click.option("--no-verify", is_flag=True, help="Do not measure the written files again.")

@@ -302,12 +302,18 @@ def load_weights(architecture: Architecture, path: Path) -> Network:
         tensors = safetensors.torch.load_file(regular(path))
         _check_weights(architecture, tensors)
         network = build(architecture)
-        network.load_state_dict(tensors)
+        remade = network_buffers(network)
+        network.load_state_dict({name: tensor for name, tensor in tensors.items() if name not in remade})
     except FileNotFoundError:
         raise WrongInputError(f"{path.parent} holds no {path.name}. Export again with nas export.") from None
     except (SafetensorError, RuntimeError, ValueError, OSError) as error:
         raise WrongInputError(f"{path} is damaged, or of another network than the architecture: {error}") from None
     return network.eval()
+
+
+def network_buffers(network: nn.Module) -> set[str]:
+    """Names of buffers that a network makes anew when it is built; ``model.py`` reads them from the weights."""
+    return {name for name, _ in network.named_buffers()} - network.state_dict().keys()
 
 
 def _check_finite(tensors: Mapping[str, Tensor]) -> None:

@@ -170,7 +170,7 @@ model = nas.load({self.name!r})  # nn.Module in eval mode
 ```
 
 """
-        for proof in self.proofs:
+        for proof in sorted(self.proofs, key=lambda proof: list(HOW).index(proof.format)):
             text += HOW[proof.format].replace("SHAPE", f"(B, {channels}, {height}, {width})") + "\n"
             text += (
                 f"Proven on {proof.images} {self.things} in a process without this framework: outputs within "
@@ -183,6 +183,19 @@ model = nas.load({self.name!r})  # nn.Module in eval mode
 
 
 HOW = {
+    "python": """With torch alone; `model.py` is the network as source:
+
+```sh
+python predict.py
+```
+
+```python
+from model import build
+
+model = build("model.safetensors")
+outputs = model(images)  # SHAPE
+```
+""",
     "pt2": """With torch alone:
 
 ```python

@@ -2,11 +2,13 @@
 
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
+import safetensors.torch
 import torch
+from torch import Tensor
 
 from nas.errors import StoppedError, WrongInputError, regular, user_input
 from nas.export.bundle import (
@@ -33,7 +35,7 @@ from nas.plugins import FOLDER, Plugin
 from nas.problem import find_objectives, network_of
 from nas.settings import Settings
 from nas.store.artifacts import PREDICTIONS, WEIGHTS, weights_path
-from nas.store.files import check_replaceable, new_folder
+from nas.store.files import check_replaceable, new_folder, write_atomically
 from nas.store.records import TrialRecord
 from nas.store.surrogates import FOLDER as SURROGATES
 from nas.store.surrogates import Surrogate
@@ -44,12 +46,16 @@ from objectives.accuracy import logits
 from objectives.objective import Images
 from searchspaces import Network
 from searchspaces.registry import lookup
+from trainers import DATASETS, Dataset
+from trainers.formats.clips import Clips
 
+EXAMPLE = "example.safetensors"
+"""One input, ``images``, and what the network returns of it, ``outputs``."""
 TIE = 1e-4
 """Share of the largest output by which the best two classes may differ where another processor decides otherwise."""
 
 OURS = {CONFIG, MODEL, CARD, MEASURED, ORIGIN, EVALUATIONS, SUMS, FOLDER, SURROGATES, ENSEMBLE, MEMBERS, PROBE}
-OURS |= {ARCHITECTURE, WEIGHTS} | {file for form in FORMATS.values() for file in form.files}
+OURS |= {EXAMPLE, ARCHITECTURE, WEIGHTS, "__pycache__"} | {file for form in FORMATS.values() for file in form.files}
 """What an export consists of, those of earlier versions too; a folder that holds anything else is never replaced."""
 
 
@@ -208,13 +214,17 @@ def write_export(
             keep(surrogate, folder)
         network = load_network(folder)
         shape = network_of(record).input
-        again = None
+        again, labels = None, None
         images: Images = torch.rand(max(BATCHES), *shape, generator=torch.Generator().manual_seed(0))
         if verify.wanted:
             candidate = _candidate(network, settings, verify.data)
-            images = candidate.inputs()
+            images, labels = candidate.inputs(), candidate.labels
             again = _measure_again(candidate, record, settings, folder, wanted)
-        proofs, left_out = _write_forms(Taken(network, shape), folder, forms, images)
+        example = typical(images, labels)
+        with torch.no_grad():
+            answers = {"images": example, "outputs": network(example)}
+        write_atomically(folder / EXAMPLE, safetensors.torch.save(answers))
+        proofs, left_out = _write_forms(_taken(network, record, settings), folder, forms, images)
         sheet = Sheet(
             record,
             settings,
@@ -234,6 +244,26 @@ def write_export(
         if (out / EVALUATIONS).is_file() and same:
             shutil.copyfile(out / EVALUATIONS, folder / EVALUATIONS)  # that its test images were used stays known
     return Exported(out, record, dict(sheet.again), sheet.identical, tuple(proofs), left_out)
+
+
+def typical(images: Images, labels: Tensor | None) -> Tensor:
+    """(1, C, H, W) a picture that is nobody's: the mean of the first class, or of all, in 256 steps."""
+    chosen = (
+        range(len(images)) if labels is None or not len(labels) else (labels == labels.min()).nonzero()[:, 0].tolist()
+    )
+    mean = torch.stack([images[i : i + 1][0].double() for i in chosen]).mean(0, keepdim=True)
+    return ((255 * mean).round() / 255).float()
+
+
+def _taken(network: Network, record: TrialRecord, settings: Settings) -> Taken:
+    """The network with what those need to know who write its forms."""
+    architecture = network_of(record)
+    dataset = DATASETS.get(settings.data.name, Dataset)
+    front_end = None
+    if issubclass(dataset, Clips):
+        options = {name: settings.data.options.get(name) for name in ("rate", "mel", "frames")}
+        front_end = replace(dataset.front_end, **{name: value for name, value in options.items() if value is not None})
+    return Taken(network, architecture.input, architecture.outputs, dataset.things, front_end)
 
 
 def _write_forms(taken: Taken, folder: Path, forms: Forms, images: Images) -> tuple[list[Proof], dict[str, str]]:

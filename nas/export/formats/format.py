@@ -12,6 +12,7 @@ from torch.export import Dim, ExportedProgram
 
 from searchspaces import Network, Shape
 from searchspaces.registry import register
+from trainers.audio import LogMel
 
 FORMATS: dict[str, type["Format"]] = {}
 KEPT = ("val", "tensor_meta")
@@ -25,10 +26,16 @@ class Taken:
     Args:
         network: in eval mode, on the CPU.
         shape: (C, H, W) of what it takes.
+        outputs: number of classes, or (C, H, W) of what it returns.
+        things: what its inputs are called.
+        front_end: what makes them of sounds.
     """
 
     network: Network
     shape: Shape
+    outputs: int | Shape = 1
+    things: str = "images"
+    front_end: LogMel | None = None
 
     @cached_property
     def program(self) -> ExportedProgram:

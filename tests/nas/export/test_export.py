@@ -59,6 +59,7 @@ def test_an_export_holds_everything_and_measures_what_the_record_says(study: Stu
         "config.json",
         "model.safetensors",
         "measured.json",
+        "example.safetensors",
         "README.md",
         "origin.json",
         "SHA256SUMS",

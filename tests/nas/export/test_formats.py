@@ -4,14 +4,19 @@ import getpass
 import json
 import shutil
 import socket
+import subprocess
+import sys
+import wave
 import zipfile
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 import pytest
+import safetensors.torch
 import tomli_w
 import torch
+from PIL import Image
 
 import nas
 from nas.errors import StoppedError, WrongInputError
@@ -20,9 +25,11 @@ from nas.export.bundle import write_sums
 from nas.export.evaluate import evaluate
 from nas.export.export import Forms, export
 from nas.export.formats import FORMATS, Format, Taken, missing
+from nas.export.formats.python import sound_source
 from nas.export.proof import TOLERANCE, Proof, prove
 from nas.results.study import Study
 from searchspaces import SEARCH_SPACES, build
+from trainers.audio import LogMel, read_wave
 
 
 @pytest.fixture(scope="module")
@@ -158,6 +165,57 @@ def test_a_form_whose_packages_are_missing_is_named(study: Study, monkeypatch: p
         Forms(("boastful",))
     with pytest.raises(ValueError, match=r"unknown format 'onxx'\. Did you mean 'onnx'\?"):
         Forms(("onxx",))
+
+
+def test_what_a_stranger_runs_answers_as_the_network_does(out: Path, tmp_path: Path) -> None:
+    own = shutil.copytree(out, tmp_path / "own")
+    example = safetensors.torch.load_file(own / "example.safetensors")
+    chances = nas.load(out)(example["images"]).softmax(1)[0]
+    assert torch.allclose(example["outputs"].softmax(1)[0], chances, atol=1e-6)
+    pixels = (255 * example["images"][0, 0]).round().byte().numpy()
+    Image.fromarray(pixels).save(tmp_path / "picture.png")
+    best = f"{chances.max():.3f}  {str(int(chances.argmax()))!r}"
+    for given in ([], ["../picture.png"]):
+        done = subprocess.run(
+            [sys.executable, "predict.py", *given], cwd=own, capture_output=True, text=True, check=True, timeout=120
+        )
+        assert done.stdout.splitlines()[0] == best
+
+
+def test_sounds_are_read_as_in_the_search(tmp_path: Path) -> None:
+    front_end = LogMel(8_000, 32, 40)
+    samples = (np.random.default_rng(0).normal(0, 3000, 4000)).astype("<i2")
+    with wave.open(str(tmp_path / "sound.wav"), "wb") as file:
+        file.setparams((1, 2, 8_000, len(samples), "NONE", ""))
+        file.writeframes(samples.tobytes())
+    (tmp_path / "preprocess.py").write_text(sound_source(front_end))
+    script = "import sys, numpy; from preprocess import read; numpy.save('found', read('sound.wav').numpy())"
+    subprocess.run([sys.executable, "-c", script], cwd=tmp_path, check=True, timeout=120)
+    wanted = front_end([read_wave(tmp_path / "sound.wav", front_end)])
+    np.testing.assert_allclose(np.load(tmp_path / "found.npy"), wanted, atol=1e-6)
+
+
+@pytest.mark.slow
+def test_an_export_runs_where_only_torch_is_and_where_only_onnxruntime_is(out: Path, tmp_path: Path) -> None:
+    own = shutil.copytree(out, tmp_path / "own")
+    example = safetensors.torch.load_file(own / "example.safetensors")
+    Image.fromarray((255 * example["images"][0, 0]).round().byte().numpy()).save(own / "picture.png")
+    constraints = Path(__file__).parents[3] / "constraints.txt"
+    script = """
+import onnxruntime, numpy, PIL.Image
+pixels = numpy.asarray(PIL.Image.open("picture.png"), numpy.float32)[None, None] / 255
+print(onnxruntime.InferenceSession("model.onnx").run(None, {"images": pixels})[0].argmax())
+"""
+    best = int(example["outputs"].argmax())
+    for packages, command, answer in (
+        (["torch==2.13.0"], ["predict.py"], repr(str(best))),
+        (["onnxruntime", "numpy", "pillow"], ["-c", script], str(best)),
+    ):
+        subprocess.run([sys.executable, "-m", "venv", tmp_path / "venv", "--clear"], check=True)
+        python = tmp_path / "venv/bin/python"
+        subprocess.run([python, "-m", "pip", "install", "-q", "-c", constraints, *packages], check=True, timeout=900)
+        done = subprocess.run([python, *command], cwd=own, capture_output=True, text=True, check=True, timeout=120)
+        assert done.stdout.splitlines()[0].split()[-1] == answer, done.stdout
 
 
 @pytest.mark.slow

@@ -1,0 +1,157 @@
+"""``model.py``: the network as plain PyTorch source, which runs with torch alone; ``predict.py`` runs it on a file.
+
+``preprocess.py`` reads a picture (pillow) or a WAV file as the search did: what makes spectrograms is the source of
+this project, copied, so that there is one truth.
+"""
+
+import inspect
+from pathlib import Path
+from typing import ClassVar
+
+import safetensors.torch
+
+from nas.errors import WrongInputError
+from nas.export.formats.format import Format, Taken, bundle_format
+from nas.export.source import inlined
+from trainers import audio
+
+PREDICT = '''\
+"""python predict.py [FILE]: likely classes and their probabilities, of FILE or of the example that lies beside it."""
+
+import json
+import sys
+from pathlib import Path
+
+import torch
+from model import build, read_tensors
+
+here = Path(__file__).resolve().parent
+if len(sys.argv) > 1:
+    from preprocess import read
+    images = read(sys.argv[1])
+else:
+    images = read_tensors(str(here / "example.safetensors"))["images"]
+with torch.no_grad():
+    chances = build(str(here / "model.safetensors"))(images).softmax(1)[0]
+classes = json.loads((here / "config.json").read_text(encoding="utf-8"))["classes"]
+for number in chances.argsort(descending=True)[:5].tolist():
+    print(f"{chances[number]:.3f}  {(classes[number] if classes else number)!r}")
+'''
+PICTURE = '''\
+"""A picture as the network takes it: gray or RGB, at its size, pixels in [0, 1]. Needs pillow and numpy."""
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+CHANNELS, HEIGHT, WIDTH = {shape}
+
+
+def read(path: str) -> Tensor:
+    """(1, C, H, W) pixels of an image file."""
+    with Image.open(path) as file:
+        image = file.convert("L" if CHANNELS == 1 else "RGB").resize((WIDTH, HEIGHT), Image.Resampling.BILINEAR)
+    pixels = np.asarray(image, np.float32).reshape(HEIGHT, WIDTH, CHANNELS) / 255
+    return torch.from_numpy(pixels).permute(2, 0, 1)[None].contiguous()
+'''
+SOUND = '''\
+"""A sound as the network takes it: a log-mel spectrogram in [0, 1] of a WAV file. Needs numpy."""
+
+import math
+import wave
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+{constants}
+
+
+{source}
+
+def read(path: str) -> Tensor:
+    """(1, 1, mel, frames) spectrogram of a WAV file of 8, 16 or 32 bits at {rate} Hz."""
+    with wave.open(path) as file:
+        if file.getframerate() != {rate}:
+            raise ValueError(f"{{path}} has {{file.getframerate()}} samples per second; resample it to {rate}.")
+        width, channels, data = file.getsampwidth(), file.getnchannels(), file.readframes(file.getnframes())
+    kind = {{1: np.dtype("u1"), 2: np.dtype("<i2"), 4: np.dtype("<i4")}}[width]
+    samples = np.frombuffer(data, kind).astype(np.float32).reshape(-1, channels).mean(1)
+    samples = samples / 128 - 1 if width == 1 else samples / 2 ** (8 * width - 1)
+    return torch.from_numpy(LogMel({rate}, {mel}, {frames})([samples - samples.mean()]))
+'''
+ARRAY = '''\
+"""An array as the network takes it: an .npy file of (C, H, W) values in [0, 1]. Needs numpy."""
+
+import numpy as np
+import torch
+from torch import Tensor
+
+SHAPE = {shape}
+
+
+def read(path: str) -> Tensor:
+    """(1, C, H, W) values of a file."""
+    values = np.load(path, allow_pickle=False).astype(np.float32)
+    if values.shape != SHAPE:
+        raise ValueError(f"{path} must hold an array {SHAPE}, got {values.shape}.")
+    return torch.from_numpy(values)[None]
+'''
+CONSTANTS = ("WINDOW_MS", "HOP_MS", "FLOOR_DB", "LOWEST_HZ", "SIDES", "RATES")
+
+
+@bundle_format
+class Python(Format):
+    """Source for torch."""
+
+    name = "python"
+    files: ClassVar[tuple[str, ...]] = ("model.py", "predict.py", "preprocess.py")
+    runner = """
+import sys
+
+import torch
+
+torch.set_num_threads(1)
+sys.path.insert(0, folder)
+sys.dont_write_bytecode = True
+import model
+
+network = model.build(folder + "/model.safetensors")
+
+
+def run(images):
+    with torch.no_grad():
+        return network(torch.from_numpy(images)).numpy()
+"""
+
+    def write(self, taken: Taken, folder: Path) -> None:
+        try:
+            found = inlined(taken.network)
+        except WrongInputError as error:
+            raise ValueError(str(error)) from None
+        (folder / "model.py").write_text(found.source, encoding="utf-8")
+        if found.state.keys() != taken.network.state_dict().keys():  # buffers that our own classes make anew
+            tensors = {name: tensor.contiguous() for name, tensor in found.state.items()}
+            (folder / "model.safetensors").write_bytes(safetensors.torch.save(tensors))
+        if not isinstance(taken.outputs, int):
+            return  # it returns images, not classes
+        (folder / "predict.py").write_text(PREDICT, encoding="utf-8")
+        if taken.front_end is not None:
+            (folder / "preprocess.py").write_text(sound_source(taken.front_end), encoding="utf-8")
+        elif taken.things == "images" and taken.shape[0] in (1, 3):
+            (folder / "preprocess.py").write_text(PICTURE.replace("{shape}", str(taken.shape)), encoding="utf-8")
+        else:
+            (folder / "preprocess.py").write_text(ARRAY.replace("{shape}", str(taken.shape)), encoding="utf-8")
+
+
+def sound_source(front_end: audio.LogMel) -> str:
+    """Source that reads sounds with a front end."""
+    own = [line for line in inspect.getsource(audio).splitlines() if line.partition(" ")[0].strip(",") in CONSTANTS]
+    source = f"{inspect.getsource(audio.LogMel)}\n\n{inspect.getsource(audio.mel_filters)}\n"
+    sizes = {"rate": front_end.rate, "mel": front_end.mel, "frames": front_end.frames}
+    return SOUND.format(constants="\n".join(own), source=source, **sizes)
