@@ -298,7 +298,7 @@ def load_weights(architecture: Architecture, path: Path) -> Network:
     """
     try:
         tensors = safetensors.torch.load_file(regular(path))
-        _check_weights(architecture, tensors)
+        check_tensors(architecture, tensors)
         network = build(architecture)
         network.load_state_dict(tensors)
     except FileNotFoundError:
@@ -314,7 +314,7 @@ def _check_finite(tensors: Mapping[str, Tensor]) -> None:
             raise ValueError(f"{name} holds values that are no finite numbers")
 
 
-def _check_weights(architecture: Architecture, tensors: Mapping[str, Tensor]) -> None:
+def check_tensors(architecture: Architecture, tensors: Mapping[str, Tensor]) -> None:
     """Refuses weights that are not those of a network, before its memory is allocated.
 
     Raises:
@@ -369,6 +369,9 @@ def _card(
     )
     how = "\n".join(f"- {name}: {json.dumps(setting)}" for name, setting in record.settings.items() if setting)
     how += "".join(f"\n- {name} may not mean what it says: {', '.join(words)}" for name, words in record.flags.items())
+    if record.inherited:
+        share, trial = record.inherited["share"], record.inherited["trial"]
+        how += f"\n- its training began with the weights of trial {trial} of the study, {share:.0%} of its parameters"
     how += "".join(f"\n- {note}" for note in notes)
     checked = "read back and measured again" if measured else "not measured again"
     kind = DATASETS.get(settings.data.name, Dataset)

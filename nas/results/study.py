@@ -177,7 +177,8 @@ class Study:
     def searched_protocol(self) -> Protocol:
         """How the trials of the search were trained and measured."""
         epochs = self.settings.training.get("epochs")
-        return Protocol(epochs if isinstance(epochs, int) else 0)
+        inherit = any(record.inherited for record in self.records)
+        return Protocol(epochs if isinstance(epochs, int) else 0, inherit=inherit)
 
     def confirmed(self, split: Split = "validation") -> Confirmation | None:
         """What the replicates say that were measured on a split, by the latest protocol; None if there are none."""
