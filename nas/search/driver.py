@@ -243,7 +243,8 @@ class Driver:
 
     def _trim(self) -> None:
         begun = [event["trial"] for event in self.history.origins.values()]  # what has not ended may need them again
-        self.artifacts.trim([*(record.number for record in self.ledger.standing.front), *filter(None.__ne__, begun)])
+        front = [record.number for record in self.ledger.standing.front]
+        self.artifacts.trim([*front, *(number for number in begun if number is not None)])
         limit, taken = self.artifacts.limit, self.artifacts.bytes
         if limit is not None and taken > limit and not self.over_limit:
             self.over_limit = True

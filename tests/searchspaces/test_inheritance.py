@@ -4,14 +4,16 @@ import pytest
 import torch
 
 from searchspaces import SEARCH_SPACES, Architecture, Network, Stage, build
-from searchspaces.architecture import Block
+from searchspaces.architecture import Block, ChannelMixer
 from searchspaces.blocks.convmixer import ConvMixerBlock
 from searchspaces.blocks.metaformer import MetaFormerBlock
 from searchspaces.downsamples import ConvDownsample
 from searchspaces.heads import AverageHead
 from searchspaces.inheritance import Layout, inherit
+from searchspaces.operators.channel_aggregation import ChannelAggregation
 from searchspaces.operators.channel_mlp import ChannelMLP
 from searchspaces.operators.depthwise import Depthwise
+from searchspaces.operators.mlp_se import MlpSE
 from searchspaces.operators.random_mix import RandomMix
 from searchspaces.operators.sparse_mlp import SparseMLP
 from searchspaces.stems.patch import PatchStem
@@ -57,7 +59,7 @@ def test_blocks_are_found_by_their_level_whatever_the_depth_of_the_level_before(
     child, relative = (network(Stage(block, depth), Stage(block, 1, down)) for depth in (1, 3))
     model, _, other, share = bequeathed(child, relative)
     assert share == 1
-    assert same(model, "blocks.2.token_norm.weight", other, "blocks.4.token_norm.weight")
+    assert same(model, "blocks.2.token.conv.weight", other, "blocks.4.token.conv.weight")
 
 
 def test_another_width_gives_nothing() -> None:
@@ -68,10 +70,12 @@ def test_another_width_gives_nothing() -> None:
 
 
 def test_equal_shapes_of_other_layers_are_not_taken() -> None:
-    blocks: tuple[Block, Block] = ConvMixerBlock(), MetaFormerBlock(Depthwise(), ChannelMLP(1.0))
+    mixers: tuple[ChannelMixer, ChannelMixer] = ChannelAggregation(), MlpSE()
+    blocks = [MetaFormerBlock(Depthwise(), mixer) for mixer in mixers]
     model, drawn, other, _ = bequeathed(*(network(Stage(block, 1)) for block in blocks))
-    inside = [name for name in model.state_dict() if name.startswith("blocks.")]
-    assert all(same(model, name, drawn) for name in inside)
+    name = "blocks.0.channel.mixer.expand.weight"
+    assert model.state_dict()[name].shape == other.state_dict()[name].shape
+    assert same(model, name, drawn)
     assert same(model, "stem.0.weight", other)
 
 
