@@ -27,6 +27,7 @@ from nas.show.report.data import report_data
 from nas.store.artifacts import weights_path
 from nas.store.history import History, read_events, read_trials
 from nas.store.records import INHERITED, TrialRecord
+from nas.trial import Relative, TrialPlan, run_trial
 from searchspaces import Architecture, Stage
 from searchspaces.blocks.convmixer import ConvMixerBlock
 from searchspaces.heads import AverageHead
@@ -250,6 +251,27 @@ def test_without_the_weights_of_its_relative_it_is_not_trained_again(inherited: 
     again = rf"began with the weights of trial .* --pick trial:{child.inherited['trial']} --retrain"
     with pytest.raises(WrongInputError, match=again):
         train_again(spoilt, study.settings, child, say=lambda _: None)
+
+
+def test_a_training_that_was_saved_goes_on_bit_for_bit_and_one_of_another_beginning_does_not(inherited: Path) -> None:
+    child, study = child_of(inherited), nas.open(inherited)
+    one = Problem.of(study.settings)
+    assert child.inherited is not None
+    relative = study.trial(child.inherited["trial"])
+    plan = TrialPlan.of(study.settings, network_of(child), trainer=one.trainer, objectives={}, seed=child.seed)
+    given = Relative(relative.architecture, weights_path(inherited, relative.number).read_bytes())
+    plan = replace(plan, inherited=child.inherited, relative=given, checkpoint_seconds=1e-9)
+
+    def trained_to(plan: TrialPlan) -> tuple[bytes | None, list[bytes]]:
+        saved = list[bytes]()
+        return run_trial(plan, one.data, checkpoints=plan.checkpoints(saved.append)).weights, saved
+
+    weights, saved = trained_to(plan)
+    assert weights == weights_path(inherited, child.number).read_bytes()
+    rest = trained_to(replace(plan, checkpoint=saved[-1]))
+    assert (rest[0], len(rest[1]) < len(saved)) == (weights, True)
+    fresh = replace(plan, inherited=None, relative=None)
+    assert len(trained_to(replace(fresh, checkpoint=saved[-1]))[1]) == len(saved)
 
 
 def test_an_export_says_what_its_training_began_with(inherited: Path, tmp_path: Path) -> None:
