@@ -129,8 +129,13 @@ def test_values_that_were_trained_are_flagged_and_costs_are_not(inherited: Path)
 def test_every_face_marks_such_trials(inherited: Path) -> None:
     child = child_of(inherited)
     note = "accuracy may not mean what it says, inherited_weights: trial"
-    for command in (("pareto", inherited, "--all"), ("show", inherited, child.number)):
+    pick = ("pick", inherited, f"trial:{child.number}")
+    for command in (("pareto", inherited, "--all"), ("show", inherited, child.number), pick):
         assert note in run(*command).stdout, command
+    beside = run("diff", inherited, 0, child.number).stdout
+    assert note in beside
+    [row] = [line for line in beside.splitlines() if line.strip(" │|┃").startswith("accuracy")]
+    assert row.count("!") == 1
     assert child.inherited is not None
     assert f"began with the weights of trial {child.inherited['trial']}" in run("show", inherited, child.number).stdout
     rows = csv.DictReader(io.StringIO(run("pareto", inherited, "--all", "--csv").stdout))
@@ -140,6 +145,7 @@ def test_every_face_marks_such_trials(inherited: Path) -> None:
     [shown] = [r for r in json.loads(run("pareto", inherited, "--all", "--json").stdout) if r["number"] == child.number]
     assert shown["inherited"] == child.inherited
     study = nas.open(inherited)
+    assert ("!" in study._repr_html_()) == any(record.inherited for record in study.front)
     columns = report_data(study)["trials"]
     assert "accuracy: inherited_weights" in columns["flags"][columns["number"].index(child.number)]
     best = max((r for r in study.complete), key=lambda record: record.measured["accuracy"])
