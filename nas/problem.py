@@ -160,6 +160,21 @@ def find_trainer(settings: Settings, dataset: Dataset | None = None) -> Trainer:
         return found if dataset is None else found.suited(dataset)
 
 
+def check_inheritance(trainer: Trainer, settings: Settings) -> None:
+    """Makes sure that trials may begin with the weights of others, if they are to.
+
+    Raises:
+        WrongInputError: if a network is to be trained more than once.
+    """
+    search = settings.search
+    if trainer.inherit and (search.rungs is not None or search.replicates):
+        other = "[search.rungs]" if search.rungs is not None else "search.replicates"
+        raise WrongInputError(
+            f"training.inherit does not go with {other}: trainings of one network would begin with different weights, "
+            "and say nothing of each other. Leave one of them out."
+        )
+
+
 def training_attack(name: str, epsilon: float | str | None, steps: int | None, options: Mapping[str, Any]) -> Attack:
     """An attack on the network that is trained; see `make_attack`.
 
@@ -280,6 +295,7 @@ class Problem:
             raise WrongInputError(
                 f"search.rungs.epochs must end with training.epochs = {trainer.epochs}, got {rungs.epochs}."
             )
+        check_inheritance(trainer, settings)
         objectives = find_objectives(settings, dataset)
         data = load_data(settings)
         for name, objective in objectives.items():

@@ -22,18 +22,37 @@ from nas.errors import StoppedError
 from nas.plugins import Plugin, loaded_from, run_all
 from nas.settings import Settings
 from nas.store.artifacts import CURVE, PREDICTIONS
-from nas.store.records import Failure, Status, TrialRecord
+from nas.store.records import INHERITED, Failure, Status, TrialRecord
 from nas.store.surrogates import Surrogate
 from nas.store.traces import Predictions, curve_csv
 from objectives import OBJECTIVES, Candidate, Estimate, Objective, Timing, as_settings, as_value
 from objectives.accuracy import logits
 from searchspaces import Architecture, Network, Value, build
 from searchspaces.architecture import key_of
+from searchspaces.inheritance import Layout, inherit
 from trainers import Epoch, Trainer, TrainingData
 from trainers.checkpoints import Checkpoints, SentCheckpoints
 
 GPU_CONTEXT = 1_000_000_000
 """Bytes of a GPU that a process takes besides what it allocates: kernels, libraries, queues (0.91 GB on an H200)."""
+
+
+@dataclass(frozen=True)
+class Relative:
+    """A trained network whose weights another one begins with.
+
+    Args:
+        architecture: canonical JSON.
+        weights: the bytes of its safetensors file, whose names and shapes were checked.
+    """
+
+    architecture: dict[str, Any]
+    weights: bytes
+
+    def bequeath(self, model: Network, architecture: Architecture) -> None:
+        """Copies into ``model``, of ``architecture``, the layers that both have."""
+        layout, mine = Layout.of(architecture), Layout.of(Architecture.from_json(self.architecture))
+        inherit(model, layout, safetensors.torch.load(self.weights), mine)
 
 
 @dataclass(frozen=True)
@@ -50,6 +69,8 @@ class TrialPlan:
         until: epoch after which the training is paused, to be continued by another trial.
         continues: number of the trial whose network is trained longer.
         repeats: number of the trial whose network is trained again.
+        inherited: number of the relative whose weights it begins with and the share of the parameters, as in a record.
+        relative: that one, for the worker.
         device: ``cpu`` or ``cuda``.
         threads: torch threads on a CPU. One, unless more are asked for: several make trials on busy cores slower, and
             their sums irreproducible.
@@ -79,6 +100,8 @@ class TrialPlan:
     until: int | None = None
     continues: int | None = None
     repeats: int | None = None
+    inherited: dict[str, Any] | None = None
+    relative: Relative | None = None
     device: str = "cpu"
     threads: int = 1
     memory_gb: float | None = None
@@ -130,6 +153,8 @@ class TrialPlan:
         if not self.checkpoint_seconds and self.until is None:
             return None
         belongs_to = {"architecture": self.key, "seed": self.seed, **self.trainer.settings()}
+        if self.inherited:
+            belongs_to["inherited"] = self.inherited
         if self.plugins:
             belongs_to["plugins"] = [plugin.digest for plugin in self.plugins]
         return SentCheckpoints(self.checkpoint, send, belongs_to, self.checkpoint_seconds or math.inf, self.until)
@@ -155,6 +180,7 @@ class TrialPlan:
             fidelity={"epochs": self.epochs, **({} if self.until is None else {"of": self.trainer.epochs})},
             continues=self.continues,
             repeats=self.repeats,
+            inherited=self.inherited,
             micro_batches=self.trainer.micro_batches,
             **{"measured": self.measured, "settings": self.settings, "facts": self.facts, **details},
         )
@@ -200,6 +226,10 @@ class Values:
                 self.spread[name] = spread
             if found.flags:
                 self.flags[name] = list(found.flags)
+
+    def flag(self, name: str, word: str) -> None:
+        """Says of a value why it may not mean what its name says."""
+        self.flags[name] = [*self.flags.get(name, []), word]
 
 
 class Curve:
@@ -291,7 +321,8 @@ def run_trial(
     try:
         run_all(plan.plugins)
         with _restored_state(), _share(plan):
-            model = build(Architecture.from_json(plan.architecture), seed=plan.seed)
+            architecture = Architecture.from_json(plan.architecture)
+            model = build(architecture, seed=plan.seed)
             _set_normalization(model, data)
             model.to(plan.device)
             images, labels = data.validation.tensors(plan.device)
@@ -306,9 +337,15 @@ def run_trial(
                 for name, objective in plan.objectives.items():
                     if objective.needs == state:
                         values.add(name, objective, candidate)
+                        if state == "training" and plan.inherited:
+                            values.flag(name, INHERITED)
 
             model.eval()
-            measure("weights")
+            measure("weights")  # as they were drawn, whatever the training begins with
+            if plan.inherited:
+                if plan.relative is None:
+                    raise RuntimeError(f"the weights of trial {plan.inherited['trial']} are not there to begin with.")
+                plan.relative.bequeath(model, architecture)
             seconds["build"] = time.perf_counter() - started
             plan.trainer.train(model, data, seed=plan.seed, report=on_epoch, checkpoints=checkpoints)
             seconds["train"] = time.perf_counter() - started - seconds["build"]

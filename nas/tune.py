@@ -30,6 +30,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from nas.errors import StoppedError, WrongInputError
 from nas.plugins import loaded
+from nas.problem import find_trainer
 from nas.results.study import Study
 from nas.search.launch import open_study, overriding
 from nas.search.ledger import Ledger
@@ -92,6 +93,11 @@ class TuneStudy:
             raise WrongInputError(
                 "inside Ray Tune its schedulers say how long a trial is trained. Leave [search.rungs] out, or run the "
                 "study with nas search."
+            )
+        if find_trainer(settings).inherit:
+            raise WrongInputError(
+                "inside Ray Tune, which starts and stops trials by itself, all begin from scratch. Leave "
+                "training.inherit out, or run the study with nas search."
             )
         problem, self.history = open_study(settings, out, accept_changes=accept_changes)
         for note in (*problem.notes, *self.history.notes):

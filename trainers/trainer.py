@@ -39,11 +39,14 @@ class Trainer(ABC):
         micro_batches: parts into which each batch is divided to save memory, for trainers that can.
         track: measure the accuracy (of another task what stands for it) on the validation images after every epoch, for
             the curve of the trial; nothing depends on it.
+        inherit: let a trial of a search begin with the weights of its nearest trained relative; a trainer trains the
+            network that it is given, whatever its weights.
     """
 
     epochs: int = 10
     micro_batches: int = 1
     track: bool = False
+    inherit: bool = False
 
     @abstractmethod
     def train(

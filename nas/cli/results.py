@@ -168,6 +168,7 @@ def diff(directory: Path, trials: tuple[str, ...], along: bool, cka: bool, data:
     from nas.results.differences import chain, differences, similarity
     from nas.results.references import find_trial
     from nas.show.differences import difference_table, mcnemar_line, print_chain, similarity_table
+    from nas.show.trials import print_flags
 
     if data is not None and not cka:
         raise WrongInputError("--data belongs to --cka, which alone needs the images. Leave it out, or add --cka.")
@@ -176,7 +177,12 @@ def diff(directory: Path, trials: tuple[str, ...], along: bool, cka: bool, data:
     study = opened(directory)
     if along:
         steps = chain(study)
-        return Answer(steps, lambda console: print_chain(steps, study.objectives, console))
+
+        def along_front(console: Console) -> None:
+            print_chain(steps, study.objectives, console)
+            print_flags(study.members().records, console, study.confirmation)
+
+        return Answer(steps, along_front)
     (_, one), (home, other) = (find_trial(study, text) for text in trials)
     figures = differences(study, one, other, home)
     if cka:
@@ -192,6 +198,8 @@ def diff(directory: Path, trials: tuple[str, ...], along: bool, cka: bool, data:
 
     def draw(console: Console) -> None:
         console.print(difference_table(figures, study.objectives))
+        for where, records in ((study, [one, other]),) if home is study else ((study, [one]), (home, [other])):
+            print_flags(records, console, where.confirmation)
         if line := mcnemar_line(figures):
             console.print(line, soft_wrap=True)
         if cka:

@@ -300,7 +300,7 @@ def load_weights(architecture: Architecture, path: Path) -> Network:
     """
     try:
         tensors = safetensors.torch.load_file(regular(path))
-        _check_weights(architecture, tensors)
+        check_tensors(architecture, tensors)
         network = build(architecture)
         remade = network_buffers(network)
         network.load_state_dict({name: tensor for name, tensor in tensors.items() if name not in remade})
@@ -322,7 +322,7 @@ def _check_finite(tensors: Mapping[str, Tensor]) -> None:
             raise ValueError(f"{name} holds values that are no finite numbers")
 
 
-def _check_weights(architecture: Architecture, tensors: Mapping[str, Tensor]) -> None:
+def check_tensors(architecture: Architecture, tensors: Mapping[str, Tensor]) -> None:
     """Refuses weights that are not those of a network, before its memory is allocated.
 
     Raises:

@@ -153,6 +153,9 @@ Network `{record.key}` for {channels}x{height}x{width} {self.things} and {answer
         lines = [f"{name}: {json.dumps(setting)}" for name, setting in record.settings.items() if setting]
         lines += [f"{name} may not mean what it says: {', '.join(words)}" for name, words in record.flags.items()]
         lines += [f"trained for {record.fidelity.get('epochs', 0)} epochs with seed {record.seed}", *self.notes]
+        if record.inherited:
+            share, trial = record.inherited["share"], record.inherited["trial"]
+            lines.append(f"began with the weights of trial {trial} of the study, {share:.0%} of its parameters")
         if self.again:
             lines.append(f"logits of the trial, bit for bit: {'yes' if self.identical else 'no'}")
         return "\n".join(f"- {_plain(line)}" for line in lines)

@@ -107,6 +107,10 @@ def train(
         price(architecture)
     remember(loaded_from(path) for path in settings.plugins)
     trainer, chosen = find_trainer(settings, dataset), list(seeds)
+    if trainer.inherit:
+        raise WrongInputError(
+            "training.inherit is for a search, where trials have relatives; nas train begins from scratch. Unset it."
+        )
     settings = replace(settings, training=training_table(settings, trainer))
     folders = [out] if len(chosen) == 1 else [out / f"seed-{seed}" for seed in chosen]
     for folder in folders:

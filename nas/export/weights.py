@@ -5,15 +5,20 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 
-from nas.errors import StoppedError, WrongInputError
+import safetensors.torch
+from safetensors import SafetensorError
+
+from nas.errors import StoppedError, WrongInputError, regular
+from nas.export.bundle import check_tensors
 from nas.export.evaluate import same_data
 from nas.problem import find_dataset, find_trainer, network_of
 from nas.settings import Settings
 from nas.store.artifacts import PREDICTIONS, weights_path
 from nas.store.files import write_atomically
+from nas.store.history import read_trials
 from nas.store.records import TrialRecord
 from nas.store.traces import Predictions
-from nas.trial import TrialOutcome, TrialPlan, run_trial
+from nas.trial import Relative, TrialOutcome, TrialPlan, run_trial
 
 
 def check_weights(directory: Path, records: Iterable[TrialRecord]) -> None:
@@ -36,6 +41,23 @@ def check_weights(directory: Path, records: Iterable[TrialRecord]) -> None:
             )
 
 
+def read_kept(directory: Path, record: TrialRecord) -> bytes:
+    """The weights of a trial of a study, as the bytes of their file, which was checked.
+
+    Raises:
+        WrongInputError: if they are missing or damaged, or those of another network.
+    """
+    path = weights_path(directory, record.number)
+    try:
+        content = regular(path).read_bytes()
+        check_tensors(network_of(record), safetensors.torch.load(content))
+    except FileNotFoundError:
+        raise WrongInputError(f"{path} is missing.") from None
+    except (SafetensorError, RuntimeError, ValueError, OSError) as error:
+        raise WrongInputError(f"{path} is damaged, or of another network: {error}.") from None
+    return content
+
+
 def train_again(
     directory: Path, settings: Settings, record: TrialRecord, *, data: str | None = None, say: Callable[[str], None]
 ) -> None:
@@ -46,7 +68,8 @@ def train_again(
         data: the study's data set as ``name`` or ``name:location``, where it lies elsewhere on this machine.
 
     Raises:
-        WrongInputError: if the trial did not end complete, or the data are not on this machine.
+        WrongInputError: if the trial did not end complete, the data are not on this machine, or the weights that it
+            began with are lost.
         StoppedError: if its logits are not those of the trial, bit for bit, as on another processor or a GPU.
     """
     path = weights_path(directory, record.number)
@@ -57,7 +80,10 @@ def train_again(
     trainer = replace(find_trainer(settings, find_dataset(settings.data)), micro_batches=record.micro_batches)
     loaded = replace(settings, plugins=[])  # of its plugins there are only copies, which have run already
     plan = TrialPlan.of(loaded, network_of(record), trainer=trainer, objectives={}, seed=record.seed)
-    say(f"trial {record.number} is trained again, {trainer.epochs} epochs.")
+    relative = _relative(directory, record)
+    begun = f", with the weights of trial {record.inherited['trial']}" if record.inherited else ""
+    say(f"trial {record.number} is trained again, {trainer.epochs} epochs{begun}.")
+    plan = replace(plan, inherited=record.inherited, relative=relative)
     outcome = run_trial(replace(plan, timeout_seconds=None, checkpoint_seconds=0.0), found)
     if outcome.weights is None:
         raise StoppedError(
@@ -70,6 +96,26 @@ def train_again(
             f"{shlex.quote(f'{directory}#{record.number}')} trains one like it."
         )
     write_atomically(path, outcome.weights)
+
+
+def _relative(directory: Path, record: TrialRecord) -> Relative | None:
+    """The network whose weights a trial began with; None of one from scratch.
+
+    Raises:
+        WrongInputError: if these are lost, with what puts them back.
+    """
+    if record.inherited is None:
+        return None
+    number = record.inherited["trial"]
+    relative = next(one for one in read_trials(directory) if one.number == number)
+    try:
+        return Relative(relative.architecture, read_kept(directory, relative))
+    except WrongInputError as error:
+        raise WrongInputError(
+            f"trial {record.number} began with the weights of trial {number}, without which it cannot be trained "
+            f"again: {error} Put them back first, which trains that one as it was: nas export "
+            f"{shlex.quote(str(directory))} --pick trial:{number} --retrain -o OUT."
+        ) from None
 
 
 def _is_same(outcome: TrialOutcome, traced: Path) -> bool:

@@ -33,7 +33,8 @@ def differences(study: Study, first: TrialRecord, second: TrialRecord, other: St
 
     Returns:
         By name the values of both: ``picks`` of choices that either uses and ``facts``, where they differ; always
-        ``measured``, of complete trials the means of replicates, and their standard ``errors``, None where unknown.
+        ``measured``, of complete trials the means of replicates, their standard ``errors``, None where unknown, and
+        their ``flags``.
         ``mcnemar`` compares the images that only one of them classifies correctly; None without predictions of both.
     """
     other = other or study
@@ -44,6 +45,7 @@ def differences(study: Study, first: TrialRecord, second: TrialRecord, other: St
         return {name: [one.get(name), two.get(name)] for name in names}
 
     picks, facts = both(first.picks, second.picks), both(first.facts, second.facts)
+    flags = both(study.flags(first), other.flags(second))
     return {
         "trials": [first.number, second.number],
         **({"studies": [str(study.directory), str(other.directory)]} if other is not study else {}),
@@ -51,6 +53,7 @@ def differences(study: Study, first: TrialRecord, second: TrialRecord, other: St
         "facts": {name: pair for name, pair in facts.items() if pair[0] != pair[1]},
         "measured": both(_settled(study, first), _settled(other, second)),
         "errors": both(*({n: s.error(r, n) for n in r.measured} for s, r in ((study, first), (other, second)))),
+        "flags": {n: [list(words or ()) for words in pair] for n, pair in flags.items()},
         "mcnemar": _compared(study, first, other, second),
     }
 
@@ -81,7 +84,8 @@ def chain(study: Study) -> dict[str, Any]:
     Returns:
         ``cost`` is the objective that orders it, the first count to be minimised; ``unit`` about a step, rounded;
         ``steps`` have the trials, the ``changes`` of choices, of every objective the ``difference`` with its standard
-        ``error`` (None where unknown), and ``buys``: the difference for each unit of the cost.
+        ``error`` (None where unknown), and ``buys``: the difference for each unit of the cost; ``flags`` are those of
+        the trials that have any, by number.
 
     Raises:
         WrongInputError: if no objective is a cost, or there is no front.
@@ -104,7 +108,8 @@ def chain(study: Study) -> dict[str, Any]:
             if name != cost:
                 step["buys"][name] = change / more * unit if more > 0 else None
         steps.append(step)
-    return {"cost": cost, "unit": unit, "first": members[0].number, "steps": steps}
+    flags = {str(record.number): dict(study.flags(record)) for record in members if study.flags(record)}
+    return {"cost": cost, "unit": unit, "first": members[0].number, "steps": steps, "flags": flags}
 
 
 def changes(study: Study, before: TrialRecord, after: TrialRecord) -> list[str]:

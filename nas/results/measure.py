@@ -18,7 +18,7 @@ from nas.results.study import Study
 from nas.settings import Settings, construct, parse
 from nas.store.artifacts import weights_path
 from nas.store.measurements import Measurement, open_measurements
-from nas.store.records import TrialRecord
+from nas.store.records import INHERITED, TrialRecord
 from objectives import OBJECTIVES, Estimate, Objective, as_settings, as_value
 from searchspaces.registry import lookup
 
@@ -110,6 +110,7 @@ def _measured_by(
     def finish(record: TrialRecord, value: float, how: dict[str, Any]) -> Measurement:
         spread = value.spread() if isinstance(value, Estimate) else {}
         flags = list(value.flags) if isinstance(value, Estimate) else []
+        flags += [INHERITED] if record.inherited and objective.needs == "training" else []
         number = as_value(name, objective, value)
         details: dict[str, Any] = {"settings": how, "spread": spread, "flags": flags, "time": time.time()}
         return Measurement(name, record.number, record.key, number, **known, **details)

@@ -232,6 +232,8 @@ def _attributes(record: TrialRecord) -> dict[str, Any]:
         "failure": record.failure,
         "error": record.error,
         "copied_from": record.copied_from,
+        "inherited_from": record.inherited["trial"] if record.inherited else None,
+        "inherited_share": record.inherited["share"] if record.inherited else None,
         "micro_batches": record.micro_batches if record.micro_batches > 1 else None,
         "seconds": sum(record.seconds.values()) if record.seconds else None,
     }

@@ -177,7 +177,8 @@ class Study:
     def searched_protocol(self) -> Protocol:
         """How the trials of the search were trained and measured."""
         epochs = self.settings.training.get("epochs")
-        return Protocol(epochs if isinstance(epochs, int) else 0)
+        inherit = any(record.inherited for record in self.records)
+        return Protocol(epochs if isinstance(epochs, int) else 0, inherit=inherit)
 
     def confirmed(self, split: Split = "validation") -> Confirmation | None:
         """What the replicates say that were measured on a split, by the latest protocol; None if there are none."""
@@ -265,6 +266,11 @@ class Study:
         mean = self.confirmation.value(record.number, name) if self.confirmation else None
         stated = record.spread.get(name, {}).get("standard_error")
         return stated if mean is None else mean.standard_error
+
+    def flags(self, record: TrialRecord) -> Mapping[str, Sequence[str]]:
+        """Words that say why a value of a trial may not mean what its name says, by objective; as of `value`."""
+        known = self.confirmation
+        return known.flags.get(record.number, {}) if known and known.count(record.number) else record.flags
 
     def pick(self, rule: str, where: str | Sequence[str] = ()) -> TrialRecord:
         """The one trial that ``rule`` names, of the front as far as it keeps the conditions ``where``.
@@ -441,7 +447,7 @@ class Study:
             return float(getattr(price(network_of(record)).counts, kind.field))
 
     def frame(self, records: Sequence[TrialRecord] | None = None) -> "DataFrame":
-        """Trials as a pandas frame: state, values with standard errors, picks, key, seconds; unless given, the front.
+        """Trials as a pandas frame: state, values with errors, picks, key, seconds, flags; unless given, the front.
 
         Example: ``nas.open("runs/quickstart").frame().sort_values("macs")``.
         """
@@ -452,7 +458,9 @@ class Study:
                 done = record.status == "complete"
                 row[name] = self.value(record, name) if done else record.measured.get(name)
                 row[f"{name}.error"] = self.error(record, name) if done else None
-            rows.append({**row, **record.picks, "key": record.key, "seconds": sum(record.seconds.values())})
+            flags = " ".join(f"{name}:{word}" for name, words in self.flags(record).items() for word in words)
+            known = {"key": record.key, "seconds": sum(record.seconds.values()), "flags": flags}
+            rows.append({**row, **record.picks, **known})
         return frame(rows, "trial")
 
     @property
@@ -461,11 +469,12 @@ class Study:
         return frame(curve_rows(self.directory, [record.number for record in self.front]), "trial")
 
     def _repr_html_(self) -> str:
-        """The front as a table, for notebooks."""
-        rows = [
-            [str(record.number), *(f"{self.value(record, name):.6g}" for name in self.objectives)]
-            for record in self.front
-        ]
+        """The front as a table, for notebooks; ``!`` is behind values that have flags."""
+
+        def shown(record: TrialRecord, name: str) -> str:
+            return f"{self.value(record, name):.6g}{'!' if self.flags(record).get(name) else ''}"
+
+        rows = [[str(record.number), *(shown(record, name) for name in self.objectives)] for record in self.front]
         told = f"{self.settings.name}: {len(self.front)} of {len(self.complete)} complete trials are on the front"
         return html_table(told, ["trial", *self.objectives], rows)
 

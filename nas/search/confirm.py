@@ -98,12 +98,15 @@ def confirm_study(
     problem, history = open_study(read_settings(path), directory, say=say)  # which writes down what the study says
     problem = replace(problem, settings=replace(problem.settings, execution=execution))
     with history, open_confirmations(directory, study.records) as kept:
-        trainer = problem.trainer if wish.epochs is None else replace(problem.trainer, epochs=wish.epochs)
+        trainer = replace(problem.trainer, inherit=False)
+        trainer = trainer if wish.epochs is None else replace(trainer, epochs=wish.epochs)
         with user_input("--epochs"):
             protocol = Protocol(trainer.epochs, wish.attack, wish.split)
         problem = _attacking(problem, wish.attack, directory, say)
         work = _Work(study, replace(problem, trainer=trainer), wish, protocol, kept, say, picked)
         work.check_once()
+        if study.searched_protocol.inherit:
+            say("trials began with the weights of others; replicates begin from scratch, and only they are compared.")
         for note in (*history.notes, *kept.notes):
             say(note)
         data = problem.data

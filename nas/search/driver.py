@@ -11,7 +11,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Protocol
 
-from nas.errors import StoppedError
+from nas.errors import StoppedError, WrongInputError
+from nas.export.weights import read_kept
 from nas.problem import Problem
 from nas.search.executors import Executor
 from nas.search.interruption import Interruption
@@ -20,7 +21,7 @@ from nas.search.standing import Standing
 from nas.store.artifacts import Artifacts, checkpoint_path, checkpointed, drop_checkpoint, keep_traces, read_checkpoint
 from nas.store.files import write_atomically
 from nas.store.live import Live, Report
-from nas.trial import TrialOutcome, TrialPlan
+from nas.trial import Relative, TrialOutcome, TrialPlan
 
 MACHINES_LOST = 10
 """Times that one trial may lose its machine before it is recorded as failed; that is seldom its own fault."""
@@ -160,12 +161,29 @@ class Driver:
             self._start(plan)
 
     def _start(self, plan: TrialPlan) -> None:
+        plan, relative = self._origin(plan)
         self.ledger.pending[plan.number] = plan
+        plan = replace(plan, relative=relative)
         self.live.start(plan.number)
         if (saved := next((n for n in (plan.number, plan.continues) if n in self.saved), None)) is not None:
             plan = replace(plan, checkpoint=read_checkpoint(self.directory, saved))
         self.executor.submit(plan)
         self._show()
+
+    def _origin(self, plan: TrialPlan) -> tuple[TrialPlan, Relative | None]:
+        """The plan and the network whose weights it begins with; where these are lost, with another or from scratch."""
+        while (record := self.ledger.relative(plan)) is not None:
+            try:
+                return plan, Relative(record.architecture, read_kept(self.directory, record))
+            except WrongInputError as error:
+                self._forget(plan.number)  # the checkpoint of a training that began with them
+                plan = self.ledger.disinherit(plan)
+                instead = "from scratch" if plan.inherited is None else f"with those of trial {plan.inherited['trial']}"
+                self.watcher.say(
+                    f"trial {plan.number} cannot begin with the weights of trial {record.number}, so it begins "
+                    f"{instead}: {error}"
+                )
+        return plan, None
 
     def _collect(self) -> None:
         outcome = self.executor.wait()
@@ -224,7 +242,9 @@ class Driver:
             drop_checkpoint(self.directory, number)
 
     def _trim(self) -> None:
-        self.artifacts.trim(record.number for record in self.ledger.standing.front)
+        begun = [event["trial"] for event in self.history.origins.values()]  # what has not ended may need them again
+        front = [record.number for record in self.ledger.standing.front]
+        self.artifacts.trim([*front, *(number for number in begun if number is not None)])
         limit, taken = self.artifacts.limit, self.artifacts.bytes
         if limit is not None and taken > limit and not self.over_limit:
             self.over_limit = True

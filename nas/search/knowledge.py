@@ -71,7 +71,7 @@ def _known(problem: Problem, study: Study) -> tuple[list[TrialRecord], str]:
             )
     recipes = [
         {
-            **{k: v for k, v in each["training"].items() if k not in ("epochs", "track")},
+            **{k: v for k, v in each["training"].items() if k not in ("epochs", "track") and (k != "inherit" or v)},
             "images": each["data"]["checksum"],
         }
         for each in (here, there)

@@ -14,14 +14,16 @@ from typing import Any
 from nas.errors import StoppedError, user_input
 from nas.problem import Problem, check_records
 from nas.search.knowledge import read_earlier
+from nas.search.relatives import Origin, Relatives
 from nas.search.rungs import Rungs
 from nas.search.samplers import Proposal, Sampler
 from nas.search.samplers.sampler import Believer
 from nas.search.standing import Standing
+from nas.store.artifacts import weights_path
 from nas.store.history import EVENTS, TRIALS, History
 from nas.store.records import COUNTED, Source, TrialRecord, trial_seed
 from nas.trial import TrialPlan
-from searchspaces import Choice, Value
+from searchspaces import Architecture, Choice, Value
 
 NEIGHBOURS, REDRAWS = 200, 10
 """Changes of a proposal that was tried already that are looked at for one that was not, first of one choice and then of
@@ -64,6 +66,8 @@ class Ledger:
                 problem.space.check(record.picks)
         self.pending: dict[int, TrialPlan] = {}
         self.rungs = Rungs(problem.settings.search.rungs)
+        self.relatives = Relatives() if problem.trainer.inherit else None
+        """Whose weights trials may begin with; None where all begin from scratch."""
         self.spent = 0
         """Epochs of training so far."""
         self.end: str | StoppedError | None = None
@@ -254,9 +258,35 @@ class Ledger:
         if violations := self.problem.probe.violations(plan.measured):
             self._end(plan.record("infeasible", violations=violations), proposal)
             return None
+        plan = self._with_origin(plan)
         self.pending[plan.number], self._proposals[plan.number] = plan, proposal
         self._begin(plan)
         return plan
+
+    def _with_origin(self, plan: TrialPlan) -> TrialPlan:
+        """The plan with what its training begins with, which is decided once and noted in the log."""
+        if self.relatives is None:
+            return plan
+        noted = self.history.origins.get(plan.number)
+        if noted is not None and (noted["trial"] is None or noted["trial"] in self._by_number):
+            origin = Origin(noted["trial"], noted["share"])
+        else:
+            directory, architecture = self.history.directory, Architecture.from_json(plan.architecture)
+            origin = self.relatives.nearest(architecture, lambda n: weights_path(directory, n).exists())
+            self.history.event("inherits", plan.number, trial=origin.trial, share=origin.share)
+        return replace(plan, inherited=None if origin.trial is None else {"trial": origin.trial, "share": origin.share})
+
+    def relative(self, plan: TrialPlan) -> TrialRecord | None:
+        """The trial whose weights a plan begins with; None if it begins from scratch."""
+        return None if plan.inherited is None else self._by_number[plan.inherited["trial"]]
+
+    def disinherit(self, plan: TrialPlan) -> TrialPlan:
+        """The plan with another relative, or none, because the weights of the one that it had are lost."""
+        assert self.relatives is not None
+        assert plan.inherited is not None
+        self.relatives.remove(plan.inherited["trial"])
+        del self.history.origins[plan.number]
+        return self._with_origin(plan)
 
     def _begin(self, trial: TrialPlan | TrialRecord) -> None:
         """Notes what a trial that is trained does on its rung."""
@@ -315,6 +345,8 @@ class Ledger:
     def _remember(self, record: TrialRecord) -> None:
         self.standing.add(record)
         self._by_number[record.number] = record
+        if self.relatives is not None:
+            self.relatives.add(record)
         if record.status == "duplicate":
             return
         if record.repeats is None:

@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 
 from nas.show.console import printable
-from nas.show.figures import si, value_text
+from nas.show.figures import MARK, si, value_text
 from objectives import Goal
 
 
@@ -23,7 +23,8 @@ def difference_table(figures: Mapping[str, Any], objectives: Mapping[str, Goal])
     for name, goal in objectives.items():
         pair = zip(figures["measured"].get(name, [None] * 2), figures["errors"].get(name, [None] * 2), strict=True)
         shown = ("-" if value is None else value_text(value, goal.scale, error) for value, error in pair)
-        table.add_row(printable(name), *shown)
+        marks = (MARK if words else "" for words in figures["flags"].get(name, [[], []]))
+        table.add_row(printable(name), *(text + mark for text, mark in zip(shown, marks, strict=True)))
     return table
 
 
@@ -49,7 +50,8 @@ def print_chain(figures: Mapping[str, Any], objectives: Mapping[str, Goal], cons
             if name == cost:
                 continue
             sign = "+" if change >= 0 else "-"
-            shown = f"{printable(name)} {sign}{value_text(abs(change), goal.scale, error)}"
+            marked = any(figures["flags"].get(str(step[end]), {}).get(name) for end in ("from", "to"))
+            shown = f"{printable(name)} {sign}{value_text(abs(change), goal.scale, error)}{MARK if marked else ''}"
             told.append(shown if buys is None else f"{shown} ({'+' if buys >= 0 else '-'}{_rate(abs(buys), goal)})")
         console.print(
             f"-> trial {step['to']}: {printable(cost)} +{si(step['cost'], 3)}; {', '.join(told)}", soft_wrap=True

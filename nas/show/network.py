@@ -25,6 +25,9 @@ def print_network(study: Study, record: TrialRecord, console: Console) -> None:
     if record.facts:
         facts = ", ".join(f"{printable(name)} {printable(str(value))}" for name, value in record.facts.items())
         console.print(f"facts: {facts}", soft_wrap=True)
+    if record.inherited:
+        share, trial = record.inherited["share"], record.inherited["trial"]
+        console.print(f"began with the weights of trial {trial}, {share:.0%} of its parameters", soft_wrap=True)
     print_flags([record], console)
     for note in study.confirmation.notes(record.number) if study.confirmation else ():
         console.print(note, soft_wrap=True)

@@ -9,7 +9,8 @@ from rich.console import Console
 from nas.results.differences import changes
 from nas.results.study import Study
 from nas.show.console import printable
-from nas.show.figures import change_text, value_text
+from nas.show.figures import MARK, change_text, value_text
+from nas.show.trials import print_flags
 from nas.store.records import TrialRecord
 
 
@@ -32,10 +33,13 @@ def picked_figures(study: Study, rule: str, where: Sequence[str] = ()) -> dict[s
 
 
 def _values(study: Study, record: TrialRecord) -> dict[str, Any]:
-    """Values and errors of a trial, as far as it has them."""
+    """Values, errors and flags of a trial, as far as it has them."""
+    flags = {name: list(words) for name, words in study.flags(record).items()}
     if record.status != "complete":
-        return {"values": {n: record.measured[n] for n in study.objectives if n in record.measured}, "errors": {}}
+        values = {n: record.measured[n] for n in study.objectives if n in record.measured}
+        return {"values": values, "errors": {}, "flags": flags}
     return {
+        "flags": flags,
         "values": {name: study.value(record, name) for name in study.objectives},
         "errors": {name: study.error(record, name) for name in study.objectives},
     }
@@ -46,18 +50,24 @@ def print_picked(study: Study, figures: Mapping[str, Any], console: Console) -> 
     if "trials" in figures:
         console.print(f"{len(figures['trials'])} trials: {', '.join(map(str, figures['trials']))}", soft_wrap=True)
         return
+
+    def mark(one: Mapping[str, Any], name: str) -> str:
+        return MARK if one["flags"].get(name) else ""
+
     values = [
-        f"{name} {value_text(value, study.objectives[name].scale, figures['errors'].get(name))}"
+        f"{name} {value_text(value, study.objectives[name].scale, figures['errors'].get(name))}{mark(figures, name)}"
         for name, value in figures["values"].items()
     ]
     console.print(f"trial {figures['trial']}: {', '.join(values)}", soft_wrap=True)
     console.print(f"{figures['why']}.", soft_wrap=True)
     for name, other in figures["neighbours"].items():
         given = ", ".join(
-            f"{each} {change_text(figures['values'][each], value, study.objectives[each].scale)}"
+            f"{each} {change_text(figures['values'][each], value, study.objectives[each].scale)}{mark(other, each)}"
             for each, value in other["values"].items()
         )
         what = "; ".join(other["changes"]) or "the same choices"
         console.print(f"For better {printable(name)}, trial {other['trial']}: {given}\n    {what}", soft_wrap=True)
+    shown = {figures["trial"], *(other["trial"] for other in figures["neighbours"].values())}
+    print_flags(map(study.trial, sorted(shown)), console, study.confirmation)
     place, trial = shlex.quote(str(study.directory)), figures["trial"]
     console.print(f"\nNext:\n  nas show {place} {trial}\n  nas export {place} --pick trial:{trial} -o trial-{trial}")

@@ -21,11 +21,13 @@ class Protocol:
         epochs: passes over the training images.
         attack: that replaces the one of every robust accuracy; None for that of the study.
         split: of the images that they are measured on.
+        inherit: some begin with the weights of others, as the trials of a search may; replicates never do.
     """
 
     epochs: int
     attack: str | None = None
     split: Split = "validation"
+    inherit: bool = False
 
     def __str__(self) -> str:
         attack = f", attack {self.attack}" if self.attack else ""
@@ -65,6 +67,7 @@ class Replicate:
     def to_json(self) -> dict[str, Any]:
         """The line."""
         known = {"replicate": self.number, "wanted": self.wanted, **asdict(self.protocol)}
+        del known["inherit"]
         return {"schema": SCHEMA, **known, "record": self.record.to_json()}
 
     @classmethod

@@ -23,11 +23,22 @@ from typing import Any, Self
 from nas.errors import StoppedError, WrongInputError, regular
 from nas.store.files import write_atomically
 from nas.store.log import HeldError, Log, line_of, read_lines
-from nas.store.records import SCHEMA, SOURCES, Failure, TrialRecord, are_picks, brief, is_count, is_time, refusal
+from nas.store.records import (
+    SCHEMA,
+    SOURCES,
+    Failure,
+    TrialRecord,
+    are_picks,
+    brief,
+    is_count,
+    is_share,
+    is_time,
+    refusal,
+)
 
 TRIALS, EVENTS, LOCK = "trials.jsonl", "events.jsonl", "lock"
 
-EVENT_KINDS = ("asked", "started", "saved", "attempt", "cancelled")
+EVENT_KINDS = ("asked", "inherits", "started", "saved", "attempt", "cancelled")
 
 
 @contextlib.contextmanager
@@ -76,6 +87,8 @@ def _records(path: Path, lines: list[dict[str, Any]], *, repeated: bool = False)
                 raise ValueError(f"trial {record.number} is recorded twice")
             if record.repeats is not None and not repeated:
                 _check_repetition(record, seen.get(record.repeats))
+            if record.inherited is not None and not repeated:
+                _check_relative(record, seen.get(record.inherited["trial"]))
         except ValueError as error:
             raise WrongInputError(
                 f"{path}, line {number} is damaged ({error}). Restore the file from a copy."
@@ -91,9 +104,16 @@ def _check_repetition(record: TrialRecord, first: TrialRecord | None) -> None:
         raise ValueError(f"it repeats trial {record.repeats}, which is no complete trial of its network before it")
 
 
+def _check_relative(record: TrialRecord, relative: TrialRecord | None) -> None:
+    """Raises ValueError unless the first weights of a trial come from a complete one before it."""
+    if relative is None or relative.status != "complete":
+        trial = (record.inherited or {})["trial"]
+        raise ValueError(f"its first weights are those of trial {trial}, which is no complete trial before it")
+
+
 @no_collections()
 def read_events(directory: Path) -> list[dict[str, Any]]:
-    """What happened to the trials of a study besides their ends, in order: asked, started, saved, attempt, cancelled.
+    """What happened to the trials of a study besides their ends, in order: `EVENT_KINDS`.
 
     Raises:
         WrongInputError: if a line is damaged, with its number, the field and what must hold.
@@ -164,6 +184,10 @@ def _wrong_event(event: Any) -> str:
             return f"draws must be a whole number from 0, source one of {', '.join(SOURCES)}"
         if not all(is_count(event.get(name, 0)) for name in ("rung", "continues", "repeats")):
             return "rung, continues and repeats must be whole numbers from 0"
+    elif event["event"] == "inherits":
+        trial = event.get("trial")
+        if not (trial is None or is_count(trial)) or not is_share(event.get("share")):
+            return "trial must be a whole number from 0, or null, and share a number from 0 to 1"
     elif event["event"] in ("started", "attempt") and not is_count(event.get("attempt")):
         return f"attempt must be a whole number from 0, got {brief(event.get('attempt'))}"
     return ""
@@ -194,6 +218,8 @@ class History:
         self.records: list[TrialRecord] = []
         self.events: list[dict[str, Any]] = []
         self._by_number: dict[int, list[dict[str, Any]]] = {}
+        self.origins: dict[int, dict[str, Any]] = {}
+        """The last ``inherits`` event of every trial that has one and has not ended."""
         with contextlib.ExitStack() as opened:
             with self._alone():
                 Log(directory / LOCK, opened, hold=True)
@@ -203,6 +229,8 @@ class History:
             self.records = _records(directory / TRIALS, self._logs[TRIALS].read())
             for event in _events(directory / EVENTS, self._logs[EVENTS].read()):
                 self._keep(event)
+            for record in self.records:
+                self.origins.pop(record.number, None)
             check_numbers(directory, self.records, self.events)
             for log in self._logs.values():
                 self.notes += log.mend()
@@ -229,6 +257,7 @@ class History:
         self._logs[TRIALS].append(record.to_json())
         self._flush(TRIALS)
         self.records.append(record)
+        self.origins.pop(record.number, None)
 
     def event(self, kind: str, number: int, **details: Any) -> None:
         """Appends an event about trial ``number``; it survives a kill at once, a power cut once a trial has ended."""
@@ -240,6 +269,8 @@ class History:
     def _keep(self, event: dict[str, Any]) -> None:
         self.events.append(event)
         self._by_number.setdefault(event["number"], []).append(event)
+        if event["event"] == "inherits":
+            self.origins[event["number"]] = event
 
     def _check_unchanged(self, *ending: TrialRecord) -> None:
         """Makes sure that the log under its name is the one that this process wrote.

@@ -25,6 +25,8 @@ FAILURES: tuple[Failure, ...] = get_args(Failure)
 SOURCES: tuple[Source, ...] = get_args(Source)
 COUNTED: tuple[Status, ...] = ("complete", "failed", "truncated")
 """What counts towards ``trials``; infeasible and duplicate proposals are recorded, not counted."""
+INHERITED = "inherited_weights"
+"""Flag of the values of a trial whose training did not begin from scratch."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,8 @@ class TrialRecord:
             it is a ``replicate``.
         continues: number of the trial whose network is trained longer here.
         repeats: number of the trial whose network is trained as long here, with another seed.
+        inherited: where the first weights of the training come from if not all were drawn: ``trial``, the number of the
+            relative that left them, and ``share``, of the parameters that were copied; None for one from scratch.
         draws: candidates that were looked at for the trial.
         micro_batches: parts into which each training batch was divided, gradients added up; 2 after a trial ran out of
             memory in one (normalisation then sees half a batch at a time).
@@ -80,6 +84,7 @@ class TrialRecord:
     source: Source = "sampler"
     continues: int | None = None
     repeats: int | None = None
+    inherited: dict[str, Any] | None = None
     draws: int = 1
     micro_batches: int = 1
 
@@ -169,6 +174,18 @@ def is_spread(value: object) -> bool:
     return (error is None or (is_number(error) and error >= 0)) and (n is None or (is_count(n) and n >= 1))
 
 
+def is_origin(value: object) -> bool:
+    """Whether it says from which trial what share of the first weights comes."""
+    if not isinstance(value, dict) or value.keys() != {"trial", "share"}:
+        return False
+    return is_count(value["trial"]) and is_share(value["share"])
+
+
+def is_share(value: object) -> bool:
+    """Whether it is a number from 0 to 1."""
+    return is_number(value) and 0 <= float(value) <= 1  # type: ignore[arg-type]
+
+
 def are_words(value: object) -> bool:
     """Whether it is a list of words."""
     return isinstance(value, list) and all(isinstance(word, str) for word in value)
@@ -196,6 +213,7 @@ FIELDS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "source": (lambda value: value in SOURCES, f"one of {', '.join(SOURCES)}"),
     "continues": (lambda value: value is None or is_count(value), "a whole number from 0"),
     "repeats": (lambda value: value is None or is_count(value), "a whole number from 0"),
+    "inherited": (lambda value: value is None or is_origin(value), "an object of a trial and a share from 0 to 1"),
     "draws": (lambda value: is_count(value) and value >= 1, "a whole number from 1"),
     "micro_batches": (lambda value: is_count(value) and value >= 1, "a whole number from 1"),
 }

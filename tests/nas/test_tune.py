@@ -23,7 +23,7 @@ from ray.tune.schedulers import ASHAScheduler
 from ray.tune.search import Searcher
 
 import nas
-from nas.errors import StoppedError
+from nas.errors import StoppedError, WrongInputError
 from nas.store.history import read_trials
 from nas.store.records import TrialRecord, trial_seed
 from nas.tune import StudySearcher, TuneStudy
@@ -429,3 +429,12 @@ def test_only_this_module_imports_ray_tune() -> None:
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "False"
+
+
+def test_trials_that_begin_with_the_weights_of_others_are_for_nas_search(
+    study_file: Callable[..., Path], tmp_path: Path
+) -> None:
+    path = study_file(training={"epochs": 1, "inherit": True})
+    with pytest.raises(WrongInputError, match=r"all begin from scratch\. Leave training\.inherit out"):
+        TuneStudy(path, out=tmp_path / "run")
+    assert not (tmp_path / "run").exists()

@@ -18,7 +18,7 @@ from nas.settings import STUDY
 from nas.show.console import printable
 from nas.show.drawing import drawn, svg
 from nas.show.network import trained_network
-from nas.show.trials import confirmation_notes, why
+from nas.show.trials import confirmation_notes, flags_of, why
 from nas.store.records import TrialRecord
 from nas.store.traces import read_curve
 from searchspaces.architecture import label_of
@@ -77,7 +77,7 @@ def _columns(study: Study, records: Sequence[TrialRecord], front: set[int]) -> d
         "values": [[_short(value(r, name)) for r in records] for name in study.objectives],
         "errors": [[_short(error(r, name), 3) for r in records] for name in study.objectives],
         "flags": [
-            sorted({w for name, words in r.flags.items() for w in (f"{name}: {x}" for x in words)}) for r in records
+            sorted({f"{name}: {word}" for name, words in flags_of(r, known).items() for word in words}) for r in records
         ],
         "chance": [_short(known.chance(r.number), 3) for r in records] if known else None,
         "label": [label_of(record.architecture) if record.architecture else "" for record in records],

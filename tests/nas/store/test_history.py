@@ -57,6 +57,7 @@ def test_a_record_has_the_published_fields(tmp_path: Path) -> None:
         "source",
         "continues",
         "repeats",
+        "inherited",
         "draws",
         "micro_batches",
     }
