@@ -25,11 +25,10 @@ def status(directory: Path) -> Answer:
     \b
     Example: nas status runs/quickstart
     """
-    from nas.results.status import read_overview
+    from nas.results.status import quick_figures
     from nas.show.status import status_table
 
-    overview = read_overview(directory)
-    figures = opened(directory).status() if overview is None else overview.figures(directory)
+    figures = quick_figures(directory) or opened(directory).status()
     return Answer(figures, lambda console: console.print(status_table(figures)))
 
 

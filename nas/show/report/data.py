@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 
 from nas.errors import WrongInputError, regular
-from nas.problem import network_of
 from nas.results.differences import changes
 from nas.results.explain import explain
 from nas.results.pareto import hypervolume
@@ -16,8 +15,8 @@ from nas.results.study import Study
 from nas.search.standing import Standing
 from nas.settings import STUDY
 from nas.show.console import printable
-from nas.show.drawing import drawn, svg
-from nas.show.network import trained_network
+from nas.show.drawing import svg
+from nas.show.network import drawn_trial
 from nas.show.trials import confirmation_notes, why
 from nas.store.records import COUNTED, TrialRecord
 from nas.store.traces import read_curve
@@ -106,7 +105,7 @@ def _member(study: Study, record: TrialRecord) -> dict[str, Any]:
         "facts": {name: str(value) for name, value in record.facts.items()},
         "settings": record.settings,
         "notes": known.notes(record.number) if known else [],
-        "svg": _drawing(study, record),
+        **_drawing(study, record),
         "curve": _curve(study.directory, record.number),
         "neighbours": [
             {"objective": name, "trial": other.number, "changes": changes(study, record, other)}
@@ -115,14 +114,15 @@ def _member(study: Study, record: TrialRecord) -> dict[str, Any]:
     }
 
 
-def _drawing(study: Study, record: TrialRecord) -> str | None:
-    """The network of a trial as SVG; None where code of others that makes it was never trusted."""
+def _drawing(study: Study, record: TrialRecord) -> dict[str, str | None]:
+    """The network of a trial as SVG, or why it is not drawn."""
     if not study.is_trusted:
-        return None
+        return {"svg": None, "undrawn": "it takes a plugin that was never trusted"}
     study.load_plugins()
-    architecture = network_of(record)
-    parts = drawn(architecture, trained_network(study, record, architecture))
-    return svg(parts, f"network of trial {record.number}", style=False)
+    try:
+        return {"svg": svg(drawn_trial(study, record), f"network of trial {record.number}", style=False)}
+    except WrongInputError as error:
+        return {"svg": None, "undrawn": str(error)}
 
 
 def _curve(directory: Path, number: int) -> dict[str, list[float | None]]:

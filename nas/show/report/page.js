@@ -26,6 +26,8 @@ async function unpacked(id) {
 let D, T, count; // the data, its trials, and how many they are
 let chosen = null, kept = null, sorted = [1, -1], shown = ROWS; // trial, rows that the parallel axes keep, order of the table
 const ghosts = new Set(); // groups of trials off the front that are drawn
+const waiting = []; // panels that have come into view
+let drawing = false;
 const drawers = new Map(), drawnPanels = new Set();
 
 // ---- numbers -------------------------------------------------------------------------------------------------------
@@ -297,7 +299,7 @@ function choose(i, focus) {
     }
     place.append(make("h3", "Network"));
     if (member.svg) place.append(document.importNode(new DOMParser().parseFromString(member.svg, "image/svg+xml").documentElement, true));
-    else place.append(make("p", "Not drawn: it takes a plugin that was never trusted.", "soft"));
+    else place.append(make("p", `Not drawn: ${member.undrawn}.`, "soft"));
   } else place.append(make("p", T.label[i], "soft"));
   place.append(make("h3", "Take it further"));
   const quoted = /^[\w./-]+$/.test(D.directory) ? D.directory : `'${D.directory.replace(/'/g, "'\\''")}'`;
@@ -403,10 +405,25 @@ function panels() {
       if (isIntersecting && !drawnPanels.has(target.id)) {
         drawnPanels.add(target.id);
         watcher.unobserve(target);
-        Promise.resolve(drawers.get(target.id)()).then(() => { target.dataset.drawn = "yes"; });
+        waiting.push(target);
       }
+    drawWaiting();
   }, { rootMargin: "60px" });
   for (const id of drawers.keys()) watcher.observe($(id));
+}
+
+// One panel after the other, so that the first can be seen before the next is begun; what needs WebGL, which takes seconds, last.
+async function drawWaiting() {
+  if (drawing) return;
+  drawing = true;
+  while (waiting.length) {
+    waiting.sort((a, b) => (a.id === "space") - (b.id === "space"));
+    const place = waiting.shift();
+    await drawers.get(place.id)();
+    place.dataset.drawn = "yes";
+    await new Promise(resolve => setTimeout(resolve));
+  }
+  drawing = false;
 }
 
 async function start() {
