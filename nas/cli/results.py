@@ -218,6 +218,23 @@ def optuna(directory: Path, out: Path) -> None:
 
 @cli.command()
 @DIRECTORY
+@click.option("-o", "--out", required=True, type=click.Path(path_type=Path), help="Folder of a database and artifacts.")
+def mlflow(directory: Path, out: Path) -> None:
+    """All trials as runs of MLflow in a local folder; called again, it adds what is new and rewrites what has changed.
+
+    \b
+    Example: nas mlflow runs/quickstart -o tracking
+    """
+    from nas.results.mlflow_copy import DATABASE, write_runs
+    from nas.show.console import echo
+
+    written, before = write_runs(opened(directory), out)
+    look = f"mlflow ui --backend-store-uri {shlex.quote(f'sqlite:///{out / DATABASE}')}"
+    echo(f"written: {written} runs to {out}, {before} stood there; look at them with {look} (pip install mlflow)")
+
+
+@cli.command()
+@DIRECTORY
 @may_run_plugins
 @answers
 def explain(directory: Path) -> Answer:
