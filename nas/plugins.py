@@ -13,7 +13,6 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
-from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
 
@@ -231,5 +230,7 @@ def _recorded() -> set[str]:
 
 @cache
 def _load_installed() -> None:
+    from importlib.metadata import entry_points  # half of the import of this module, which most commands need
+
     for entry in entry_points(group=GROUP):
         entry.load()

@@ -238,9 +238,9 @@ class Curve:
     def __init__(self, checkpoints: Checkpoints | None, tracked: str) -> None:
         self._beside, self.tracked = {} if checkpoints is None else checkpoints.beside, tracked
 
-    def add(self, epoch: Epoch, value: float | None) -> None:
+    def add(self, epoch: Epoch) -> None:
         """Adds an epoch; a training that went back a little repeats some, which replace the earlier ones."""
-        values = (epoch.loss, epoch.learning_rate, epoch.seconds, value)
+        values = (epoch.loss, epoch.learning_rate, epoch.seconds, epoch.measured.get(self.tracked))
         row = [float(epoch.number), *(math.nan if known is None else float(known) for known in values)]
         rows = [row for row in self.rows() if row[0] < epoch.number]
         self._beside[CURVE] = torch.tensor([*rows, row], dtype=torch.float64)
@@ -308,7 +308,9 @@ def run_trial(
     curve = Curve(checkpoints, data.task.objectives[0])
 
     def on_epoch(epoch: Epoch) -> None:
-        curve.add(epoch, OBJECTIVES[curve.tracked]().measure(candidate) if plan.trainer.track else None)
+        if plan.trainer.track:
+            epoch = replace(epoch, measured={curve.tracked: float(OBJECTIVES[curve.tracked]().measure(candidate))})
+        curve.add(epoch)
         if report:
             report(epoch, candidate)
         spent = time.perf_counter() - started

@@ -1,8 +1,8 @@
 """The trainer contract: how one candidate is trained, in place, from pixels to logits."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
 from typing import Any, Self, TypeVar
 
 from torch import nn
@@ -16,7 +16,8 @@ from trainers.splits import TrainingData
 class Epoch:
     """Report of one finished epoch: its number from 1, of how many, mean training loss, seconds it took.
 
-    ``learning_rate`` is that of its last step; None of a trainer that has none.
+    ``learning_rate`` is that of its last step; None of a trainer that has none. ``measured`` holds what is tracked on
+    the validation images (`Trainer.track`), by the name of the objective; it is added to the trainer's report.
     """
 
     number: int
@@ -24,6 +25,7 @@ class Epoch:
     loss: float
     seconds: float
     learning_rate: float | None = None
+    measured: Mapping[str, float] = field(default_factory=dict)
 
 
 class DivergedError(FloatingPointError):

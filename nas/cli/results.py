@@ -25,11 +25,10 @@ def status(directory: Path) -> Answer:
     \b
     Example: nas status runs/quickstart
     """
-    from nas.results.status import read_overview
+    from nas.results.status import quick_figures
     from nas.show.status import status_table
 
-    overview = read_overview(directory)
-    figures = opened(directory).status() if overview is None else overview.figures(directory)
+    figures = quick_figures(directory) or opened(directory).status()
     return Answer(figures, lambda console: console.print(status_table(figures)))
 
 
@@ -223,6 +222,23 @@ def optuna(directory: Path, out: Path) -> None:
     count = write_storage(opened(directory), out)
     look = f"optuna-dashboard {shlex.quote(f'sqlite:///{out}')}"
     echo(f"written: {count} trials to {out}; look at them with {look} (pip install optuna-dashboard)")
+
+
+@cli.command()
+@DIRECTORY
+@click.option("-o", "--out", required=True, type=click.Path(path_type=Path), help="Folder of a database and artifacts.")
+def mlflow(directory: Path, out: Path) -> None:
+    """All trials as runs of MLflow in a local folder; called again, it adds what is new and rewrites what has changed.
+
+    \b
+    Example: nas mlflow runs/quickstart -o tracking
+    """
+    from nas.results.mlflow_copy import DATABASE, write_runs
+    from nas.show.console import echo
+
+    written, before = write_runs(opened(directory), out)
+    look = f"mlflow ui --backend-store-uri {shlex.quote(f'sqlite:///{out / DATABASE}')}"
+    echo(f"written: {written} runs to {out}, {before} stood there; look at them with {look} (pip install mlflow)")
 
 
 @cli.command()

@@ -220,8 +220,9 @@ class Confirmation:
         for name in self.goals:
             value, interval = self.value(number, name), self.interval(number, name)
             if value is not None and interval is not None and value.standard_error:
+                trainings = "1 training with another seed" if value.n == 1 else f"{value.n} trainings with other seeds"
                 lines.append(
-                    f"{name} of {value.n} trainings with other seeds ({self.protocol}): {value:.4g} ± "
+                    f"{name} of {trainings} ({self.protocol}): {value:.4g} ± "
                     f"{value.standard_error:.2g}, {LEVEL:.0%} interval {interval[0]:.4g} to {interval[1]:.4g}"
                 )
         return [*lines, f"on the front with a probability of {self.chance(number):.2f}"]

@@ -168,7 +168,7 @@ class _Copy:
         return self._trial(
             record.number,
             STATES[record.status],
-            _attributes(record) | _confirmed(self.study.confirmation, record.number),
+            record_attributes(record) | confirmed_attributes(self.study.confirmation, record.number),
             picks=record.picks,
             costs=record.measured or self.asked.get(record.number, {}).get("measured"),
             values=values,
@@ -222,7 +222,7 @@ class _Copy:
         return {name: excess(costs[name], bound) for name, bound in bounds.items()}
 
 
-def _attributes(record: TrialRecord) -> dict[str, Any]:
+def record_attributes(record: TrialRecord) -> dict[str, Any]:
     """What a record holds besides picks and values; each number by itself, so that the dashboard sorts and plots it."""
     found = {
         "status": record.status,
@@ -247,8 +247,8 @@ def _attributes(record: TrialRecord) -> dict[str, Any]:
     return {name: value for name, value in found.items() if value is not None}
 
 
-def _confirmed(known: Confirmation | None, number: int) -> dict[str, Any]:
-    """What replicates say of a trial, by names like those of `_attributes`; nothing without replicates."""
+def confirmed_attributes(known: Confirmation | None, number: int) -> dict[str, Any]:
+    """What replicates say of a trial, by names like those of `record_attributes`; nothing without replicates."""
     if known is None or not known.count(number):
         return {}
     found: dict[str, Any] = {"confirmed.n": known.count(number), "confirmed.on_front": known.chance(number)}

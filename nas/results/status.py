@@ -14,7 +14,7 @@ from nas.errors import WrongInputError, regular
 from nas.results.pareto import hypervolume, non_dominated
 from nas.store.artifacts import weight_bytes
 from nas.store.confirmations import CONFIRMATIONS
-from nas.store.history import is_held, read_trials
+from nas.store.history import is_held, no_collections, read_trials
 from nas.store.live import running_trials
 from nas.store.records import COUNTED, SCHEMA, SOURCES, TrialRecord, is_number
 
@@ -88,6 +88,17 @@ class Overview:
             **{source: sources[source] for source in SOURCES},
             "looked_at": looked / len(self.records) if self.records else None,
         }
+
+
+@no_collections()
+def quick_figures(directory: Path) -> dict[str, Any] | None:
+    """What `Overview.figures` returns of a study for which `read_overview` suffices; else None.
+
+    The records are gone when this returns: the garbage collector, which would search them for as long as it took to
+    check them, never sees them.
+    """
+    overview = read_overview(directory)
+    return None if overview is None else overview.figures(directory)
 
 
 def read_overview(directory: Path) -> Overview | None:

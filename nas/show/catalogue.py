@@ -67,15 +67,15 @@ def space_table(name: str, space: Mapping[str, Any]) -> Table:
     size = f"{int(space['size']):,} assignments, {_distinct(space)} different networks"
     example = Architecture.from_json(space["example"]).label()
     table = Table(title=f"{name}: {size}", title_justify="left", caption=f"example: {example}", caption_justify="left")
-    for column in ("choice", "options", "allowed", "meaning"):
+    for column in ("choice", "options", "meaning", "allowed"):  # the widest last: a pipe gets no padding behind it
         table.add_column(column, overflow="fold")
     for choice, values in space["choices"].items():
-        table.add_row(choice, ", ".join(map(str, values["options"])), values["allowed"], values["help"])
+        table.add_row(choice, ", ".join(map(str, values["options"])), values["help"], values["allowed"])
     if "more" in space:
         table.add_section()
         for short, values in _by_short_name(space["more"]).items():
             off = ": ".join(["off", *map(str, values["options"])])
-            table.add_row(short, off, values["allowed"], values["help"])
+            table.add_row(short, off, values["help"], values["allowed"])
     return table
 
 

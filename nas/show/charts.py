@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 COLOURS = ("#0072b2", "#e69f00", "#009e73", "#d55e00", "#cc79a7")
 """Colours that most who do not tell red from green tell apart."""
+CHOICES = 5
+"""Choices whose options the figure of effects shows, of each objective."""
 FRONT, KNEE, OTHERS = COLOURS[0], COLOURS[3], "#9aa5b0"
 
 
@@ -68,6 +70,33 @@ def front(study: Study) -> "Figure":
         figure.update_xaxes(**_axis(study, x), **place)
         figure.update_yaxes(**_axis(study, y), **place)
     return figure.update_layout(height=330 * -(-len(pairs) // columns) + 80)
+
+
+def front3d(study: Study) -> "Figure":
+    """The front over three objectives, a count on the first axis where there is one; the knee is a diamond.
+
+    Raises:
+        WrongInputError: if the study has fewer than three objectives.
+    """
+    from plotly.graph_objects import Figure
+
+    members = _members(study)
+    axes = sorted(study.objectives, key=lambda name: study.objectives[name].scale != "count")[:3]
+    if len(axes) < 3:
+        raise WrongInputError(f"{study.directory} has {len(axes)} objective(s), not three. Take the figure front.")
+    rest = [record for record in study.complete if record.number not in members]
+    figure = Figure()
+    for group, records, marker in (
+        ("dominated", rest, {"symbol": "circle-open", "size": 3, "color": OTHERS}),
+        ("front", study.front, {"size": 5, "color": FRONT}),
+        ("knee", [study.pick("knee")], {"symbol": "diamond", "size": 7, "color": KNEE}),
+    ):
+        values = {k: [study.value(record, name) for record in records] for k, name in zip("xyz", axes, strict=True)}
+        told = [_told(study, record) for record in records]
+        figure.add_scatter3d(
+            **values, mode="markers", name=group, marker=marker, text=told, hovertemplate="%{text}<extra></extra>"
+        )
+    return figure.update_layout(scene={f"{k}axis": _axis(study, n) for k, n in zip("xyz", axes, strict=True)})
 
 
 def _members(study: Study) -> set[int]:
@@ -164,10 +193,7 @@ def importance(study: Study) -> "Figure":
     from plotly.graph_objects import Figure
 
     figures = explain(study)
-    known = {name: one for name, one in figures["objectives"].items() if "shares" in one}
-    if not known:
-        told = "; ".join(f"{name} takes {one['refused']}" for name, one in figures["objectives"].items())
-        raise WrongInputError(f"{study.directory} has too few trials for importances: {told}.")
+    known = _explained(study, figures)
     order = sorted(figures["choices"], key=lambda choice: max(one["shares"][choice] for one in known.values()))
     figure = Figure()
     for (name, one), colour in zip(known.items(), itertools.cycle(COLOURS), strict=False):
@@ -179,6 +205,41 @@ def importance(study: Study) -> "Figure":
             hovertemplate="%{y}: %{x:.1f} %, %{text}",
         )
     return figure.update_layout(barmode="group", xaxis_title="share of the variance, %")
+
+
+def _explained(study: Study, figures: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """What `nas explain` says of the objectives that it can explain, by name."""
+    known = {name: one for name, one in figures["objectives"].items() if "shares" in one}
+    if not known:
+        told = "; ".join(f"{name} takes {one['refused']}" for name, one in figures["objectives"].items())
+        raise WrongInputError(f"{study.directory} has too few trials for importances: {told}.")
+    return known
+
+
+def effects(study: Study) -> "Figure":
+    """What the options of the first choices change in each objective, among networks of equal cost where one is known.
+
+    Counts are factors, fractions differences from the mean of all networks that read the choice.
+    """
+    from plotly.subplots import make_subplots
+
+    figures = explain(study)
+    known = _explained(study, figures)
+    figure = make_subplots(1, len(known), horizontal_spacing=0.16)
+    for column, (name, one) in enumerate(known.items(), 1):
+        found, counts = one.get("at_equal_cost") or one["effects"], study.objectives[name].scale == "count"
+        top = sorted((choice for choice in one["shares"] if choice in found), key=lambda c: -one["shares"][c])[:CHOICES]
+        rows = [(f"{choice} {option}", value) for choice in top for option, value in found[choice].items()][::-1]
+        figure.add_scatter(
+            x=[10**value if counts else value for _, value in rows],
+            y=[_plain(option) for option, _ in rows],
+            **{"mode": "markers", "name": _plain(name), "showlegend": False, "marker": {"color": FRONT}},
+            **{"hovertemplate": "%{y}: %{x:.4g}<extra></extra>", "row": 1, "col": column},
+        )
+        where = f"at equal {figures['cost']}" if one.get("at_equal_cost") else "over all"
+        title = _plain(f"{name}, {'factor' if counts else 'difference'} {where}")
+        figure.update_xaxes(title_text=title, type="log" if counts else "linear", row=1, col=column)
+    return figure.update_layout(height=640)
 
 
 def curves(study: Study) -> "Figure":
@@ -195,9 +256,11 @@ def curves(study: Study) -> "Figure":
 
 CHARTS: dict[str, Callable[[Study], "Figure"]] = {
     "front": front,
+    "front3d": front3d,
     "hypervolume": hypervolume,
     "parallel": parallel,
     "importance": importance,
+    "effects": effects,
     "curves": curves,
 }
 """Name -> chart."""

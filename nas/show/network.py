@@ -5,11 +5,12 @@ from pathlib import Path
 from rich.console import Console
 
 from nas.export.bundle import load_weights
+from nas.pricing import price
 from nas.problem import network_of
 from nas.results.study import Study
 from nas.show.architecture import cost_figures, cost_summary, mixing_tables
 from nas.show.console import WIDE, printable
-from nas.show.drawing import drawn, svg, text
+from nas.show.drawing import Drawn, drawn, svg, text
 from nas.show.trials import in_one_line, print_flags
 from nas.store.artifacts import weights_path
 from nas.store.files import write_atomically
@@ -48,9 +49,20 @@ def draw_network(study: Study, record: TrialRecord, path: Path) -> None:
         StoppedError: if the file cannot be written.
     """
     study.load_plugins()
-    architecture = network_of(record)
-    parts = drawn(architecture, trained_network(study, record, architecture))
+    parts = drawn_trial(study, record)
     write_atomically(path, svg(parts, f"{study.settings.name}, trial {record.number}").encode())
+
+
+def drawn_trial(study: Study, record: TrialRecord) -> list[Drawn]:
+    """The parts of a trial's network; with its frozen filters, where it has some and its weights were kept.
+
+    Raises:
+        WrongInputError: if no network can be made of the record, or its weights are damaged.
+    """
+    architecture = network_of(record)
+    total = price(architecture).total
+    some = total.trainable_parameters < total.parameters  # else its weights, which take a while, show nothing
+    return drawn(architecture, trained_network(study, record, architecture) if some else None)
 
 
 def trained_network(study: Study, record: TrialRecord, architecture: Architecture) -> Network | None:

@@ -59,7 +59,8 @@ class ShownStudy(Study):
         return Page(page(report_data(self, others)))
 
     def figure(self, name: str) -> "Figure":
-        """A chart as a figure of plotly: ``front``, ``hypervolume``, ``parallel``, ``importance`` or ``curves``.
+        """A chart as a figure of plotly: ``front``, ``front3d``, ``hypervolume``, ``parallel``, ``importance``,
+        ``effects`` or ``curves``.
 
         Example: ``nas.open("runs/quickstart").figure("front").write_html("front.html")``.
 

@@ -22,7 +22,9 @@ def running_line(row: Mapping[str, Any]) -> str:
     if row.get("attempt", 1) > 1:
         line += f", attempt {row['attempt']}"
     if epoch := row.get("epoch"):
-        line += f", epoch {epoch['number']} of {epoch['total']}, loss {epoch['loss']:.4f}"
+        tracked = epoch.get("measured") or {"loss": epoch["loss"]}  # the accuracy, with `training.track`
+        values = ", ".join(f"{name} {value:.4f}" for name, value in tracked.items())
+        line += f", epoch {epoch['number']} of {epoch['total']}, {values}"
     return line
 
 

@@ -31,7 +31,7 @@ class Protocol:
 
     def __str__(self) -> str:
         attack = f", attack {self.attack}" if self.attack else ""
-        return f"{self.epochs} epochs{attack}, {self.split} images"
+        return f"{self.epochs} epoch{'' if self.epochs == 1 else 's'}{attack}, {self.split} images"
 
 
 @dataclass(frozen=True)

@@ -242,7 +242,8 @@ class History:
             yield
         except HeldError:
             raise WrongInputError(
-                f"another search is writing to {self.directory}. Wait for it, or give another directory with --out."
+                f"another search is writing to {self.directory}. Wait for it, or stop it. Another study needs another "
+                "directory."
             ) from None
 
     def record(self, record: TrialRecord) -> None:

@@ -108,4 +108,12 @@ def _is_row(trial: Any) -> bool:
         return False
     epoch = trial.get("epoch")
     names = ("number", "total", "loss", "seconds")
-    return epoch is None or (isinstance(epoch, dict) and all(is_number(epoch.get(name)) for name in names))
+    if epoch is None:
+        return True
+    return isinstance(epoch, dict) and all(is_number(epoch.get(name)) for name in names) and _are_values(epoch)
+
+
+def _are_values(epoch: dict[str, Any]) -> bool:
+    """Whether what is tracked of an epoch, if anything is, are numbers."""
+    tracked = epoch.get("measured", {})
+    return isinstance(tracked, dict) and all(map(is_number, tracked.values()))

@@ -4,6 +4,7 @@ import json
 import shutil
 import tomllib
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -35,10 +36,12 @@ COMMANDS = {
     "confirm": ["--budget 1 --seeds 1"],
 }
 """Command that reads a study -> what is given after the directory."""
-ALWAYS = {"status", "pareto", "explain", "report", "optuna", "watch"}
+ALWAYS = {"status", "pareto", "explain", "report", "optuna", "watch", "mlflow"}
 """What answers of a study without a complete trial too."""
+if find_spec("mlflow"):
+    COMMANDS["mlflow"] = ["-o {out}"]
 PLOT = "pareto {directory} --plot {out}.png"
-ELSE = {"cost", "data", "evaluate", "known", "search", "spaces", "train"}
+ELSE = {"cost", "data", "evaluate", "known", "search", "spaces", "train"} | ({"mlflow"} - COMMANDS.keys())
 """Commands that read no study, or make one."""
 REFUSED = {
     ("one", "diff {directory} --front"): "no objective of",  # nothing says what is cheap

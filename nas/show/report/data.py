@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 
 from nas.errors import WrongInputError, regular
-from nas.problem import network_of
 from nas.results.differences import changes
 from nas.results.explain import explain
 from nas.results.pareto import hypervolume
@@ -16,10 +15,10 @@ from nas.results.study import Study
 from nas.search.standing import Standing
 from nas.settings import STUDY
 from nas.show.console import printable
-from nas.show.drawing import drawn, svg
-from nas.show.network import trained_network
+from nas.show.drawing import svg
+from nas.show.network import drawn_trial
 from nas.show.trials import confirmation_notes, flags_of, why
-from nas.store.records import TrialRecord
+from nas.store.records import COUNTED, TrialRecord
 from nas.store.traces import read_curve
 from searchspaces.architecture import label_of
 
@@ -106,7 +105,7 @@ def _member(study: Study, record: TrialRecord) -> dict[str, Any]:
         "facts": {name: str(value) for name, value in record.facts.items()},
         "settings": record.settings,
         "notes": known.notes(record.number) if known else [],
-        "svg": _drawing(study, record),
+        **_drawing(study, record),
         "curve": _curve(study.directory, record.number),
         "neighbours": [
             {"objective": name, "trial": other.number, "changes": changes(study, record, other)}
@@ -115,14 +114,15 @@ def _member(study: Study, record: TrialRecord) -> dict[str, Any]:
     }
 
 
-def _drawing(study: Study, record: TrialRecord) -> str | None:
-    """The network of a trial as SVG; None where code of others that makes it was never trusted."""
+def _drawing(study: Study, record: TrialRecord) -> dict[str, str | None]:
+    """The network of a trial as SVG, or why it is not drawn."""
     if not study.is_trusted:
-        return None
+        return {"svg": None, "undrawn": "it takes a plugin that was never trusted"}
     study.load_plugins()
-    architecture = network_of(record)
-    parts = drawn(architecture, trained_network(study, record, architecture))
-    return svg(parts, f"network of trial {record.number}", style=False)
+    try:
+        return {"svg": svg(drawn_trial(study, record), f"network of trial {record.number}", style=False)}
+    except WrongInputError as error:
+        return {"svg": None, "undrawn": str(error)}
 
 
 def _curve(directory: Path, number: int) -> dict[str, list[float | None]]:
@@ -136,16 +136,27 @@ def _curve(directory: Path, number: int) -> dict[str, list[float | None]]:
 
 def course(study: Study) -> dict[str, list[float]]:
     """Hypervolume of what was measured in the search, after each trial that counts, with epochs and seconds so far."""
-    standing = Standing(study.objectives, study.reference)
+    standing, taken = Standing(study.objectives, study.reference), _epochs(study)
     found: dict[str, list[float]] = {"trials": [], "epochs": [], "seconds": [], "hypervolume": []}
     epochs = seconds = 0.0
     for record in study.records:
         standing.add(record)
-        spent = record.fidelity.get("epochs", 0)
-        epochs += spent if isinstance(spent, int | float) else 0
+        epochs += taken[record.number]
         seconds += sum(record.seconds.values())
         for name, value in zip(found, (standing.ended, epochs, seconds, standing.hypervolume), strict=True):
             found[name].append(round(float(value), 6))
+    return found
+
+
+def _epochs(study: Study) -> dict[int, float]:
+    """Epochs of each trial, as `[limits] epochs` counts them: of one that failed, those that it was to have."""
+    rungs = study.settings.search.rungs
+    whole = {r.number: e if isinstance(e := r.fidelity.get("epochs", 0), int | float) else 0 for r in study.records}
+    found: dict[int, float] = {}
+    for record in study.records:
+        found[record.number] = whole[record.number] if record.status in COUNTED else 0
+        if rungs and rungs.form == "continued" and record.continues in whole:
+            found[record.number] -= whole[record.continues]
     return found
 
 
@@ -160,7 +171,7 @@ def _explained(study: Study) -> dict[str, Any]:
 
 def _ledger(study: Study) -> Iterator[dict[str, Any]]:
     """What the budget went to: a row for the front, for what it dominates, and for every way to end otherwise."""
-    front = {record.number for record in study.front}
+    front, taken = {record.number for record in study.front}, _epochs(study)
     rows: dict[str, list[TrialRecord]] = {"front": [], "dominated": []}
     for record in study.records:
         kind: str = record.failure or record.status
@@ -170,9 +181,15 @@ def _ledger(study: Study) -> Iterator[dict[str, Any]]:
     rows["confirmations"] = [one.record for one in study.replicates]
     for what, records in rows.items():
         if records:
-            epochs = sum(e for r in records if isinstance(e := r.fidelity.get("epochs", 0), int | float))
+            epochs = (
+                sum(one.protocol.epochs for one in study.replicates)
+                if what == "confirmations"
+                else sum(taken[record.number] for record in records)
+            )
             seconds = sum(sum(record.seconds.values()) for record in records)
-            yield {"what": what, "trials": len(records), "epochs": epochs, "seconds": round(seconds, 1)}
+            at_most = any(record.status == "failed" for record in records)
+            row = {"what": what, "trials": len(records), "epochs": epochs, "at_most": at_most}
+            yield row | {"seconds": round(seconds, 1)}
 
 
 def _facts(directory: Path) -> Iterator[tuple[str, str]]:

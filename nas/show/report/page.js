@@ -1,8 +1,8 @@
-"use strict";
 // The page of a report. Text of a study reaches it as text only: textContent, and escaped where plotly reads markup.
 
 const GHOSTS = 2000; // dominated and other trials drawn in a chart, and lines of the parallel axes
 const SYMBOLS = { dominated: "circle", infeasible: "triangle-up", truncated: "square", failed: "x" }; // of ghosts
+const SERIES = ["first", "second", "third", "mark", "fourth"]; // colours of objectives
 const ROWS = 400; // rows of the table that are made at a time
 const $ = id => document.getElementById(id);
 const colour = name => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
@@ -26,7 +26,9 @@ async function unpacked(id) {
 let D, T, count; // the data, its trials, and how many they are
 let chosen = null, kept = null, sorted = [1, -1], shown = ROWS; // trial, rows that the parallel axes keep, order of the table
 const ghosts = new Set(); // groups of trials off the front that are drawn
-const drawers = new Map(), drawnPanels = new Set(), limits = {};
+const waiting = []; // panels that have come into view
+let drawing = false;
+const drawers = new Map(), drawnPanels = new Set();
 
 // ---- numbers -------------------------------------------------------------------------------------------------------
 function si(value) {
@@ -45,18 +47,20 @@ function shownValue(j, i) {
 }
 
 const cost = j => D.objectives[j].scale === "count";
-const named = j => {
+const namedPlain = j => {
   const { name, unit, direction } = D.objectives[j];
   const told = unit && unit.toLowerCase() !== name.toLowerCase() ? ` [${unit}]` : "";
-  return plain(`${name}${told} ${direction === "maximize" ? "\u2191" : "\u2193"}`);
+  return `${name}${told} ${direction === "maximize" ? "\u2191" : "\u2193"}`;
 };
+const named = j => plain(namedPlain(j));
 
 // ---- charts --------------------------------------------------------------------------------------------------------
 function layout(more = {}) {
   const line = { gridcolor: colour("line"), zerolinecolor: colour("line"), linecolor: colour("line"), automargin: true };
   return {
-    paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", font: { color: colour("ink"), size: 12 },
+    paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", font: { family: getComputedStyle(document.body).fontFamily, color: colour("ink"), size: 12 },
     margin: { l: 56, r: 14, t: 10, b: 44 }, showlegend: false, hovermode: "closest",
+    dragmode: matchMedia("(pointer: coarse)").matches ? false : "zoom", // a finger on a chart scrolls the page
     hoverlabel: { bgcolor: colour("box"), bordercolor: colour("line"), font: { color: colour("ink") }, align: "left" },
     ...more, xaxis: { ...line, ...(more.xaxis || {}) }, yaxis: { ...line, ...(more.yaxis || {}) },
   };
@@ -93,7 +97,7 @@ function points(rows, j, k, name) {
     knee: { color: colour("mark"), size: 15, symbol: "star" },
   }[name] || { color: name === "dominated" ? rows.map(likely) : "rgba(0,0,0,0)", size: 7, symbol: SYMBOLS[name], line: { width: 1, color: colour("ghost") } };
   const bars = axis => name !== "front" || !T.errors[axis].some(Boolean) ? {} :
-    { type: "data", array: rows.map(i => T.errors[axis][i] || 0), thickness: 1, width: 0, color: colour("first") };
+    { type: "data", array: rows.map(i => passes(i) && T.errors[axis][i] || 0), thickness: 1, width: 0, color: colour("first") };
   return {
     type: "scatter", mode: "markers", x: rows.map(i => T.values[j][i]), y: rows.map(i => T.values[k][i]),
     customdata: rows, text: hover(rows), hovertemplate: "%{text}<extra></extra>", error_x: bars(j), error_y: bars(k),
@@ -154,13 +158,13 @@ function drawSpace() {
     type: "scatter3d", mode: "markers", x: rows.map(i => T.values[axes[0]][i]), y: rows.map(i => T.values[axes[1]][i]),
     z: rows.map(i => T.values[axes[2]][i]), customdata: rows, text: hover(rows), hovertemplate: "%{text}<extra></extra>", marker,
   });
-  const traces = [marks(front, { size: 5, color: colour("first") })];
-  for (const name of ghosts) traces.push(marks(others(name, ...axes), { size: 2, color: colour("ghost"), symbol: { failed: "x", truncated: "square" }[name] || "circle" }));
-  if (chosen !== null) traces.push(marks([chosen], { size: 9, color: colour("mark"), symbol: "circle-open" }));
+  const traces = [marks(front.filter(passes), { size: 5, color: colour("first") })];
+  for (const name of ghosts) traces.push(marks(others(name, ...axes).filter(passes), { size: 2, color: colour("ghost"), symbol: { failed: "x", truncated: "square" }[name] || "circle" }));
+  if (chosen !== null && axes.every(a => T.values[a][chosen] !== null)) traces.push(marks([chosen], { size: 9, color: colour("mark"), symbol: "circle-open" }));
   const scene = at => ({ title: { text: named(axes[at]), font: { size: 11 } }, type: cost(axes[at]) ? "log" : "linear",
     color: colour("ink"), gridcolor: colour("line"), backgroundcolor: "rgba(0,0,0,0)", tickfont: { size: 10 }, nticks: 5 });
   return chart("space", traces, { margin: { l: 0, r: 0, t: 0, b: 0 },
-    scene: { xaxis: scene(0), yaxis: scene(1), zaxis: scene(2), camera: { eye: { x: 1.35, y: 1.35, z: 0.8 } } } }).then(() => clickable("space"));
+    scene: { xaxis: scene(0), yaxis: scene(1), zaxis: scene(2), aspectmode: "cube", camera: { eye: { x: 1.6, y: 1.6, z: 0.85 }, center: { x: 0, y: 0, z: -0.12 } } } }).then(() => clickable("space"));
 }
 
 function drawCourse() {
@@ -168,45 +172,6 @@ function drawCourse() {
   return chart("course", [{ type: "scatter", mode: "lines", line: { shape: "hv", color: colour("first") },
     x: D.course[against], y: D.course.hypervolume, hovertemplate: `%{x} ${against}: %{y:.4f}<extra></extra>` }],
     { xaxis: { title: { text: against } }, yaxis: { title: { text: "hypervolume" } } });
-}
-
-function drawParallel() {
-  const all = range(count).filter(i => D.objectives.every((_, j) => T.values[j][i] !== null) && T.state[i] !== "infeasible");
-  const front = all.filter(i => T.state[i] === "front"), rest = all.filter(i => T.state[i] !== "front");
-  const step = Math.ceil(rest.length / GHOSTS), rows = [...rest.filter((_, at) => at % step === 0), ...front];
-  const dimensions = D.objectives.map((objective, j) => {
-    const values = rows.map(i => cost(j) ? Math.log10(T.values[j][i]) : T.values[j][i]);
-    if (!cost(j)) return { label: named(j), values };
-    const low = Math.floor(Math.min(...values)), high = Math.ceil(Math.max(...values));
-    const ticks = range(3 * (high - low) + 1).map(t => low + Math.floor(t / 3) + [0, Math.log10(2), Math.log10(5)][t % 3]);
-    return { label: named(j), values, tickvals: ticks, ticktext: ticks.map(t => si(Number((10 ** t).toPrecision(1))).replace(/\.0+ /, " ")) };
-  });
-  const first = shares()[0] || [], order = [...first, ...Object.keys(D.choices).filter(name => !first.includes(name))];
-  for (const name of order.slice(0, 9)) {
-    const options = D.choices[name];
-    dimensions.push({ label: plain(name), values: rows.map(i => T.picks[name][i]), range: [-0.5, options.length - 0.5],
-      tickvals: range(options.length), ticktext: options.map(plain) });
-  }
-  limits.rows = rows;
-  limits.dimensions = dimensions;
-  return chart("parallel", [{ type: "parcoords", dimensions, labelfont: { color: colour("ink") }, tickfont: { color: colour("ink"), size: 10 },
-    rangefont: { size: 1, color: "rgba(0,0,0,0)" }, labelangle: -20,
-    line: { color: rows.map(i => T.state[i] === "front" ? 1 : 0), colorscale: [[0, colour("ghost")], [1, colour("first")]] },
-    unselected: { line: { color: colour("line"), opacity: 0.15 } } }], { margin: { l: 60, r: 60, t: 84, b: 20 } }).then(() => {
-    const place = $("parallel");
-    if (place.dataset.filters) return;
-    place.dataset.filters = "yes";
-    place.on("plotly_restyle", () => keepRanges(place.data[0].dimensions.map(d => d.constraintrange)));
-  });
-}
-
-function keepRanges(ranges) {
-  const wanted = ranges.map(r => !r ? null : Array.isArray(r[0]) ? r : [r]);
-  if (wanted.every(r => r === null)) kept = null;
-  else kept = new Set(limits.rows.filter((_, at) => wanted.every((r, d) => r === null ||
-    r.some(([low, high]) => limits.dimensions[d].values[at] >= low && limits.dimensions[d].values[at] <= high))));
-  redraw([...drawnPanels].filter(id => id.startsWith("pair-")));
-  table();
 }
 
 const explainedObjectives = () => Object.entries(D.explained.objectives || {}).filter(([, one]) => one.shares);
@@ -222,11 +187,11 @@ function drawShares() {
   if (!known) return;
   const top = names.slice(0, 12).reverse();
   const traces = known.map(([name, one], at) => ({ type: "bar", orientation: "h", name: plain(name), y: top.map(plain),
-    x: top.map(choice => 100 * one.shares[choice]), marker: { color: colour(["first", "second", "third", "mark"][at % 4]) }, textposition: "none",
+    x: top.map(choice => 100 * one.shares[choice]), marker: { color: colour(SERIES[at % SERIES.length]) }, textposition: "none",
     text: top.map(choice => `best quarter ${(100 * one.good[choice]).toFixed(1)} %, in use in ${(100 * D.explained.choices[choice]).toFixed(0)} %`),
     hovertemplate: "%{y}: %{x:.1f} %, %{text}<extra></extra>" }));
-  return chart("shares", traces.reverse(), { showlegend: true, legend: { orientation: "h", y: 1.1, traceorder: "reversed" }, barmode: "group",
-    xaxis: { title: { text: "share of the variance, %" } }, margin: { l: 90, r: 10, t: 30, b: 44 } });
+  return chart("shares", traces.reverse(), { barmode: "group",
+    xaxis: { title: { text: "share of the variance, %" } }, margin: { l: 90, r: 10, t: 10, b: 44 } });
 }
 
 function drawEffects() {
@@ -239,7 +204,7 @@ function drawEffects() {
   const told = one.at_equal_cost ? `at equal ${D.explained.cost}` : "over all";
   return chart("effects", [{ type: "scatter", mode: "markers", x: values, y: rows.map(([name]) => plain(name)), marker: { size: 8, color: colour("first") },
     hovertemplate: "%{y}: %{x:.4g}<extra></extra>" }], { margin: { l: 140, r: 10, t: 10, b: 44 }, yaxis: { tickfont: { size: 10 } },
-    xaxis: { title: { text: plain(`${objective.name}, ${told}, ${objective.scale === "count" ? "factor" : "difference"}`) }, ...(objective.scale === "count" ? { type: "log" } : {}) } });
+    xaxis: { title: { text: plain(`${objective.scale === "count" ? "factor" : "difference"} ${told}`) }, ...(objective.scale === "count" ? { type: "log" } : {}) } });
 }
 
 function drawCurves() {
@@ -301,6 +266,7 @@ function table() {
     return row;
   }));
   $("count").textContent = `${rows.length} of ${count}` + (rows.length > shown ? `, the first ${shown} are listed` : "");
+  $("more").hidden = rows.length <= shown;
 }
 
 // ---- one member ----------------------------------------------------------------------------------------------------
@@ -327,13 +293,13 @@ function choose(i, focus) {
         const change = T.values[j][at] - T.values[j][i];
         return `${o.name} ${change < 0 ? "-" : "+"}${cost(j) ? si(Math.abs(change)) : Math.abs(change).toFixed(4)}`;
       }).join(", ");
-      const line = make("p", `better ${other.objective}: `);
-      line.append(link, `: ${told}; ${other.changes.join("; ") || "the same choices"}`);
+      const line = make("p", `better ${other.objective}: `), changes = other.changes.map(text => text.replace(/ -> /g, " \u2192\u00a0"));
+      line.append(link, `: ${told}; ${changes.join("; ") || "the same choices"}`);
       place.append(line);
     }
     place.append(make("h3", "Network"));
     if (member.svg) place.append(document.importNode(new DOMParser().parseFromString(member.svg, "image/svg+xml").documentElement, true));
-    else place.append(make("p", "Not drawn: it takes a plugin that was never trusted.", "soft"));
+    else place.append(make("p", `Not drawn: ${member.undrawn}.`, "soft"));
   } else place.append(make("p", T.label[i], "soft"));
   place.append(make("h3", "Take it further"));
   const quoted = /^[\w./-]+$/.test(D.directory) ? D.directory : `'${D.directory.replace(/'/g, "'\\''")}'`;
@@ -349,7 +315,7 @@ function choose(i, focus) {
   if (focus) $("member").focus({ preventScroll: true });
   $("member").scrollTop = 0;
   for (const element of document.querySelectorAll("#trials tbody tr")) element.classList.toggle("chosen", Number(element.dataset.row) === i);
-  redraw([...drawnPanels].filter(id => id.startsWith("pair-") || id === "space" || id === "curves"));
+  redraw([...drawnPanels].filter(id => id.startsWith("pair-") || ["space", "parallel", "curves"].includes(id)));
 }
 
 function row(into, ...cells) {
@@ -366,7 +332,7 @@ function still() {
   const told = Object.entries(states).map(([s, n]) => s === "front" ? `${n} on the front` : s === "complete" ? `${n} dominated` : `${n} ${s.replace(/_/g, " ")}`).join(", ");
   const volume = D.hypervolume.toFixed(4) + (D.interval ? ` (90% interval ${D.interval.map(x => x.toFixed(4)).join(" to ")})` : "");
   $("summary").textContent = `${count} trials on ${D.data}, seed ${D.seed}${told ? `: ${told}` : ""}; hypervolume ${volume}`;
-  for (const [group, name] of [["front", T.chance ? "front, the fainter the less likely" : "front"], ["knee", "knee"]]) $("legend").append(make("span", "", `dot ${group}`), name);
+  for (const [group, name] of [["front", T.chance ? "front, the fainter the less likely" : "front"], ["knee", "knee"]]) $("legend").append(make("span", "", `dot ${group}`), make("span", name));
   for (const [name, mark] of [["dominated", "\u25cb"], ["infeasible", "\u25b3"], ["truncated", "\u25a1"], ["failed", "\u2715"]]) if (range(count).some(i => group(i) === name)) ghostSwitch(name, mark);
   for (const note of D.notes) $("notes").append(make("li", note));
   for (const [name, text] of D.facts) {
@@ -378,11 +344,14 @@ function still() {
   const head = $("ledger").createTHead().insertRow();
   ["", "trials", "epochs", "seconds", "share"].forEach((name, at) => head.append(make("th", name, at ? "number" : "")));
   for (const one of D.ledger)
-    row($("ledger"), one.what.replace(/_/g, " "), one.trials, one.epochs, one.seconds.toFixed(1), spent ? `${(100 * one.seconds / spent).toFixed(1)} %` : "-");
+    row($("ledger"), one.what.replace(/_/g, " "), one.trials, `${one.at_most && one.epochs ? "\u2264 " : ""}${one.epochs}`, one.seconds.toFixed(1), spent ? `${(100 * one.seconds / spent).toFixed(1)} %` : "-");
   const quality = Object.entries(D.explained.objectives || {}).map(([name, one]) => one.source === "priced" ? `${name}: exact, from ${D.explained.assignments} priced networks`
     : one.refused ? `${name}: ${one.trials} trials are too little, it takes ${one.refused}` : `${name}: a forest predicts ${(100 * one.quality).toFixed(0)} % of the variance of trials that it has not seen`);
   $("quality").textContent = quality.join("; ") || D.explained.refused || "";
-  for (const [name] of explainedObjectives()) $("explained").append(make("option", name));
+  explainedObjectives().forEach(([name], at) => {
+    $("explained").append(make("option", name));
+    $("explained-legend").append(make("span", "", `dot ${SERIES[at % SERIES.length]}`), make("span", name));
+  });
   if (D.others.length) {
     $("compared").hidden = false;
     const names = $("studies").createTHead().insertRow();
@@ -436,10 +405,25 @@ function panels() {
       if (isIntersecting && !drawnPanels.has(target.id)) {
         drawnPanels.add(target.id);
         watcher.unobserve(target);
-        Promise.resolve(drawers.get(target.id)()).then(() => { target.dataset.drawn = "yes"; });
+        waiting.push(target);
       }
+    drawWaiting();
   }, { rootMargin: "60px" });
   for (const id of drawers.keys()) watcher.observe($(id));
+}
+
+// One panel after the other, so that the first can be seen before the next is begun; what needs WebGL, which takes seconds, last.
+async function drawWaiting() {
+  if (drawing) return;
+  drawing = true;
+  while (waiting.length) {
+    waiting.sort((a, b) => (a.id === "space") - (b.id === "space"));
+    const place = waiting.shift();
+    await drawers.get(place.id)();
+    place.dataset.drawn = "yes";
+    await new Promise(resolve => setTimeout(resolve));
+  }
+  drawing = false;
 }
 
 async function start() {
@@ -458,10 +442,11 @@ async function start() {
   script.textContent = await unpacked("packed-plotly");
   document.head.append(script);
   panels();
-  $("listed").onchange = $("filter").oninput = table;
+  $("listed").onchange = $("filter").oninput = () => { shown = ROWS; table(); };
+  $("more").onclick = () => { shown += ROWS; table(); };
   $("against").onchange = drawCourse;
   $("explained").onchange = drawEffects;
-  $("clear").onclick = () => { $("parallel").removeAttribute("data-filters"); Plotly.purge("parallel"); drawParallel(); keepRanges([null]); };
+  $("clear").onclick = () => { for (const axis of axes) axis.kept = null; keepRanges(); };
   $("close").onclick = () => { $("member").hidden = true; };
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => redraw([...drawnPanels]));
   const first = before ? T.number.indexOf(before.trial) : D.knee !== null && matchMedia("(min-width: 1001px)").matches ? T.number.indexOf(D.knee) : -1;

@@ -220,11 +220,11 @@ def test_the_command_line_confirms_a_study(study_file: Callable[..., Path], tmp_
     result = run("confirm", place, "--budget", "2", "--seeds", "1")
     assert result.returncode == 0, result.stderr
     assert "1/2 replicates, trial" in result.stderr
-    assert "trainings with other seeds (1 epochs, validation images)" in result.stdout
+    assert "trainings with other seeds (1 epoch, validation images)" in result.stdout
     [first, *_] = nas.open(place).replicates
     shown = run("show", place, str(first.trial)).stdout
-    assert "accuracy of 1 trainings with other seeds" in shown
+    assert "accuracy of 1 training with another seed" in shown
     assert "on the front with a probability of" in shown
     exported = run("export", place, "--pick", f"trial:{first.trial}", "-o", tmp_path / "out")
     assert exported.returncode == 0, exported.stderr
-    assert "trainings with other seeds (1 epochs" in (tmp_path / "out" / "README.md").read_text()
+    assert "1 training with another seed (1 epoch" in (tmp_path / "out" / "README.md").read_text()

@@ -10,6 +10,7 @@ from made_up import Trial, made_up
 
 import nas
 from nas.errors import WrongInputError
+from nas.results.explain import explain
 from nas.results.study import Study
 from nas.show.charts import CHARTS
 from nas.show.report.data import report_data
@@ -64,6 +65,25 @@ def test_importance_has_what_can_be_told_and_curves_all_members(searched: Path) 
         study.with_only(["accuracy"]).figure("importance")
 
 
+def test_the_front_in_three_dimensions_has_all_members_and_takes_three_objectives(searched: Path) -> None:
+    study = nas.open(searched)
+    figure = study.figure("front3d")
+    (front,) = [trace for trace in figure.data if trace.name == "front"]
+    assert list(front.x) == [study.value(record, "macs") for record in study.front]
+    assert (figure.layout.scene.xaxis.type, figure.layout.scene.zaxis.type) == ("log", None)
+    with pytest.raises(WrongInputError, match="not three"):
+        study.with_only(["accuracy", "macs"]).figure("front3d")
+
+
+def test_effects_are_those_that_explain_prints(searched: Path) -> None:
+    study = nas.open(searched)
+    (macs,) = study.figure("effects").data
+    told = explain(study)["objectives"]["macs"]["effects"]
+    wanted = {f"{choice} {o}": 10**value for choice, options in told.items() for o, value in options.items()}
+    assert len(macs.y) > 5
+    assert dict(zip(macs.y, macs.x, strict=True)).items() <= wanted.items()
+
+
 def test_text_of_a_study_is_no_markup_in_a_figure(searched: Path, tmp_path: Path) -> None:
     def change(study: Study, trial: Trial, generator: random.Random) -> Trial:
         return {"picks": {**trial["picks"], BAD: trial["number"]}}
@@ -80,7 +100,7 @@ def test_a_study_without_complete_trials_says_so_or_draws_what_is_there(
     name: str, searched: Path, tmp_path: Path
 ) -> None:
     study = made_up(searched, tmp_path / "run", 0, lambda study, trial, generator: {})
-    if name in ("hypervolume", "importance"):
+    if name in ("hypervolume", "importance", "effects"):
         assert study.figure(name).data
     else:
         with pytest.raises(WrongInputError, match="no complete trial to draw"):

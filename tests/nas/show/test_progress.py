@@ -28,6 +28,16 @@ def test_the_block_has_the_same_number_of_lines_whatever_happens(tmp_path: Path)
     assert lines[5] == "  and 3 more"
 
 
+def test_a_running_trial_shows_its_accuracy_where_that_is_tracked_and_else_its_loss(tmp_path: Path) -> None:
+    standing, live = Standing(GOALS, np.array([1.0, 7.0])), Live(tmp_path)
+    live.start(0)
+    live.report(Report(0, 0, started=True))
+    live.report(Report(0, 0, Epoch(3, 10, 0.25, 0.1)))
+    assert block(standing, live, "head", [], 1)[4].endswith("epoch 3 of 10, loss 0.2500 [###-------]")
+    live.report(Report(0, 0, Epoch(4, 10, 0.25, 0.1, measured={"accuracy": 0.5})))
+    assert block(standing, live, "head", [], 1)[4].endswith("epoch 4 of 10, accuracy 0.5000 [####------]")
+
+
 def test_the_block_says_states_kinds_of_failures_and_best_values(tmp_path: Path) -> None:
     standing = Standing(GOALS, np.array([1.0, 7.0]))
     for number, accuracy in enumerate((0.5, 0.75, 0.25)):
