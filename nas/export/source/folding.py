@@ -182,19 +182,24 @@ def _indented(text: str, indent: str, column: int) -> str:
 
 
 @lru_cache(maxsize=4096)
-def tidied(text: str, *, documented: bool = True) -> str:
+def tidied(text: str, *, moved: int = 0, documented: bool = True) -> str:
     """A function without statements that do nothing any more, remarks to checkers, and long docstrings.
 
     Args:
+        moved: columns by which it will be moved.
         documented: keep the first lines of docstrings.
     """
     text = CHECKERS.sub("", text)
-    while (shorter := _tidied_once(text, documented)) != text:
+    while (shorter := _tidied_once(text)) != text:
         text = shorter
-    return text
+    source = Source(text)
+    function = source.tree.body[0]
+    if isinstance(function, ast.FunctionDef):
+        _shorten_docstring(source, function, moved, documented)
+    return source.edited()
 
 
-def _tidied_once(text: str, documented: bool) -> str:
+def _tidied_once(text: str) -> str:
     source = Source(text)
     function = source.tree.body[0]
     if not isinstance(function, ast.FunctionDef):
@@ -205,11 +210,10 @@ def _tidied_once(text: str, documented: bool) -> str:
             body = getattr(parent, field, None)
             if isinstance(body, list) and body and isinstance(body[0], ast.stmt):
                 _tidy_block(source, body, used)
-    _shorten_docstring(source, function, documented)
     return source.edited()
 
 
-def _shorten_docstring(source: Source, node: ast.FunctionDef, documented: bool) -> None:
+def _shorten_docstring(source: Source, node: ast.FunctionDef, moved: int, documented: bool) -> None:
     """Asks for the first line of a docstring in place of the whole, or for none."""
     text = ast.get_docstring(node)
     if text is None:
@@ -220,7 +224,7 @@ def _shorten_docstring(source: Source, node: ast.FunctionDef, documented: bool) 
         return
     summary = text.partition("\n")[0]
     start, end = source.span(node.body[0])
-    if source.text[start:end] != (short := docstring(summary, node.body[0].col_offset, 4)):
+    if source.text[start:end] != (short := docstring(summary, node.body[0].col_offset, moved)):
         source.replace(start, end, short)
 
 

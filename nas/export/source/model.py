@@ -188,6 +188,8 @@ def _class(one: Written, reach: Reach) -> str:
         blocks.append(_constructor(one))
     for text in one.methods:
         blocks.append("".join(f"    {line}" if line.strip() else line for line in text.splitlines(keepends=True)))
+    if blocks[0].endswith(":\n") and len(blocks) > 1:
+        blocks[:2] = [blocks[0] + blocks[1]]  # no empty line where there is no docstring
     return "\n".join(block.rstrip("\n") + "\n" for block in blocks)
 
 

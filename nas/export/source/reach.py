@@ -88,9 +88,9 @@ class Reach:
             self._texts[key] = source.edited()
         return self._texts[key]
 
-    def tidied(self, text: str) -> str:
+    def tidied(self, text: str, moved: int = 4) -> str:
         """A function as it is copied, but for the names of its globals."""
-        return tidied(text, documented=self.documented)
+        return tidied(text, moved=moved, documented=self.documented)
 
     def name_of(self, module: str, name: str) -> str:
         """The name in the file of what ``module`` calls ``name``, which is then reached."""
@@ -133,7 +133,7 @@ class Reach:
             return self.copied[module, name].name
         self.copied[module, name] = found
         if isinstance(node, ast.FunctionDef):
-            found.text = _renamed(self.resolved(self.tidied(text), module), f"def {name}", f"def {found.name}")
+            found.text = _renamed(self.resolved(self.tidied(text, 0), module), f"def {name}", f"def {found.name}")
         else:
             found.text, found.pending = self._head(found, text), True
         self.order.append(found)
