@@ -76,7 +76,7 @@ def export(study: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return Path(nas.open(study).export("knee", tmp_path_factory.mktemp("export") / "knee"))
 
 
-@given(data=st.data(), name=st.sampled_from(("architecture.json", "origin.json")))
+@given(data=st.data(), name=st.sampled_from(("config.json", "origin.json")))
 @tries(0.04)
 def test_tables_of_an_export(export: Path, tmp_path: Path, data: st.DataObject, name: str) -> None:
     copy = Path(shutil.copytree(export, tmp_path / "copy", dirs_exist_ok=True))
@@ -85,7 +85,7 @@ def test_tables_of_an_export(export: Path, tmp_path: Path, data: st.DataObject, 
         nas.load(copy)
 
 
-@given(data=st.data(), name=st.sampled_from(("architecture.json", "origin.json", "weights.safetensors")))
+@given(data=st.data(), name=st.sampled_from(("config.json", "origin.json", "model.safetensors")))
 @tries(0.03)
 def test_bytes_of_an_export(export: Path, tmp_path: Path, data: st.DataObject, name: str) -> None:
     copy = Path(shutil.copytree(export, tmp_path / "copy", dirs_exist_ok=True))
