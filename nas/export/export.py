@@ -51,6 +51,8 @@ from trainers.formats.clips import Clips
 
 EXAMPLE = "example.safetensors"
 """One input, ``images``, and what the network returns of it, ``outputs``."""
+TYPICAL = 10
+"""Images of which a mean says nothing about one of them."""
 TIE = 1e-4
 """Share of the largest output by which the best two classes may differ where another processor decides otherwise."""
 
@@ -247,10 +249,11 @@ def write_export(
 
 
 def typical(images: Images, labels: Tensor | None) -> Tensor:
-    """(1, C, H, W) a picture that is nobody's: the mean of the first class, or of all, in 256 steps."""
-    chosen = (
-        range(len(images)) if labels is None or not len(labels) else (labels == labels.min()).nonzero()[:, 0].tolist()
-    )
+    """(1, C, H, W) nobody's picture, in 256 steps: the mean of the first class, or of all if that is small."""
+    chosen = list(range(len(images)))
+    if labels is not None and len(labels):
+        first = (labels == labels.min()).nonzero()[:, 0].tolist()
+        chosen = first if len(first) >= TYPICAL else chosen
     mean = torch.stack([images[i : i + 1][0].double() for i in chosen]).mean(0, keepdim=True)
     return ((255 * mean).round() / 255).float()
 

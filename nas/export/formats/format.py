@@ -1,6 +1,7 @@
 """What a form of an export is: how it is written, and how it runs elsewhere."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.util import find_spec
@@ -41,13 +42,28 @@ class Taken:
     def program(self) -> ExportedProgram:
         """The network as a graph of torch's operators, for any batch; nothing in it says where it was made."""
         example = torch.zeros(2, *self.shape)  # a batch of 1 would be taken for a constant
-        program = torch.export.export(self.network, (example,), dynamic_shapes=({0: Dim("batch", min=1)},))
+        with refusing("torch.export"):
+            program = torch.export.export(self.network, (example,), dynamic_shapes=({0: Dim("batch", min=1)},))
         for module in program.graph_module.modules():
             if isinstance(module, torch.fx.GraphModule):
                 for node in module.graph.nodes:
                     node.meta = {name: value for name, value in node.meta.items() if name in KEPT}
         program._example_inputs = None  # they would be stored as a pickle
         return program
+
+
+@contextmanager
+def refusing(exporter: str) -> Iterator[None]:
+    """Makes a refusal of what an exporter raises.
+
+    Raises:
+        ValueError: with the first line of its reason.
+    """
+    try:
+        yield
+    except Exception as error:  # exporters raise nearly anything of an operator that they do not know
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise ValueError(f"{exporter} does not take it: {reason}") from None
 
 
 class Format:

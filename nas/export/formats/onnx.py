@@ -5,12 +5,15 @@ Names of layers and stack traces, a third of the file and full of local paths, a
 
 import logging
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
 
-from nas.export.formats.format import Format, Taken, bundle_format
+from nas.export.formats.format import Format, Taken, bundle_format, refusing
+from nas.store.files import write_atomically
 
 
 @bundle_format
@@ -33,27 +36,34 @@ def run(images):
 """
 
     def write(self, taken: Taken, folder: Path) -> None:
-        log = logging.getLogger("torch.onnx")
-        level = log.level
-        log.setLevel(logging.ERROR)  # it warns of packages that nobody asked for
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                found = torch.onnx.export(
-                    taken.program,
-                    (torch.zeros(2, *taken.shape),),
-                    dynamo=True,
-                    verbose=False,
-                    input_names=["images"],
-                    output_names=["outputs"],
-                )
-        except torch.onnx.OnnxExporterError as error:
-            raise ValueError(f"ONNX has no form of it: {str(error).partition(chr(10))[0]}") from None
-        finally:
-            log.setLevel(level)
+        with quiet(), refusing("ONNX"):
+            found = torch.onnx.export(
+                taken.program,
+                (torch.zeros(2, *taken.shape),),
+                dynamo=True,
+                verbose=False,
+                input_names=["images"],
+                output_names=["outputs"],
+            )
         assert found is not None
         _strip(found.model)
-        found.save(str(folder / self.files[0]))
+        write_atomically(folder / self.files[0], found.model_proto.SerializeToString())
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Without what the exporter says of packages that nobody asked for, and of its optimisations."""
+    logs = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir")]
+    levels = [log.level for log in logs]
+    for log in logs:
+        log.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for log, level in zip(logs, levels, strict=True):
+            log.setLevel(level)
 
 
 def _strip(model: Any) -> None:

@@ -3,12 +3,14 @@
 ``torch.export.load("model.pt2").module()`` is the network. The archive holds no pickle: its sample input is left out.
 """
 
+from io import BytesIO
 from pathlib import Path
 from typing import ClassVar
 
 import torch
 
-from nas.export.formats.format import Format, Taken, bundle_format
+from nas.export.formats.format import Format, Taken, bundle_format, refusing
+from nas.store.files import write_atomically
 
 
 @bundle_format
@@ -30,4 +32,7 @@ def run(images):
 """
 
     def write(self, taken: Taken, folder: Path) -> None:
-        torch.export.save(taken.program, folder / self.files[0])
+        content = BytesIO()
+        with refusing("torch.export"):
+            torch.export.save(taken.program, content)
+        write_atomically(folder / self.files[0], content.getvalue())

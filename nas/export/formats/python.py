@@ -13,6 +13,7 @@ import safetensors.torch
 from nas.errors import WrongInputError
 from nas.export.formats.format import Format, Taken, bundle_format
 from nas.export.source import inlined
+from nas.store.files import write_atomically
 from trainers import audio
 
 PREDICT = '''\
@@ -134,19 +135,19 @@ def run(images):
             found = inlined(taken.network)
         except WrongInputError as error:
             raise ValueError(str(error)) from None
-        (folder / "model.py").write_text(found.source, encoding="utf-8")
+        write_atomically(folder / "model.py", found.source.encode())
         if found.state.keys() != taken.network.state_dict().keys():  # buffers that our own classes make anew
             tensors = {name: tensor.contiguous() for name, tensor in found.state.items()}
-            (folder / "model.safetensors").write_bytes(safetensors.torch.save(tensors))
+            write_atomically(folder / "model.safetensors", safetensors.torch.save(tensors))
         if not isinstance(taken.outputs, int):
             return  # it returns images, not classes
-        (folder / "predict.py").write_text(PREDICT, encoding="utf-8")
+        write_atomically(folder / "predict.py", PREDICT.encode())
         if taken.front_end is not None:
-            (folder / "preprocess.py").write_text(sound_source(taken.front_end), encoding="utf-8")
+            write_atomically(folder / "preprocess.py", sound_source(taken.front_end).encode())
         elif taken.things == "images" and taken.shape[0] in (1, 3):
-            (folder / "preprocess.py").write_text(PICTURE.replace("{shape}", str(taken.shape)), encoding="utf-8")
+            write_atomically(folder / "preprocess.py", PICTURE.replace("{shape}", str(taken.shape)).encode())
         else:
-            (folder / "preprocess.py").write_text(ARRAY.replace("{shape}", str(taken.shape)), encoding="utf-8")
+            write_atomically(folder / "preprocess.py", ARRAY.replace("{shape}", str(taken.shape)).encode())
 
 
 def sound_source(front_end: audio.LogMel) -> str:
