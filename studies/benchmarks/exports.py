@@ -1,0 +1,118 @@
+"""Random networks of every space in every form of an export: proven or not, how near, how large, how long it takes.
+
+    python studies/benchmarks/exports.py [--networks N] [--out FILE] [--show]
+
+Networks are drawn from each space in turn, at shapes for which it was made, and proven on 64 random images in processes
+that lack this project, as `nas export` proves them on measured ones. Each is a line of FILE; what stands there is not
+done again.
+"""
+
+import argparse
+import json
+import random
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from resource import RUSAGE_CHILDREN, RUSAGE_SELF, getrusage
+from typing import Any
+
+import safetensors.torch
+import torch
+
+from nas.errors import StoppedError
+from nas.export.formats import FORMATS, Taken, missing
+from nas.export.proof import prove
+from nas.pricing import price
+from searchspaces import SEARCH_SPACES, Architecture, build
+from searchspaces.architecture import Shape
+
+SHAPES: dict[str, Shape] = {"asm_rh": (1, 64, 96), "wide_sparse": (1, 28, 28), "mixing": (3, 16, 16)}
+USUAL: Shape = (3, 32, 32)
+LARGEST = 20_000_000
+"""Parameters of a network that is tried."""
+
+
+def drawn() -> Iterator[tuple[str, int, Architecture]]:
+    """Random networks of all spaces in turn, each with its space and number."""
+    spaces = {name: SEARCH_SPACES[name](SHAPES.get(name, USUAL), 10) for name in sorted(SEARCH_SPACES)}
+    number = 0
+    while True:
+        for name, space in spaces.items():
+            generator = random.Random(number)
+            while (architecture := space.network(space.draw(generator))) is None:
+                pass
+            yield name, number, architecture
+        number += 1
+
+
+def seconds() -> float:
+    """CPU seconds of this process and of those that it started and that have ended."""
+    return sum(u.ru_utime + u.ru_stime for u in (getrusage(RUSAGE_SELF), getrusage(RUSAGE_CHILDREN)))
+
+
+def tried(architecture: Architecture) -> dict[str, Any]:
+    """Of each form: the largest difference or why it is refused, bytes and CPU seconds."""
+    network = build(architecture).eval()
+    images = torch.rand(64, *architecture.input, generator=torch.Generator().manual_seed(0))
+    weights = safetensors.torch.save({name: t.contiguous() for name, t in network.state_dict().items()})
+    found: dict[str, Any] = {"weights": len(weights)}
+    taken = Taken(network, architecture.input, architecture.outputs)
+    for name in (name for name in FORMATS if not missing(name)):
+        started = seconds()
+        with tempfile.TemporaryDirectory() as folder:
+            (Path(folder) / "model.safetensors").write_bytes(weights)
+            try:
+                FORMATS[name]().write(taken, Path(folder))
+                found[name] = {"difference": prove(name, Path(folder), network, images).largest_difference}
+                main = Path(folder) / FORMATS[name].files[0]
+                found[name] |= {"bytes": main.stat().st_size, "lines": main.read_bytes().count(b"\n")}
+            except (ValueError, StoppedError) as error:
+                found[name] = {"refused": str(error)}
+        found[name]["seconds"] = seconds() - started
+    return found
+
+
+def shown(lines: list[dict[str, Any]]) -> str:
+    """A table by space and form."""
+    rows = ["| space | form | proven | largest difference | size, as a share of the weights | CPU s a network |"]
+    rows.append("|---|---|---|---|---|---|")
+    for space in sorted({line["space"] for line in lines}):
+        for form in sorted(FORMATS):
+            own = [line for line in lines if line["space"] == space and form in line]
+            good = [line for line in own if "difference" in line[form]]
+            if own:
+                worst = max((line[form]["difference"] for line in good), default=float("nan"))
+                sizes = sorted(line[form]["bytes"] / line["weights"] for line in good)
+                size = f"{sizes[len(sizes) // 2]:.2f}" if sizes and form != "python" else ""
+                if form == "python" and good:
+                    longest = sorted(line[form]["lines"] for line in good)
+                    size = f"{longest[len(longest) // 2]} lines, {longest[-1]} at most"
+                spent = sum(line[form]["seconds"] for line in own) / len(own)
+                rows.append(f"| `{space}` | {form} | {len(good)} of {len(own)} | {worst:.0e} | {size} | {spent:.1f} |")
+    return "\n".join(rows)
+
+
+def main() -> None:
+    """Tries networks and prints the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--networks", type=int, default=200)
+    parser.add_argument("--out", type=Path, default=Path("runs/exports.jsonl"))
+    parser.add_argument("--show", action="store_true", help="try nothing: show what FILE holds")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    lines = [json.loads(line) for line in options.out.read_text().splitlines()] if options.out.exists() else []
+    done = {(line["space"], line["number"]) for line in lines}
+    for space, number, architecture in drawn():
+        if options.show or len(lines) >= options.networks:
+            break
+        if (space, number) not in done and price(architecture).total.parameters <= LARGEST:
+            line = {"space": space, "number": number, "label": architecture.label(), **tried(architecture)}
+            lines.append(line)
+            with options.out.open("a") as file:
+                file.write(json.dumps(line) + "\n")
+    print(shown(lines))
+
+
+if __name__ == "__main__":
+    main()
