@@ -266,9 +266,11 @@ class ExportSettings:
 
     Args:
         pick: rule as of `nas export`, for example ``knee``; unset: nothing is exported.
+        formats: forms besides our own, ``["python", "pt2", "onnx"]``; unset: all that can be written; ``[]``: none.
     """
 
     pick: str | None = None
+    formats: list[str] | None = None
 
 
 @dataclass(frozen=True)

@@ -34,7 +34,7 @@ STUDY: dict[str, Any] = {
     "search": {"sampler": "nsga2", "options": {"population_size": 4}},
     "execution": {"workers": 1, "timeout_seconds": 60.0, "device": "cpu"},
     "limits": {"patience": 50, "artifacts_gb": 1.0},
-    "export": {"pick": "knee"},
+    "export": {"pick": "knee", "formats": []},
 }
 
 

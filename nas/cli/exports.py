@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,10 @@ if TYPE_CHECKING:
     from nas.export.pair import Chosen
     from nas.results.study import Study
     from nas.store.records import TrialRecord
+
+
+INDEX = "index.json"
+"""Beside the exports of a front: what each of them holds."""
 
 
 @cli.command()
@@ -56,12 +61,13 @@ def export(
     from nas.export.export import Forms, Verification, check_place
     from nas.export.weights import check_weights, train_again
     from nas.show.console import echo
+    from nas.store.files import write_atomically
 
     study = opened(directory)
     study.load_plugins()
     verify = Verification(not no_verify, data)
     with user_input("--format"):
-        forms = Forms(None if not formats else () if formats == ("none",) else formats)
+        forms = Forms.of(None if not formats else [] if formats == ("none",) else formats)
     if pick == "front" and architecture_path(out).exists():
         raise WrongInputError(f"{out} holds an export. Give another folder with -o for those of the front.")
     places = {r.number: out / str(r.number) if pick == "front" else out for r in study.select(pick, where)}
@@ -74,6 +80,10 @@ def export(
         if retrain:
             train_again(directory, study.settings, record, data=data, say=lambda message: echo(message, err=True))
         export_one(study, record, place, verify=verify, forms=forms, force=force)
+    if pick == "front":
+        rows = [{"trial": n, "folder": place.name, "measured": study.trial(n).measured} for n, place in places.items()]
+        write_atomically(out / INDEX, (json.dumps(rows, indent=2) + "\n").encode())
+        echo(f"what each holds: {out / INDEX}")
 
 
 def export_one(
@@ -82,14 +92,14 @@ def export_one(
     out: Path,
     *,
     verify: Verification | None = None,
-    forms: Forms | None = None,
+    forms: Forms,
     force: bool,
 ) -> None:
-    from nas.export.export import Forms, Verification
+    from nas.export.export import Verification
     from nas.show.console import echo
 
     verify = verify or Verification()
-    done = study.write_export(record, out, verify=verify, forms=forms or Forms(None), force=force)
+    done = study.write_export(record, out, verify=verify, forms=forms, force=force)
     checked = ", ".join(f"{name} {value:.4f}" for name, value in done.measured.items())
     verdict = f"OK, read back and measured again: {checked}" if verify.wanted else "not measured again"
     verdict += "; its logits are those of the trial, bit for bit" if done.identical else ""

@@ -53,6 +53,7 @@ def search(
     Example: nas search studies/quickstart.toml --set data.name=fashion_mnist --set data.limit=2000 --out runs/fashion
     """
 
+    from nas.export.export import Forms
     from nas.search.launch import launch, overriding
     from nas.settings import read_settings
     from nas.show.console import PlainConsole, echo
@@ -91,7 +92,8 @@ def search(
     console.print(f"hypervolume {found.hypervolume:.4f}")
     directory, rule = found.directory, found.settings.export.pick
     if rule:
-        export_one(found, found.pick(rule), directory / "export", force=True)
+        forms = Forms.of(found.settings.export.formats)
+        export_one(found, found.pick(rule), directory / "export", forms=forms, force=True)
     quoted = shlex.quote(str(directory))
     echo(
         "\nNext:\n"

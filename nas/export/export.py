@@ -4,6 +4,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 import safetensors.torch
@@ -105,6 +106,11 @@ class Forms:
     """
 
     names: tuple[str, ...] | None = ()
+
+    @classmethod
+    def of(cls, names: Sequence[str] | None) -> Self:
+        """Those of a list; all for None."""
+        return cls(None if names is None else tuple(names))
 
     def __post_init__(self) -> None:
         for name in self.names or ():

@@ -504,7 +504,7 @@ class Study:
         record = self.pick(rule)
         self.load_plugins()
         with user_input("formats"):
-            forms = Forms(None if formats is None else tuple(formats))
+            forms = Forms.of(formats)
         return self.write_export(record, Path(out), forms=forms, force=force).directory
 
     def write_export(

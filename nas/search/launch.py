@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from nas.errors import WrongInputError, user_input
+from nas.export.export import Forms
 from nas.export.surrogates import Say, resolved, supplied
 from nas.plugins import FOLDER, Plugin, loaded_from, named, remember
 from nas.problem import Problem, objective_tables
@@ -119,6 +120,8 @@ def find_problem(settings: Settings) -> Problem:
         with user_input("export.pick"):
             if parse_rule(settings.export.pick, settings.objectives).kind == "front":
                 raise ValueError("front names several trials; a search exports one. Use nas export --pick front.")
+    with user_input("export.formats"):
+        Forms.of(settings.export.formats)
     problem = Problem.of(settings)
     objectives, copies = resolved(problem.objectives, problem.data)
     tables = problem.settings.objective | objective_tables(problem.settings, objectives)

@@ -30,7 +30,7 @@ COMMANDS = {
     "pick": ["best:accuracy", "knee", "front", "trial:0", "one-se:accuracy"],
     "show": ["0 --svg {out}.svg", "0 --against 1"],
     "diff": ["0 1", "--front", "0 1 --cka"],
-    "export": ["--pick best:accuracy -o {out}", "--pick front --no-verify -o {out}"],
+    "export": ["--pick best:accuracy -o {out}", "--pick front --no-verify --format none -o {out}"],
     "pair": ["0 1 --probe -o {out}"],
     "measure": ["--objective robust_accuracy,attack=fgsm,samples=20"],
     "confirm": ["--budget 1 --seeds 1"],

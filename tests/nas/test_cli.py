@@ -28,7 +28,7 @@ StudyFile = Callable[..., Path]
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory, small: dict[str, Any]) -> Path:
     folder = tmp_path_factory.mktemp("finished")
-    table = {**small, "bounds": {"macs": 12_000}, "export": {"pick": "knee"}}
+    table = {**small, "bounds": {"macs": 12_000}, "export": {"pick": "knee", "formats": []}}
     (folder / "small.toml").write_text(tomli_w.dumps(table))
     result = run("search", folder / "small.toml", "--out", "runs/a small one", cwd=folder)
     assert result.returncode == 0, result.stderr
@@ -95,7 +95,7 @@ def test_show_prints_blocks_and_the_architecture_file(finished: Path) -> None:
 
 
 def test_export_front_writes_every_member(finished: Path, tmp_path: Path) -> None:
-    result = run("export", finished, "--pick", "front", "-o", tmp_path / "all")
+    result = run("export", finished, "--pick", "front", "--format", "none", "-o", tmp_path / "all")
     assert result.returncode == 0, result.stderr
     assert {p.name for p in (tmp_path / "all").iterdir()} == {str(r.number) for r in nas.open(finished).front}
 
@@ -118,7 +118,16 @@ def test_what_reading_the_data_has_to_say_reaches_the_user(study_file: StudyFile
     )
     commands: dict[str, list[str]] = {
         "rehearsal": ["search", str(study), "--dry-run"],
-        "search": ["search", str(study), "--out", str(tmp_path / "run"), "--set", "export.pick=knee"],
+        "search": [
+            "search",
+            str(study),
+            "--out",
+            str(tmp_path / "run"),
+            "--set",
+            "export.pick=knee",
+            "--set",
+            "export.formats=[]",
+        ],
         "training": [
             "train",
             f"{tmp_path}/run/export/config.json",

@@ -77,7 +77,7 @@ INSPECTING = [
 ]
 RUNNING = [
     ["show", "run", "0"],
-    ["export", "run", "--pick", "trial:0", "-o", "taken"],
+    ["export", "run", "--pick", "trial:0", "--format", "none", "-o", "taken"],
     ["cost", "run#0"],
     ["cost", "out"],
     ["train", "run#0", "--data", "digits", "--epochs", "1", "-o", "trained"],

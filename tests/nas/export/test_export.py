@@ -106,7 +106,7 @@ def test_a_trial_whose_weights_were_deleted_is_trained_again_to_the_same_bits(st
     path.unlink()
     with pytest.raises(WrongInputError, match=r"is missing .*nas export \S+run --pick trial:0 --retrain -o OUT"):
         study.export("trial:0", out)
-    result = run("export", study.directory, "--pick", "trial:0", "-o", out, "--retrain")
+    result = run("export", study.directory, "--pick", "trial:0", "-o", out, "--retrain", "--format", "none")
     assert result.returncode == 0, result.stderr
     assert "its logits are those of the trial, bit for bit" in result.stdout
     assert path.read_bytes() == before
@@ -166,9 +166,16 @@ def test_the_front_is_never_written_into_an_export(study: Study, tmp_path: Path)
     done = run("export", study.directory, "--pick", "front", "-o", tmp_path / "out", "--force")
     assert done.returncode == 2
     assert "holds an export. Give another folder with -o for those of the front" in done.stderr
-    first = run("export", study.directory, "--pick", "front", "-o", tmp_path / "front", "--no-verify")
-    again = run("export", study.directory, "--pick", "front", "-o", tmp_path / "front", "--no-verify")
+    first = run(
+        "export", study.directory, "--pick", "front", "-o", tmp_path / "front", "--no-verify", "--format", "none"
+    )
+    again = run(
+        "export", study.directory, "--pick", "front", "-o", tmp_path / "front", "--no-verify", "--format", "none"
+    )
     assert (first.returncode, again.returncode, "holds an earlier export" in again.stderr) == (0, 2, True)
+    index = json.loads((tmp_path / "front/index.json").read_text())
+    assert [row["trial"] for row in index] == [record.number for record in study.front]
+    assert all((tmp_path / "front" / row["folder"] / "model.safetensors").exists() for row in index)
 
 
 def test_an_export_that_is_refused_leaves_the_earlier_one_whole(study: Study, tmp_path: Path) -> None:
@@ -215,7 +222,19 @@ def test_a_folder_that_cannot_be_replaced_as_a_whole_is_refused(
 @pytest.mark.slow
 def test_twenty_kills_of_an_export_over_an_export_leave_a_whole_one(trained: Path, tmp_path: Path) -> None:
     first = nas.open(trained).complete[0].number
-    command = [sys.executable, "-m", "nas", "export", trained, "-o", tmp_path / "out", "--force", "--pick"]
+    command = [
+        sys.executable,
+        "-m",
+        "nas",
+        "export",
+        trained,
+        "-o",
+        tmp_path / "out",
+        "--force",
+        "--format",
+        "python",
+        "--pick",
+    ]
     subprocess.run([*command, f"trial:{first}"], check=True, capture_output=True)
     generator, whole, killed = random.Random(0), 0, 0
     for _ in range(20):
@@ -322,7 +341,18 @@ def test_the_same_images_elsewhere_verify_an_export(small: dict[str, Any], tmp_p
 
     refused = run("export", tmp_path / "run", "--pick", f"trial:{number}", "-o", tmp_path / "out")
     assert (refused.returncode, "--data NAME:LOCATION" in refused.stderr) == (2, True)
-    done = run("export", tmp_path / "run", "--pick", f"trial:{number}", "-o", tmp_path / "out", "--data", there)
+    done = run(
+        "export",
+        tmp_path / "run",
+        "--pick",
+        f"trial:{number}",
+        "-o",
+        tmp_path / "out",
+        "--data",
+        there,
+        "--format",
+        "none",
+    )
     assert done.returncode == 0, done.stderr
     result = evaluate(tmp_path / "out", there, "validation")
     assert result["measured"]["accuracy"] == study.trial(number).measured["accuracy"]

@@ -225,6 +225,6 @@ def test_the_command_line_confirms_a_study(study_file: Callable[..., Path], tmp_
     shown = run("show", place, str(first.trial)).stdout
     assert "accuracy of 1 training with another seed" in shown
     assert "on the front with a probability of" in shown
-    exported = run("export", place, "--pick", f"trial:{first.trial}", "-o", tmp_path / "out")
+    exported = run("export", place, "--pick", f"trial:{first.trial}", "-o", tmp_path / "out", "--format", "none")
     assert exported.returncode == 0, exported.stderr
     assert "1 training with another seed (1 epoch" in (tmp_path / "out" / "README.md").read_text()

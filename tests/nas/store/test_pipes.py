@@ -67,7 +67,7 @@ def test_a_pipe_in_a_study(name: str, command: str, searched: Path, tmp_path: Pa
     more: dict[str, list[object]] = {
         "search": [searched.parent / "small.toml", "--out", run],
         "show": [run, member],
-        "export": [run, "--pick", f"trial:{member}", "-o", tmp_path / "out"],
+        "export": [run, "--format", "none", "--pick", f"trial:{member}", "-o", tmp_path / "out"],
         "report": [run, "-o", tmp_path / "page.html"],
     }
     ran(command, *more.get(command, [run]))
@@ -76,7 +76,7 @@ def test_a_pipe_in_a_study(name: str, command: str, searched: Path, tmp_path: Pa
 @pytest.mark.parametrize("name", IN_AN_EXPORT)
 def test_a_pipe_in_an_export(name: str, searched: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    cli.main(["export", str(searched), "--pick", "knee", "-o", str(out)], standalone_mode=False)
+    cli.main(["export", str(searched), "--format", "none", "--pick", "knee", "-o", str(out)], standalone_mode=False)
     pipe(out / name)
     ran("evaluate", out)
     ran("cost", out)
