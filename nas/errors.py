@@ -1,11 +1,16 @@
-"""What the command line turns into one message: no traceback, exit status 2 or 1."""
+"""What the command line turns into one message, no traceback, exit status 2 or 1; and what makes text safe to show."""
 
 import errno
 import os
+import re
 import stat
+import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+HIDDEN = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
+"""Unicode categories of what a terminal may obey, or shows in another order or not at all."""
 
 
 class WrongInputError(ValueError):
@@ -42,3 +47,19 @@ def regular(path: Path) -> Path:
     if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
         raise OSError(errno.EINVAL, "it is a pipe, device or socket, where a file must be", os.fspath(path))
     return path
+
+
+def printable(text: str) -> str:
+    """The text with control characters, and what else cannot be seen, as escapes; tabs and line ends stay.
+
+    Example: ``printable("a\\x1b[2Jb")`` returns ``"a\\\\x1b[2Jb"``.
+    """
+    if text.isprintable():
+        return text
+    return re.sub(r"[^\x20-\x7e\n\t]", lambda match: _shown(match[0]), text)
+
+
+def _shown(character: str) -> str:
+    if unicodedata.category(character) in HIDDEN:
+        return character.encode("unicode_escape", "surrogatepass").decode("ascii")
+    return character

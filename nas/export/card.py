@@ -10,17 +10,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from nas.drawing import drawn, svg
+from nas.errors import printable
 from nas.export.proof import TOLERANCE, Proof
 from nas.problem import find_objectives, network_of
 from nas.settings import Settings
 from nas.store.files import write_atomically
 from nas.store.records import TrialRecord
+from searchspaces import Network
 from searchspaces.architecture import answer
 from searchspaces.costs import NoFormulaError
 from searchspaces.parts import Part, parts
 from trainers import DATASETS, Dataset
 
-CARD, MEASURED = "README.md", "measured.json"
+CARD, MEASURED, DRAWING = "README.md", "measured.json", "network.svg"
 TASKS = {"images": "image-classification", "sounds": "audio-classification"}
 """What a data set has many of -> how model-index calls its classification."""
 
@@ -113,6 +116,8 @@ Network `{record.key}` for {channels}x{height}x{width} {self.things} and {answer
 {self._remarks()}
 
 ## The network
+
+![The network, stage by stage]({DRAWING})
 
 | part | output (C, H, W) | MACs | parameters |
 |---|---|--:|--:|
@@ -220,8 +225,10 @@ outputs = session.run(None, {"images": images})[0]  # SHAPE, float32
 }
 
 
-def write_card(out: Path, sheet: Sheet) -> None:
-    """Writes the ``README.md`` and ``measured.json`` of an export."""
+def write_card(out: Path, sheet: Sheet, network: Network) -> None:
+    """Writes ``README.md``, ``measured.json`` and the drawing ``network.svg`` of an export."""
+    title = f"{sheet.settings.name}, trial {sheet.record.number}"
+    write_atomically(out / DRAWING, svg(drawn(network_of(sheet.record), network), title).encode())
     write_atomically(out / MEASURED, (json.dumps(sheet.to_json(), indent=2) + "\n").encode())
     write_atomically(out / CARD, sheet.card().encode())
 
@@ -246,4 +253,4 @@ def _parts(record: TrialRecord) -> str:
 def _plain(text: str) -> str:
     """Text of a study in a line of Markdown: nothing of it is markup or steers a terminal."""
     marked = "".join(f"\\{sign}" if sign in "\\`*[]|" else "&lt;" if sign == "<" else sign for sign in text)
-    return "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in marked)
+    return printable(marked).replace("\n", " ")

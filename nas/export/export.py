@@ -24,7 +24,7 @@ from nas.export.bundle import (
     write_bundle,
     write_sums,
 )
-from nas.export.card import CARD, MEASURED, Sheet, write_card
+from nas.export.card import CARD, DRAWING, MEASURED, Sheet, write_card
 from nas.export.config import CONFIG
 from nas.export.ensemble import ENSEMBLE, MEMBERS, PROBE
 from nas.export.evaluate import candidate_of, measure, same_data
@@ -57,7 +57,7 @@ TYPICAL = 10
 TIE = 1e-4
 """Share of the largest output by which the best two classes may differ where another processor decides otherwise."""
 
-OURS = {CONFIG, MODEL, CARD, MEASURED, ORIGIN, EVALUATIONS, SUMS, FOLDER, SURROGATES, ENSEMBLE, MEMBERS, PROBE}
+OURS = {CONFIG, MODEL, CARD, DRAWING, MEASURED, ORIGIN, EVALUATIONS, SUMS, FOLDER, SURROGATES, ENSEMBLE, MEMBERS, PROBE}
 OURS |= {EXAMPLE, ARCHITECTURE, WEIGHTS, "__pycache__"} | {file for form in FORMATS.values() for file in form.files}
 """What an export consists of, those of earlier versions too; a folder that holds anything else is never replaced."""
 
@@ -243,7 +243,7 @@ def write_export(
             left_out=left_out,
             notes=notes,
         )
-        write_card(folder, sheet)
+        write_card(folder, sheet, network)
         for file in kept:
             shutil.copy2(out / file, folder / file)
         write_sums(folder)

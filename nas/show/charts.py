@@ -9,11 +9,10 @@ import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from nas.errors import WrongInputError
+from nas.errors import WrongInputError, printable
+from nas.figures import value_text
 from nas.results.explain import explain
 from nas.results.study import Study
-from nas.show.console import printable
-from nas.show.figures import value_text
 from nas.show.report.data import course
 from nas.store.records import TrialRecord
 from nas.store.traces import read_curve

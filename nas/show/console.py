@@ -3,8 +3,6 @@
 Rich reads markup in what it prints and passes control characters on, and a terminal obeys those; here neither happens.
 """
 
-import re
-import unicodedata
 from typing import Any
 
 import click
@@ -12,32 +10,15 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-HIDDEN = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
-"""Unicode categories of what a terminal may obey, or shows in another order or not at all."""
+from nas.errors import printable
 
 WIDE = 10_000
 """Columns of what is no terminal."""
 
 
-def printable(text: str) -> str:
-    """The text with control characters, and what else cannot be seen, as escapes; tabs and line ends stay.
-
-    Example: ``printable("a\\x1b[2Jb")`` returns ``"a\\\\x1b[2Jb"``.
-    """
-    if text.isprintable():
-        return text
-    return re.sub(r"[^\x20-\x7e\n\t]", lambda match: _shown(match[0]), text)
-
-
 def echo(text: str, *, err: bool = False) -> None:
     """Prints one message, `printable`."""
     click.echo(printable(text), err=err)
-
-
-def _shown(character: str) -> str:
-    if unicodedata.category(character) in HIDDEN:
-        return character.encode("unicode_escape", "surrogatepass").decode("ascii")
-    return character
 
 
 class PlainConsole(Console):

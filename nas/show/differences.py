@@ -6,8 +6,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from nas.show.console import printable
-from nas.show.figures import MARK, si, value_text
+from nas.errors import printable
+from nas.figures import MARK, si, value_text
 from objectives import Goal
 
 

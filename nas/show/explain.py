@@ -5,7 +5,7 @@ from typing import Any
 
 from rich.console import Console
 
-from nas.show.console import printable
+from nas.errors import printable
 from nas.show.rows import Rows
 from objectives import Goal
 

@@ -8,10 +8,10 @@ from typing import Self
 import numpy as np
 from rich.console import Console
 
+from nas.errors import printable
+from nas.figures import MARK, value_text
 from nas.results.differences import changes
 from nas.results.study import Study
-from nas.show.console import printable
-from nas.show.figures import MARK, value_text
 from nas.show.rows import Rows
 from nas.show.trials import flags_of, print_confirmation, print_flags, why
 from nas.store.records import TrialRecord

@@ -4,13 +4,14 @@ from pathlib import Path
 
 from rich.console import Console
 
+from nas.drawing import Drawn, drawn, svg, text
+from nas.errors import printable
 from nas.export.bundle import load_weights
 from nas.pricing import price
 from nas.problem import network_of
 from nas.results.study import Study
 from nas.show.architecture import cost_figures, cost_summary, mixing_tables
-from nas.show.console import WIDE, printable
-from nas.show.drawing import Drawn, drawn, svg, text
+from nas.show.console import WIDE
 from nas.show.trials import in_one_line, print_flags
 from nas.store.artifacts import weights_path
 from nas.store.files import write_atomically

@@ -6,10 +6,10 @@ from typing import Any
 
 from rich.console import Console
 
+from nas.errors import printable
+from nas.figures import MARK, change_text, value_text
 from nas.results.differences import changes
 from nas.results.study import Study
-from nas.show.console import printable
-from nas.show.figures import MARK, change_text, value_text
 from nas.show.trials import print_flags
 from nas.store.records import TrialRecord
 

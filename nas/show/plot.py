@@ -11,9 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.transforms import Bbox
 
-from nas.errors import WrongInputError, user_input
+from nas.errors import WrongInputError, printable, user_input
 from nas.results.study import Study
-from nas.show.console import printable
 from nas.store.files import write_atomically
 from nas.store.records import TrialRecord
 

@@ -13,11 +13,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, TimeRemainingColumn
 from rich.progress import Progress as Bars
 from rich.text import Text
 
+from nas.errors import printable
 from nas.export.train import Trained
+from nas.figures import value_text
 from nas.problem import Problem
 from nas.search.standing import Standing
-from nas.show.console import printable
-from nas.show.figures import value_text
 from nas.show.status import running_line
 from nas.show.trials import in_one_line
 from nas.store.live import Live

@@ -11,7 +11,7 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
-from nas.show.console import printable
+from nas.errors import printable
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from typing import Any
 
 from rich.table import Table
 
-from nas.show.figures import MARK, value_text
+from nas.figures import MARK, value_text
 
 LEVEL = "90%"
 """Of intervals, as `nas.results.confirmation.LEVEL` has it."""

@@ -6,10 +6,10 @@ from typing import IO, Any
 
 from rich.console import Console
 
+from nas.errors import printable
+from nas.figures import MARK
 from nas.results.confirmation import LEVEL, Confirmation
 from nas.results.study import Study
-from nas.show.console import printable
-from nas.show.figures import MARK
 from nas.show.rows import Rows
 from nas.store.records import TrialRecord
 from objectives import Goal

@@ -19,9 +19,8 @@ import tomli_w
 from terminal import Result, run
 
 import nas
-from nas.errors import WrongInputError
+from nas.errors import WrongInputError, printable
 from nas.plugins import Plugin, UntrustedError, record_path
-from nas.show.console import printable
 
 PLUGIN = Path(__file__).parent / "plugins" / "left_gate.py"
 

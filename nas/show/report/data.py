@@ -7,15 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from nas.errors import WrongInputError, regular
+from nas.drawing import svg
+from nas.errors import WrongInputError, printable, regular
 from nas.results.differences import changes
 from nas.results.explain import explain
 from nas.results.pareto import hypervolume
 from nas.results.study import Study
 from nas.search.standing import Standing
 from nas.settings import STUDY
-from nas.show.console import printable
-from nas.show.drawing import svg
 from nas.show.network import drawn_trial
 from nas.show.trials import confirmation_notes, flags_of, why
 from nas.store.records import COUNTED, TrialRecord

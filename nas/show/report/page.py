@@ -16,8 +16,8 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from nas.show.console import printable
-from nas.show.drawing import STYLE
+from nas.drawing import STYLE
+from nas.errors import printable
 from nas.store.files import write_atomically
 
 PLACE = files("nas.show.report")

@@ -60,6 +60,7 @@ def test_an_export_holds_everything_and_measures_what_the_record_says(study: Stu
         "model.safetensors",
         "measured.json",
         "example.safetensors",
+        "network.svg",
         "README.md",
         "origin.json",
         "SHA256SUMS",

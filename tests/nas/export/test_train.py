@@ -50,7 +50,7 @@ def test_a_training_ends_as_an_export_with_its_log(architecture: Path, tmp_path:
         folder = Path(row["out"])
         assert {f.name for f in folder.iterdir()} == {
             *("README.md", "SHA256SUMS", "config.json", "evaluations.jsonl", "log.csv"),
-            *("example.safetensors", "measured.json", "model.safetensors", "origin.json"),
+            *("example.safetensors", "measured.json", "model.safetensors", "network.svg", "origin.json"),
         }
         lines = (folder / "log.csv").read_text().splitlines()
         assert [line.split(",")[0] for line in lines] == ["epoch", "1", "2", "3"]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from nas.show.figures import change_text, si, value_text
+from nas.figures import change_text, si, value_text
 
 
 @pytest.mark.parametrize(

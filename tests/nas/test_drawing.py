@@ -5,8 +5,8 @@ from xml.etree import ElementTree
 
 import pytest
 
+from nas.drawing import Drawn, drawn, svg, text
 from nas.pricing import price
-from nas.show.drawing import Drawn, drawn, svg, text
 from searchspaces import Architecture, build
 from searchspaces.known import known_network
 

@@ -12,10 +12,9 @@ from xml.etree import ElementTree
 import torch
 from torch import nn
 
-from nas.errors import user_input
+from nas.errors import printable, user_input
+from nas.figures import si
 from nas.pricing import price
-from nas.show.console import printable
-from nas.show.figures import si
 from objectives.banks import banks, envelope
 from searchspaces import Architecture, Cost, Shape
 from searchspaces.architecture import ChannelMixer, Spec, TokenMixer
