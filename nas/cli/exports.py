@@ -223,6 +223,30 @@ def evaluate(directory: Path, data: str | None, split: str, collapse: bool) -> A
 
 
 @cli.command()
+@click.argument("directory", metavar="OUT", type=click.Path(path_type=Path))
+@click.argument("files", metavar="FILE...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@may_run_plugins
+@answers
+def predict(directory: Path, files: tuple[Path, ...]) -> Answer:
+    """Classes of pictures, sounds or arrays (.npy), with their probabilities, by an exported network.
+
+    \b
+    Example: nas predict knee picture.png
+    """
+    from nas.export.predict import predict as predicted
+
+    found = predicted(directory, files)
+    rows = [{"file": one.file, "classes": one.chances} for one in found]
+
+    def draw(console: Console) -> None:
+        for one in found:
+            best = ", ".join(f"{name} {chance:.3f}" for name, chance in list(one.chances.items())[:3])
+            console.print(f"{one.file}: {best}", soft_wrap=True)
+
+    return Answer(rows, draw)
+
+
+@cli.command()
 @DIRECTORY
 @click.argument("members", metavar="MEMBER...", nargs=-1, required=True)
 @click.option("-o", "--out", required=True, type=click.Path(path_type=Path), help="Where to write.")

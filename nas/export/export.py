@@ -2,7 +2,7 @@
 
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
@@ -28,7 +28,7 @@ from nas.export.card import CARD, DRAWING, MEASURED, Sheet, write_card
 from nas.export.config import CONFIG
 from nas.export.ensemble import ENSEMBLE, MEMBERS, PROBE
 from nas.export.evaluate import candidate_of, measure, same_data
-from nas.export.formats import FORMATS, Taken, missing
+from nas.export.formats import FORMATS, Taken, front_end_of, missing
 from nas.export.proof import BATCHES, Proof, prove
 from nas.export.surrogates import gathered, keep
 from nas.export.weights import check_weights
@@ -48,7 +48,6 @@ from objectives.objective import Images
 from searchspaces import Network
 from searchspaces.registry import lookup
 from trainers import DATASETS, Dataset
-from trainers.formats.clips import Clips
 
 EXAMPLE = "example.safetensors"
 """One input, ``images``, and what the network returns of it, ``outputs``."""
@@ -267,12 +266,8 @@ def typical(images: Images, labels: Tensor | None) -> Tensor:
 def _taken(network: Network, record: TrialRecord, settings: Settings) -> Taken:
     """The network with what those need to know who write its forms."""
     architecture = network_of(record)
-    dataset = DATASETS.get(settings.data.name, Dataset)
-    front_end = None
-    if issubclass(dataset, Clips):
-        options = {name: settings.data.options.get(name) for name in ("rate", "mel", "frames")}
-        front_end = replace(dataset.front_end, **{name: value for name, value in options.items() if value is not None})
-    return Taken(network, architecture.input, architecture.outputs, dataset.things, front_end)
+    things, front_end = DATASETS.get(settings.data.name, Dataset).things, front_end_of(settings.data)
+    return Taken(network, architecture.input, architecture.outputs, things, front_end)
 
 
 def _write_forms(taken: Taken, folder: Path, forms: Forms, images: Images) -> tuple[list[Proof], dict[str, str]]:

@@ -221,6 +221,21 @@ def _each(root: Path, names: np.ndarray, work: Callable[[int, Path], None]) -> N
         raise ValueError(f"{len(failed)} files are not readable images: {named}{more}. Replace or remove them.")
 
 
+def picture(file: Path, shape: tuple[int, int, int]) -> np.ndarray:
+    """(C, H, W) float32 in [0, 1]: the middle square of an image file, upright, at the size of ``shape``.
+
+    Raises:
+        ValueError: if it is no readable image.
+    """
+    found = np.zeros(shape, np.float32)
+
+    def read(_: int, path: Path) -> None:
+        found[:] = _decode(path, shape, None, cropped=True) / np.float32(255)
+
+    _each(file.parent, np.array([os.fsencode(file.name)]), read)
+    return found
+
+
 def _decode(file: Path, shape: tuple[int, int, int], span: Span | None, *, cropped: bool) -> np.ndarray:
     """(C, H, W) uint8 of one file, or float32 if there is a span."""
     import PIL.Image

@@ -7,9 +7,9 @@ source of ``run`` for a process that has none of this project's packages. `nas.e
 from importlib import import_module
 from pkgutil import iter_modules
 
-from nas.export.formats.format import FORMATS, Format, Taken, missing
+from nas.export.formats.format import FORMATS, Format, Taken, front_end_of, missing
 
-__all__ = ["FORMATS", "Format", "Taken", "missing"]
+__all__ = ["FORMATS", "Format", "Taken", "front_end_of", "missing"]
 
 for _module in iter_modules(__path__):
     import_module(f"{__name__}.{_module.name}")

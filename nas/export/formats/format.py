@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
@@ -11,9 +11,12 @@ from typing import ClassVar
 import torch
 from torch.export import Dim, ExportedProgram
 
+from nas.settings import DataSettings
 from searchspaces import Network, Shape
 from searchspaces.registry import register
+from trainers import DATASETS, Dataset
 from trainers.audio import LogMel
+from trainers.formats.clips import Clips
 
 FORMATS: dict[str, type["Format"]] = {}
 KEPT = ("val", "tensor_meta")
@@ -95,6 +98,15 @@ def bundle_format(cls: type[Format]) -> type[Format]:
     """Class decorator: registers a form under its name."""
     decorate: Callable[[type[Format]], type[Format]] = register(FORMATS, "format", cls.name)
     return decorate(cls)
+
+
+def front_end_of(data: DataSettings) -> LogMel | None:
+    """What makes spectrograms of the sounds of a data set; None if it has none."""
+    dataset = DATASETS.get(data.name, Dataset)
+    if not issubclass(dataset, Clips):
+        return None
+    given = {name: data.options.get(name) for name in ("rate", "mel", "frames")}
+    return replace(dataset.front_end, **{name: value for name, value in given.items() if value is not None})
 
 
 def missing(name: str) -> str:

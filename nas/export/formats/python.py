@@ -39,11 +39,11 @@ for number in chances.argsort(descending=True)[:5].tolist():
     print(f"{chances[number]:.3f}  {(classes[number] if classes else number)!r}")
 '''
 PICTURE = '''\
-"""A picture as the network takes it: gray or RGB, at its size, pixels in [0, 1]. Needs pillow and numpy."""
+"""A picture as the network takes it: its middle square, gray or RGB, pixels in [0, 1]. Needs pillow and numpy."""
 
 import numpy as np
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
 from torch import Tensor
 
 CHANNELS, HEIGHT, WIDTH = {shape}
@@ -52,7 +52,10 @@ CHANNELS, HEIGHT, WIDTH = {shape}
 def read(path: str) -> Tensor:
     """(1, C, H, W) pixels of an image file."""
     with Image.open(path) as file:
-        image = file.convert("L" if CHANNELS == 1 else "RGB").resize((WIDTH, HEIGHT), Image.Resampling.BILINEAR)
+        image = ImageOps.exif_transpose(file).convert("L" if CHANNELS == 1 else "RGB")
+    side = min(image.size)
+    left, top = (image.width - side) / 2, (image.height - side) / 2
+    image = image.resize((WIDTH, HEIGHT), Image.Resampling.BILINEAR, (left, top, left + side, top + side))
     pixels = np.asarray(image, np.float32).reshape(HEIGHT, WIDTH, CHANNELS) / 255
     return torch.from_numpy(pixels).permute(2, 0, 1)[None].contiguous()
 '''

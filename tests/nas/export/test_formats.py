@@ -8,6 +8,7 @@ import subprocess
 import sys
 import wave
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -16,9 +17,11 @@ import pytest
 import safetensors.torch
 import tomli_w
 import torch
+from click.testing import CliRunner
 from PIL import Image
 
 import nas
+from nas.cli import cli
 from nas.errors import StoppedError, WrongInputError
 from nas.export import formats
 from nas.export.bundle import write_sums
@@ -26,6 +29,7 @@ from nas.export.evaluate import evaluate
 from nas.export.export import Forms, export
 from nas.export.formats import FORMATS, Format, Taken, missing
 from nas.export.formats.python import sound_source
+from nas.export.predict import predict
 from nas.export.proof import TOLERANCE, Proof, prove
 from nas.results.study import Study
 from searchspaces import SEARCH_SPACES, build
@@ -180,6 +184,42 @@ def test_what_a_stranger_runs_answers_as_the_network_does(out: Path, tmp_path: P
             [sys.executable, "predict.py", *given], cwd=own, capture_output=True, text=True, check=True, timeout=120
         )
         assert done.stdout.splitlines()[0] == best
+
+
+def test_files_are_told_by_an_export(out: Path, tmp_path: Path) -> None:
+    generator = np.random.default_rng(0)
+    Image.fromarray(generator.integers(0, 256, (20, 30), np.uint8)).save(tmp_path / "wide.png")
+    np.save(tmp_path / "values.npy", generator.random((1, 8, 8), np.float32))
+    done = CliRunner().invoke(
+        cli, ["predict", str(out), str(tmp_path / "wide.png"), str(tmp_path / "values.npy"), "--json"]
+    )
+    assert done.exit_code == 0, done.output
+    rows = json.loads(done.output)
+    sys_run = [sys.executable, str(out / "predict.py"), str(tmp_path / "wide.png")]
+    first = subprocess.run(sys_run, capture_output=True, text=True, check=True, timeout=120).stdout.splitlines()[0]
+    best, chance = next(iter(rows[0]["classes"].items()))
+    assert first == f"{chance:.3f}  {best!r}"
+    wanted = nas.load(out)(torch.from_numpy(np.load(tmp_path / "values.npy"))[None]).softmax(1)[0]
+    assert rows[1]["classes"][str(int(wanted.argmax()))] == pytest.approx(float(wanted.max()), abs=1e-6)
+    assert sum(rows[1]["classes"].values()) == pytest.approx(1)
+
+
+@pytest.mark.parametrize(
+    ("write", "message"),
+    [
+        (lambda path: path.write_bytes(b"no picture"), "is not a readable image"),
+        (lambda path: np.save(path.with_suffix(".npy"), np.ones((3, 8, 8))), r"numbers \(C, H, W\) = \(1, 8, 8\), got"),
+        (lambda path: None, "No such file"),
+    ],
+)
+def test_a_file_that_cannot_be_told_is_refused(
+    out: Path, tmp_path: Path, write: Callable[[Path], None], message: str
+) -> None:
+    path = tmp_path / "given"
+    write(path)
+    files = list(tmp_path.iterdir()) or [path]
+    with pytest.raises(WrongInputError, match=message):
+        predict(out, files)
 
 
 def test_sounds_are_read_as_in_the_search(tmp_path: Path) -> None:
