@@ -9,6 +9,7 @@ from typing import Any
 from nas.problem import network_of
 from nas.settings import Settings, Table
 from nas.store.records import TrialRecord
+from searchspaces.registry import brief
 from trainers import DATASETS, Dataset
 
 CONFIG = "config.json"
@@ -67,6 +68,17 @@ def published(table: Table) -> Table:
 
 
 def read_document(text: str) -> Any:
-    """The architecture in the text of ``config.json``, or of a file that holds nothing but an architecture."""
+    """The architecture in the text of ``config.json``, or of a file that holds nothing but an architecture.
+
+    Raises:
+        ValueError: if it is no JSON, or of another version.
+    """
     content = json.loads(text)
-    return content["architecture"] if isinstance(content, dict) and "architecture" in content else content
+    if not isinstance(content, dict) or "architecture" not in content:
+        return content
+    if content.get("format") != FORMAT:
+        raise ValueError(
+            f"its format is {brief(content.get('format'))}, and this version reads format {FORMAT}. Load it with the "
+            "version of mixing-nas that wrote it, or export again"
+        )
+    return content["architecture"]

@@ -115,6 +115,17 @@ def test_an_export_of_an_earlier_version_still_loads(study: Study, out: Path, tm
     assert (old / "config.json").exists()
 
 
+def test_an_export_of_another_version_is_refused(out: Path, tmp_path: Path) -> None:
+    own = shutil.copytree(out, tmp_path / "own")
+    config = json.loads((own / "config.json").read_text())
+    (own / "config.json").write_text(json.dumps(config | {"format": 99}))
+    with pytest.raises(WrongInputError, match=r"config\.json is damaged"):
+        nas.load(own)  # by its checksum
+    (own / "SHA256SUMS").unlink()
+    with pytest.raises(WrongInputError, match="its format is 99, and this version reads format 1"):
+        nas.load(own)
+
+
 class Boastful(Format):
     """Another network than it says."""
 
