@@ -194,10 +194,14 @@ def train(
 @click.option(
     "--split", type=click.Choice(["validation", "test"]), default="validation", show_default=True, help="Which images."
 )
+@click.option("--attack", "attacks", multiple=True, metavar="NAME", help="Also under this attack, as pgd or square.")
+@click.option("--epsilon", help="Radius of these attacks in pixels from 0 to 1, as 8/255; unset: what suits the data.")
 @click.option("--collapse", is_flag=True, help="Also log neural collapse (NC1 to NC3) of the training images.")
 @may_run_plugins
 @answers
-def evaluate(directory: Path, data: str | None, split: str, collapse: bool) -> Answer:
+def evaluate(
+    directory: Path, data: str | None, split: str, attacks: tuple[str, ...], epsilon: str | None, collapse: bool
+) -> Answer:
     """Measures an exported network; use of the test split is written down in OUT.
 
     \b
@@ -206,8 +210,16 @@ def evaluate(directory: Path, data: str | None, split: str, collapse: bool) -> A
     from nas.export.bundle import EVALUATIONS
     from nas.export.evaluate import evaluate as measure
     from nas.show.console import echo
+    from objectives.robust_accuracy import RobustAccuracy
 
-    result = measure(directory, data, split, collapse=collapse)
+    if epsilon is not None and not attacks:
+        raise WrongInputError("--epsilon is the radius of an attack. Name one with --attack, as pgd.")
+    with user_input("--attack"):
+        further = {f"accuracy under {name}": RobustAccuracy(attack=name, epsilon=epsilon) for name in attacks}
+        for attack in further.values():
+            if attack.transfers:
+                raise ValueError("transfer makes its images on surrogates, which a study names. Measure it in a study.")
+    result = measure(directory, data, split, collapse=collapse, attacks=further)
 
     def draw(console: Console) -> None:
         for note in result["notes"]:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from torch import nn
@@ -15,12 +16,13 @@ from nas.errors import StoppedError, WrongInputError, regular, user_input
 from nas.export.bundle import EVALUATIONS, architecture_path, load, load_architecture, read_origin
 from nas.export.ensemble import member_folders
 from nas.export.surrogates import gathered
-from nas.problem import data_checksum, find_dataset, find_objectives, load_data
+from nas.problem import check_task, data_checksum, find_dataset, find_objectives, load_data
 from nas.settings import DataSettings, Settings, settings_of
 from nas.store.surrogates import Surrogate
 from objectives import Candidate
 from objectives.accuracy import in_batches
 from objectives.neural_collapse import neural_collapse
+from objectives.robust_accuracy import RobustAccuracy
 from searchspaces import Network
 from searchspaces.architecture import answer
 from trainers import DATASETS, Dataset, Samples, TrainingData
@@ -29,7 +31,13 @@ from trainers.task import Task
 
 
 def evaluate(
-    directory: Path, data: str | None, split: str, *, trust: bool = False, collapse: bool = False
+    directory: Path,
+    data: str | None,
+    split: str,
+    *,
+    trust: bool = False,
+    collapse: bool = False,
+    attacks: Mapping[str, RobustAccuracy] = MappingProxyType({}),
 ) -> dict[str, Any]:
     """Measures an export on a data set, and notes in its ``evaluations.jsonl`` that this was done.
 
@@ -38,6 +46,7 @@ def evaluate(
         split: ``test``, or ``validation``: the images that the search measured on, wherever they lie.
         trust: let the plugins that came with the export run.
         collapse: log the neural collapse of the study's training images too.
+        attacks: further ones, by the name of their value.
 
     Raises:
         WrongInputError: if the directory is no export, or the data are not on this machine or do not fit it.
@@ -71,15 +80,23 @@ def evaluate(
             f"{chosen.label} has {dataset.things} {samples.images.shape[1:]} and {answer(outputs)}, but the "
             f"network takes {architecture.input} and has {answer(architecture.outputs)}."
         )
+    candidate = candidate_of(network, samples, settings, task=task)
+    with user_input("--attack"):
+        suited = {name: attack.suited(dataset) for name, attack in attacks.items()}
+        for name, attack in suited.items():
+            check_task(name, attack, dataset)
+    further = {name: float(attack.measure(candidate)) for name, attack in suited.items()}
     result = {
         "data": chosen.label,
         "split": split,
         "samples": len(samples),
         "things": dataset.things,
         "notes": list(notes),
-        "measured": measure(candidate_of(network, samples, settings, task=task), settings, home),
+        "measured": measure(candidate, settings, home) | further,
         "time": time.strftime("%Y-%m-%d %H:%M:%S"),
     }
+    if suited:
+        result["attacks"] = {name: asdict(attack.adversary()) for name, attack in suited.items()}
     if collapse:
         result["neural_collapse"] = _collapse(network, same_data(settings, data).train)
     _note(directory / EVALUATIONS, result)

@@ -126,6 +126,25 @@ def test_an_export_of_another_version_is_refused(out: Path, tmp_path: Path) -> N
         nas.load(own)
 
 
+def test_an_export_is_attacked_by_what_the_command_names(study: Study, out: Path, tmp_path: Path) -> None:
+    own = shutil.copytree(out, tmp_path / "own")
+    there = f"npz:{study.directory.parent / 'mine.npz'}"
+    command = ["evaluate", str(own), "--data", there, "--attack", "fgsm", "--attack", "noise", "--json"]
+    found = json.loads(CliRunner().invoke(cli, [*command, "--epsilon", "8/255"]).stdout)
+    plain = found["measured"]["accuracy"]
+    assert 0 <= found["measured"]["accuracy under fgsm"] <= found["measured"]["accuracy under noise"] <= plain
+    assert found["attacks"]["accuracy under fgsm"]["epsilon"] == pytest.approx(8 / 255)
+    for more, message in (
+        (["--attack", "fgms"], "Did you mean 'fgsm'?"),
+        (["--attack", "fgsm", "--epsilon", "x"], "epsilon"),
+        (["--epsilon", "8/255"], "Name one with --attack"),
+        (["--attack", "transfer"], "Measure it in a study"),
+    ):
+        refused = CliRunner().invoke(cli, ["evaluate", str(own), "--data", there, *more])
+        assert isinstance(refused.exception, WrongInputError)
+        assert message in str(refused.exception)
+
+
 class Boastful(Format):
     """Another network than it says."""
 
