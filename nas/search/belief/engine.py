@@ -298,7 +298,7 @@ class Engine:
         """What is believed now; made once for what was told and what is pending."""
         state = len(self._told), tuple((each.seen.key, each.fidelity) for each in pending)
         if self._believed is None or self._believed[0] != state:
-            self._believed = state, _Belief(self, pending, np.random.default_rng((self.aim.seed, len(self._told))))
+            self._believed = state, _Belief(self, pending)
         return self._believed[1]
 
     @property
@@ -371,12 +371,12 @@ class _Belief:
         members: numbers of the told trainings whose networks are on the front of the estimates.
     """
 
-    def __init__(self, engine: Engine, pending: Sequence[Pending], generator: np.random.Generator) -> None:
+    def __init__(self, engine: Engine, pending: Sequence[Pending]) -> None:
         self.engine, self.aim = engine, engine.aim
         chosen = engine.measured
         if len(chosen) > PREDICTED_FROM:
             order = by_rank(engine.costs(chosen))
-            chosen = [chosen[i] for i in subset(order, PREDICTED_FROM, generator)]
+            chosen = [chosen[i] for i in subset(order, PREDICTED_FROM, np.random.default_rng(engine.aim.seed))]
         costs, points = engine.costs(chosen), engine.points(chosen)
         self.processes: dict[int, tuple[Process, float, float]] = {}
         for i in engine.unknown:
@@ -399,7 +399,7 @@ class _Belief:
         self._proven = np.vstack([estimates[here & (points.fidelities[places] == 1)], expected[whole]])
         self.failures: Process | None = None
         if len(engine.measured) < len(engine.told):
-            told = subset(range(len(engine.told)), PREDICTED_FROM, generator)
+            told = subset(range(len(engine.told)), PREDICTED_FROM, np.random.default_rng(engine.aim.seed))
             kernel = engine.learned_failures()
             self.failures = Process(kernel, engine.encoder.groups, engine.attempts(told), engine.failed(told))
 

@@ -235,9 +235,12 @@ class Process:
 
 
 def subset(order: Sequence[int], most: int, generator: np.random.Generator) -> list[int]:
-    """At most ``most`` of the numbers, ascending: the first half of them from the front of ``order``, others drawn."""
+    """At most ``most`` of the numbers, ascending: the first half of them from the front of ``order``, others drawn.
+
+    A number keeps its lot while others are added, so that a generator of the same seed draws nearly the same again.
+    """
     if len(order) <= most:
         return sorted(order)
-    best, rest = list(order[: most // 2]), np.array(order[most // 2 :])
-    drawn = generator.choice(rest, most - len(best), replace=False)
-    return sorted([*best, *map(int, drawn)])
+    best, rest = list(order[: most // 2]), list(order[most // 2 :])
+    lots = generator.random(max(order) + 1)
+    return sorted([*best, *sorted(rest, key=lambda number: lots[number])[: most - len(best)]])

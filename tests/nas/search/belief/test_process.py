@@ -102,3 +102,9 @@ def test_a_subset_keeps_the_best_and_is_never_larger() -> None:
     assert set(range(96, 101)) <= set(chosen)
     assert chosen == sorted(chosen)
     assert subset([3, 1], 10, np.random.default_rng(0)) == [1, 3]
+
+
+def test_what_was_drawn_is_drawn_again_when_others_are_added() -> None:
+    before = subset(range(1000), 100, np.random.default_rng(3))
+    after = subset(range(1010), 100, np.random.default_rng(3))
+    assert len(set(before) & set(after)) >= 95
