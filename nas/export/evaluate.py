@@ -59,8 +59,8 @@ def evaluate(
     settings = read_origin(home).settings
     source, options = settings.data.options.get("source"), settings.data.options
     if data is None and DATASETS.get(source or settings.data.name, Dataset).takes and not options.get("location"):
-        called = ":".join(filter(None, (settings.data.name, source)))
-        raise WrongInputError(f"an export does not say where its data lie. Give them with --data {called}:LOCATION.")
+        called = replace(settings.data, options={**options, "location": "LOCATION"}).label
+        raise WrongInputError(f"an export does not say where its data lie. Give them with --data {called}.")
     chosen = settings.data if data is None else _on_its_scale(named(data), settings.data)
     dataset = find_dataset(chosen)
     if split == "test":

@@ -97,7 +97,8 @@ def test_show_prints_blocks_and_the_architecture_file(finished: Path) -> None:
 def test_export_front_writes_every_member(finished: Path, tmp_path: Path) -> None:
     result = run("export", finished, "--pick", "front", "--format", "none", "-o", tmp_path / "all")
     assert result.returncode == 0, result.stderr
-    assert {p.name for p in (tmp_path / "all").iterdir()} == {str(r.number) for r in nas.open(finished).front}
+    members = {str(record.number) for record in nas.open(finished).front}
+    assert {path.name for path in (tmp_path / "all").iterdir()} == {*members, "index.json"}
 
 
 def test_evaluate_says_what_was_measured(finished: Path, tmp_path: Path) -> None:

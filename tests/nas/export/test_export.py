@@ -289,7 +289,7 @@ def test_a_damaged_export_is_one_message(
 
 def change(out: Path, tensor: Callable[[torch.Tensor], torch.Tensor]) -> None:
     """Replaces the floating-point weights of an export."""
-    [path] = out.glob("*.safetensors")
+    [path] = [path for path in out.glob("*.safetensors") if path.stem in ("model", "weights")]
     tensors = safetensors.torch.load_file(path)
     safetensors.torch.save_file({n: tensor(t) if t.is_floating_point() else t for n, t in tensors.items()}, path)
 

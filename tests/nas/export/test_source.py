@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from nas.errors import WrongInputError
+from nas.export.bundle import one_thread
 from nas.export.source import inlined, model_source, model_state
 from nas.plugins import load_plugins
 from searchspaces import SEARCH_SPACES, Architecture, Stage, build
@@ -110,7 +111,7 @@ def write(folder, network, shape):
     (folder / "model.py").write_text(model.source, encoding="utf-8")
     save_file({name: tensor.contiguous() for name, tensor in model.state.items()}, folder / "model.safetensors")
     x = torch.rand(max(BATCHES), *shape, generator=torch.Generator().manual_seed(0))
-    with torch.no_grad():
+    with torch.no_grad(), one_thread():  # more add up in another order
         outputs = {str(batch): network(x[:batch]).contiguous() for batch in BATCHES}
     save_file({"x": x, **outputs}, folder / "example.safetensors")
     return len(model.source.splitlines())

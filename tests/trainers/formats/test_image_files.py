@@ -310,7 +310,7 @@ def test_a_network_is_measured_on_the_scale_it_was_found_on(
     found = nas.search(study_file(data={"name": f"folder:{deep}"}, trials=1), out=tmp_path / "run")
     assert found.settings.data.options["span"] == "90..4095"
     export(found.directory, found.settings, found.records[0], tmp_path / "out")
-    expected = evaluate(tmp_path / "out", None, "test")
+    expected = evaluate(tmp_path / "out", f"folder:{deep}", "test")
     assert "black is 90, white 4095" in expected["notes"][0]
     shutil.copytree(deep / "test", tmp_path / "elsewhere" / "test")  # no training split there
     moved = evaluate(tmp_path / "out", f"folder:{tmp_path / 'elsewhere'}", "test")
@@ -673,14 +673,14 @@ def test_many_files_are_looked_at_in_order(tmp_path: Path) -> None:
 def test_a_study_on_streamed_images_runs_to_a_measured_export(tmp_path: Path, study_file: Callable[..., Path]) -> None:
     for split, seed in (("train", 0), ("test", 1)):
         write_pictures(tmp_path / "pictures" / split, 4 * SIDES, seed=seed)
-    data = {"name": f"folder:{tmp_path / 'pictures'},size=16,memory_gb=0", "resolution": 8}
-    found = nas.search(study_file(data=data, trials=2), out=tmp_path / "run")
+    place = f"folder:{tmp_path / 'pictures'},size=16,memory_gb=0"
+    found = nas.search(study_file(data={"name": place, "resolution": 8}, trials=2), out=tmp_path / "run")
     assert [record.status for record in found.records] == ["complete", "complete"]
     assert found.records[0].architecture["input"] == [3, 8, 8]
     record = found.records[0]
     exported = export(found.directory, found.settings, record, tmp_path / "out")
     assert exported.measured["accuracy"] == record.measured["accuracy"]
-    result = evaluate(tmp_path / "out", None, "test")
+    result = evaluate(tmp_path / "out", place, "test")
     assert result["samples"] == 40
-    assert evaluate(tmp_path / "out", None, "validation")["measured"]["accuracy"] == record.measured["accuracy"]
-    assert resized(Folder.of(data["name"][7:]).load("test"), 8).images.shape == (40, 3, 8, 8)
+    assert evaluate(tmp_path / "out", place, "validation")["measured"]["accuracy"] == record.measured["accuracy"]
+    assert resized(Folder.of(place[7:]).load("test"), 8).images.shape == (40, 3, 8, 8)
