@@ -294,6 +294,8 @@ def test_networks_of_every_space_are_proven_in_every_form(space: str, tmp_path: 
     shape = (1, 64, 96) if space == "asm_rh" else (3, 32, 32)
     found = SEARCH_SPACES[space](shape, 10)
     network = build(found.decode(found.first)).eval()
+    weights = {name: tensor.contiguous() for name, tensor in network.state_dict().items()}
+    safetensors.torch.save_file(weights, tmp_path / "model.safetensors")
     for name in (name for name in formats.FORMATS if not missing(name)):
         FORMATS[name]().write(Taken(network, shape), tmp_path)
         proof = prove(name, tmp_path, network, torch.rand(64, *shape, generator=torch.Generator().manual_seed(0)))
