@@ -6,7 +6,7 @@ The README is a model card: its head is a model-index, which other tools read. N
 import json
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +47,7 @@ class Sheet:
     again: Mapping[str, float]
     identical: bool
     proofs: Sequence[Proof] = ()
-    left_out: Mapping[str, str] | None = None
+    left_out: Mapping[str, str] = field(default_factory=dict)
     notes: Sequence[str] = ()
 
     @property
@@ -86,7 +86,7 @@ class Sheet:
             "notes": list(self.notes),
             "bit_for_bit": self.identical if self.again else None,
             "formats": {proof.format: proof.to_json() for proof in self.proofs},
-            "left_out": dict(self.left_out or {}),
+            "left_out": dict(self.left_out),
         }
 
     def card(self) -> str:
@@ -185,7 +185,7 @@ model = nas.load({self.name!r})  # nn.Module in eval mode
                 f"{max(proof.largest_difference, 1e-9):.0e} of the largest ({TOLERANCE:.0e} is allowed), the same "
                 f"class for all of them{f' but {proof.ties} that are ties' if proof.ties else ''}.\n\n"
             )
-        for name, why in (self.left_out or {}).items():
+        for name, why in self.left_out.items():
             text += f"Not as {name}: {_plain(why)}\n\n"
         return text
 

@@ -29,7 +29,7 @@ from nas.export.config import CONFIG
 from nas.export.ensemble import ENSEMBLE, MEMBERS, PROBE
 from nas.export.evaluate import candidate_of, measure, same_data
 from nas.export.formats import FORMATS, Taken, front_end_of, missing
-from nas.export.proof import BATCHES, Proof, prove
+from nas.export.proof import BATCHES, Proof, answers, prove
 from nas.export.surrogates import gathered, keep
 from nas.export.weights import check_weights
 from nas.plugins import FOLDER, Plugin
@@ -41,7 +41,6 @@ from nas.store.records import TrialRecord
 from nas.store.surrogates import FOLDER as SURROGATES
 from nas.store.surrogates import Surrogate
 from nas.store.traces import Predictions
-from nas.trial import predicted
 from objectives import Candidate
 from objectives.accuracy import logits
 from objectives.objective import Images
@@ -229,8 +228,8 @@ def write_export(
             again = _measure_again(candidate, record, settings, folder, wanted)
         example = typical(images, labels)
         with torch.no_grad():
-            answers = {"images": example, "outputs": network(example)}
-        write_atomically(folder / EXAMPLE, safetensors.torch.save(answers))
+            shown = {"images": example, "outputs": network(example)}
+        write_atomically(folder / EXAMPLE, safetensors.torch.save(shown))
         proofs, left_out = _write_forms(_taken(network, record, settings), folder, forms, images)
         sheet = Sheet(
             record,
@@ -259,8 +258,10 @@ def typical(images: Images, labels: Tensor | None) -> Tensor:
     if labels is not None and len(labels):
         first = (labels == labels.min()).nonzero()[:, 0].tolist()
         chosen = first if len(first) >= TYPICAL else chosen
-    mean = torch.stack([images[i : i + 1][0].double() for i in chosen]).mean(0, keepdim=True)
-    return ((255 * mean).round() / 255).float()
+    total = torch.zeros(1, *images[:1].shape[1:], dtype=torch.float64)
+    for i in chosen:  # one at a time: they may be more than the memory holds
+        total += images[i : i + 1].double()
+    return ((255 * total / len(chosen)).round() / 255).float()
 
 
 def _taken(network: Network, record: TrialRecord, settings: Settings) -> Taken:
@@ -273,13 +274,15 @@ def _taken(network: Network, record: TrialRecord, settings: Settings) -> Taken:
 def _write_forms(taken: Taken, folder: Path, forms: Forms, images: Images) -> tuple[list[Proof], dict[str, str]]:
     """Writes a network in other forms and proves them; returns the proofs, and why forms are not there."""
     proofs, left_out = list[Proof](), dict[str, str]()
-    for name in FORMATS if forms.names is None else forms.names:
+    names = tuple(FORMATS) if forms.names is None else forms.names
+    wanted = answers(taken.network, images) if names else np.empty(0)
+    for name in names:
         if reason := missing(name):
             left_out[name] = reason
             continue
         try:
             FORMATS[name]().write(taken, folder)
-            proofs.append(prove(name, folder, taken.network, images))
+            proofs.append(prove(name, folder, images, wanted))
         except (ValueError, StoppedError) as error:
             if forms.names is not None:
                 raise StoppedError(f"nothing was exported: {error}") from None
@@ -321,8 +324,8 @@ def _measure_again(
     Raises:
         StoppedError: if they are another one.
     """
-    found, outputs = predicted(candidate), logits(candidate.model, candidate.inputs()).cpu().numpy()
-    identical = wanted is not None and found.digest == wanted.digest
+    outputs = logits(candidate.model, candidate.inputs()).cpu().numpy()
+    identical = wanted is not None and Predictions.of(outputs, np.empty(0)).digest == wanted.digest
     if wanted is not None and len(wanted.predicted) and not identical:
         _check_predictions(record, wanted.predicted, outputs)
     measured = measure(candidate, settings, folder)

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from torch import nn
 
 from nas.errors import StoppedError
@@ -72,14 +71,17 @@ class Proof:
         return asdict(self) | {"batches": [size for size in BATCHES if size <= self.images]}
 
 
-def prove(name: str, folder: Path, network: nn.Module, images: Images) -> Proof:
-    """Runs a form of an export on (N, C, H, W) images and compares it with the network.
+def answers(network: nn.Module, images: Images) -> np.ndarray:
+    """(N, ...) outputs of a network in eval mode, which every form of it must return."""
+    return in_batches(network, images).numpy()
+
+
+def prove(name: str, folder: Path, images: Images, wanted: np.ndarray) -> Proof:
+    """Runs a form of an export on (N, C, H, W) images and compares it with what the network returns, of `answers`.
 
     Raises:
         StoppedError: if it does not run, or gives other outputs.
     """
-    with torch.no_grad():
-        wanted = in_batches(network, images).numpy()
     found = _outputs(name, folder, images)
     largest = max(float(np.abs(wanted).max()), 1e-30)
     worst = 0.0

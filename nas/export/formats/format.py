@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import ClassVar
 import torch
 from torch.export import Dim, ExportedProgram
 
+from nas.problem import find_dataset
 from nas.settings import DataSettings
 from searchspaces import Network, Shape
 from searchspaces.registry import register
@@ -102,11 +103,11 @@ def bundle_format(cls: type[Format]) -> type[Format]:
 
 def front_end_of(data: DataSettings) -> LogMel | None:
     """What makes spectrograms of the sounds of a data set; None if it has none."""
-    dataset = DATASETS.get(data.name, Dataset)
-    if not issubclass(dataset, Clips):
+    if not issubclass(DATASETS.get(data.name, Dataset), Clips):
         return None
-    given = {name: data.options.get(name) for name in ("rate", "mel", "frames")}
-    return replace(dataset.front_end, **{name: value for name, value in given.items() if value is not None})
+    dataset = find_dataset(data)
+    assert isinstance(dataset, Clips)
+    return dataset.make_front_end()
 
 
 def missing(name: str) -> str:

@@ -30,7 +30,7 @@ from nas.export.export import Forms, export
 from nas.export.formats import FORMATS, Format, Taken, missing
 from nas.export.formats.python import sound_source
 from nas.export.predict import predict
-from nas.export.proof import TOLERANCE, Proof, prove
+from nas.export.proof import TOLERANCE, Proof, answers, prove
 from nas.results.study import Study
 from searchspaces import SEARCH_SPACES, build
 from trainers.audio import LogMel, read_wave
@@ -186,9 +186,10 @@ def test_a_form_that_does_not_run_elsewhere_is_refused_with_its_reason(
     study: Study, out: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Boastful, "runner", "import nas")
-    network = nas.load(out)
+    images = torch.rand(2, 1, 8, 8)
+    wanted = answers(nas.load(out), images)
     with pytest.raises(StoppedError, match=r"does not run without this framework: .*import of nas halted"):
-        prove("boastful", out, network, torch.rand(2, 1, 8, 8))
+        prove("boastful", out, images, wanted)
 
 
 @pytest.mark.usefixtures("boastful")
@@ -298,6 +299,7 @@ def test_networks_of_every_space_are_proven_in_every_form(space: str, tmp_path: 
     safetensors.torch.save_file(weights, tmp_path / "model.safetensors")
     for name in (name for name in formats.FORMATS if not missing(name)):
         FORMATS[name]().write(Taken(network, shape), tmp_path)
-        proof = prove(name, tmp_path, network, torch.rand(64, *shape, generator=torch.Generator().manual_seed(0)))
+        images = torch.rand(64, *shape, generator=torch.Generator().manual_seed(0))
+        proof = prove(name, tmp_path, images, answers(network, images))
         assert isinstance(proof, Proof)
         assert proof.largest_difference <= TOLERANCE
