@@ -300,8 +300,9 @@ def load_weights(architecture: Architecture, path: Path) -> Network:
     """
     try:
         tensors = safetensors.torch.load_file(regular(path))
-        check_tensors(architecture, tensors)
+        _check_size(architecture, tensors)
         network = build(architecture)
+        _compare(network.state_dict(), tensors)
         remade = network_buffers(network)
         network.load_state_dict({name: tensor for name, tensor in tensors.items() if name not in remade})
     except FileNotFoundError:
@@ -323,14 +324,25 @@ def _check_finite(tensors: Mapping[str, Tensor]) -> None:
 
 
 def check_tensors(architecture: Architecture, tensors: Mapping[str, Tensor]) -> None:
-    """Refuses weights that are not those of a network, before its memory is allocated.
+    """Refuses weights that are not those of a network, which is not allocated.
 
     Raises:
         ValueError: if there are others or fewer, or of another type, or no finite numbers; or the network cannot be.
     """
-    price(architecture)
+    _check_size(architecture, tensors)
     with torch.device("meta"):
         wanted = build(architecture).state_dict()
+    _compare(wanted, tensors)
+
+
+def _check_size(architecture: Architecture, tensors: Mapping[str, Tensor]) -> None:
+    """Raises ValueError if a network cannot be, or is larger than its weights: a build would take more memory."""
+    parameters, held = price(architecture).total.parameters, sum(tensor.numel() for tensor in tensors.values())
+    if held < parameters:
+        raise ValueError(f"it holds {held:,} numbers, the network has {parameters:,} parameters")
+
+
+def _compare(wanted: Mapping[str, Tensor], tensors: Mapping[str, Tensor]) -> None:
     for name, own in wanted.items():
         if name not in tensors or tensors[name].shape != own.shape:
             raise ValueError(f"it holds no {name} of shape {tuple(own.shape)}")

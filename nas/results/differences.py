@@ -38,7 +38,7 @@ def differences(study: Study, first: TrialRecord, second: TrialRecord, other: St
         ``mcnemar`` compares the images that only one of them classifies correctly; None without predictions of both.
     """
     other = other or study
-    used = study.space.used(first.picks) | other.space.used(second.picks)
+    used = study.used(first) | other.used(second)
 
     def both(one: Mapping[str, Any], two: Mapping[str, Any]) -> dict[str, list[Any]]:
         names = [*one, *(name for name in two if name not in one)]

@@ -236,7 +236,7 @@ def _trial_features(study: Study, records: Sequence[TrialRecord], spread: Points
     picks = np.zeros((len(records), len(spread.choices)), dtype=int)
     read = np.zeros(picks.shape, dtype=bool)
     for row, record in enumerate(records):
-        used = study.space.used(record.picks)
+        used = study.used(record)
         for column, (name, options) in enumerate(spread.choices.items()):
             if name in used and record.picks.get(name) in options:
                 picks[row, column], read[row, column] = list(options).index(record.picks[name]), True

@@ -31,11 +31,12 @@ from sqlalchemy.pool import StaticPool
 
 from nas.errors import StoppedError, WrongInputError, user_input
 from nas.pricing import excess
+from nas.problem import check_records
 from nas.results.confirmation import Confirmation
 from nas.results.study import Study
 from nas.store.files import put_in_place, write_beside
 from nas.store.history import TRIALS, is_held, read_events
-from nas.store.records import Status, TrialRecord
+from nas.store.records import Status, TrialRecord, brief
 from searchspaces import Value
 from searchspaces.architecture import label_of
 
@@ -164,7 +165,10 @@ class _Copy:
             yield trial
 
     def _ended(self, record: TrialRecord) -> FrozenTrial:
-        values = [record.measured[name] for name in self.study.objectives] if record.status == "complete" else None
+        values = None
+        if record.status == "complete":
+            check_records([record], self.study.objectives, self.study.directory / TRIALS)
+            values = [record.measured[name] for name in self.study.objectives]
         return self._trial(
             record.number,
             STATES[record.status],
@@ -194,6 +198,9 @@ class _Copy:
         distributions = self.distributions if picks else {}
         if picks and (lacking := sorted(distributions.keys() - picks.keys())):
             raise ValueError(f"its picks lack {lacking[0]}. Restore the log from a copy.")
+        for name, distribution in distributions.items():
+            if (pick := (picks or {})[name]) not in distribution.choices:
+                raise ValueError(f"its {name} is {brief(pick)}, none of its options. Restore the log from a copy.")
         begun = self.begun.get(number, self.written)
         trial = FrozenTrial(  # create_trial takes five times as long for the same
             number=number,

@@ -51,8 +51,9 @@ def hypervolume(costs: np.ndarray, reference: np.ndarray) -> float:
 
 def _front(costs: np.ndarray) -> np.ndarray:
     """Non-dominated rows without repeats, sorted by the last objective, worst first."""
-    front = np.unique(costs[non_dominated(costs)], axis=0)
-    return front[np.argsort(-front[:, -1], kind="stable")]
+    front = costs[non_dominated(costs)]
+    front = front[np.lexsort(front.T)[::-1]]
+    return front[np.append(True, (front[1:] != front[:-1]).any(1))] if len(front) else front
 
 
 def _wfg(points: np.ndarray, reference: np.ndarray) -> float:

@@ -27,7 +27,7 @@ from nas.store.artifacts import PREDICTIONS, weights_path
 from nas.store.confirmations import CONFIRMATIONS, Protocol, Replicate, Split, read_confirmations
 from nas.store.history import TRIALS, read_trials
 from nas.store.measurements import Measurement, read_measurements
-from nas.store.records import TrialRecord
+from nas.store.records import TrialRecord, are_picks, brief
 from nas.store.traces import Predictions
 from objectives import OBJECTIVES, Goal, to_minimise
 from objectives.costs import Count
@@ -93,7 +93,7 @@ class Study:
             )
         return {name: self.facts.objectives[name] for name in self.settings.objectives}
 
-    @property
+    @cached_property
     def choices(self) -> dict[str, list[Value]]:
         """The choices of the search space and the options of each, from the study file.
 
@@ -101,8 +101,14 @@ class Study:
             WrongInputError: if they do not stand there.
         """
         choices = self.settings.space.get("choices")
-        if not isinstance(choices, dict) or not all(isinstance(options, list) for options in choices.values()):
+        if not isinstance(choices, dict):
             raise WrongInputError(f"{self.directory / STUDY} lacks space.choices. Restore it from a copy.")
+        for name, options in choices.items():
+            if not isinstance(options, list) or not options or not are_picks(dict(enumerate(options))):
+                raise WrongInputError(
+                    f"{self.directory / STUDY}: space.choices.{name} must be a list of words and numbers, got "
+                    f"{brief(options)}. Restore it from a copy."
+                )
         return choices
 
     @cached_property
@@ -134,6 +140,16 @@ class Study:
             with user_input(f"trial {record.number}"):
                 self._effective[record.number] = self._known_space.effective(record.picks)
         return self._effective[record.number]
+
+    def used(self, record: TrialRecord) -> set[str]:
+        """Names of the choices that are read when a trial's network is made.
+
+        Raises:
+            WrongInputError: if its picks are none of the space.
+        """
+        with user_input(f"trial {record.number}"):
+            self.space.check(record.picks)
+        return self.space.used(record.picks)
 
     @cached_property
     def _known_space(self) -> SearchSpace | None:

@@ -47,9 +47,9 @@ class Rungs:
             return self.last
         return self.at(record.fidelity.get("epochs", 0))
 
-    def at(self, epochs: int) -> int:
+    def at(self, epochs: float) -> int:
         """Number of the rung with so many epochs; any other number is that of a whole training."""
-        return self.epochs.index(epochs) if epochs in self.epochs else self.last
+        return self.epochs.index(int(epochs)) if epochs in self.epochs else self.last
 
     def begin(self, rung: int, key: str, *, promoted: bool) -> None:
         """A network is being trained on a rung, whether it is new there or was let on from the one below."""

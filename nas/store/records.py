@@ -70,7 +70,7 @@ class TrialRecord:
     key: str
     seed: int
     failure: Failure | None = None
-    fidelity: dict[str, Any] = field(default_factory=dict)
+    fidelity: dict[str, float] = field(default_factory=dict)
     measured: dict[str, float] = field(default_factory=dict)
     settings: dict[str, dict[str, Any]] = field(default_factory=dict)
     spread: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -128,6 +128,8 @@ class TrialRecord:
         if not known.keys() <= FIELDS.keys():
             known = {name: value for name, value in known.items() if name in FIELDS}
         for name, value in known.items():
+            if value is None and name in OPTIONAL:  # most are, and a call takes as long as all that is done here
+                continue
             holds, rule = FIELDS[name]
             if not holds(value):
                 raise ValueError(f"{name} must be {rule}, got {brief(value)}")
@@ -159,7 +161,7 @@ def is_time(value: object) -> bool:
 
 def _maps(holds: Callable[[Any], bool]) -> Callable[[Any], bool]:
     """Whether a value is a JSON object of such values."""
-    return lambda value: isinstance(value, dict) and all(map(holds, value.values()))
+    return lambda value: isinstance(value, dict) and (not value or all(map(holds, value.values())))
 
 
 def are_picks(value: object) -> bool:
@@ -179,6 +181,13 @@ def is_spread(value: object) -> bool:
         return False
     error, n = value.get("standard_error"), value.get("n")
     return (error is None or (is_number(error) and error >= 0)) and (n is None or (is_count(n) and n >= 1))
+
+
+def is_setting(value: object) -> bool:
+    """Whether it says how a value was measured, as `objectives.Objective.settings` does."""
+    if not isinstance(value, dict):
+        return False
+    return all(is_number(found := value[name]) and found > 0 for name in ("samples", "one_sample") if name in value)
 
 
 def is_origin(value: object) -> bool:
@@ -206,9 +215,9 @@ FIELDS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "key": (lambda value: isinstance(value, str), "a word"),
     "seed": (is_count, "a whole number from 0"),
     "failure": (lambda value: value is None or value in FAILURES, f"one of {', '.join(FAILURES)}"),
-    "fidelity": (are_picks, "an object of words and numbers"),
+    "fidelity": (_maps(lambda value: is_number(value) and value >= 0), "an object of numbers from 0"),
     "measured": (_maps(is_number), "an object of finite numbers"),
-    "settings": (_maps(lambda value: isinstance(value, dict)), "an object of objects"),
+    "settings": (_maps(is_setting), "an object of objects, whose samples and one_sample are numbers above 0"),
     "spread": (_maps(is_spread), "an object of objects with a kind, a standard_error from 0 and an n from 1"),
     "flags": (_maps(are_words), "an object of lists of words"),
     "facts": (are_picks, "an object of words and numbers"),
@@ -225,6 +234,8 @@ FIELDS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "micro_batches": (lambda value: is_count(value) and value >= 1, "a whole number from 1"),
 }
 """Field of a record -> whether a value can stand in it, and the rule in words."""
+OPTIONAL = frozenset(name for name, (holds, _) in FIELDS.items() if holds(None))
+"""Fields of a record that may be None."""
 REQUIRED = ("picks", "architecture", "key", "seed")
 
 

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from mutations import ODD, STUDY, answered, damaged, mutated, mutated_lines, tries
 
 import nas
+from nas.cli import cli
 from nas.results.optuna_copy import write_storage
 from nas.results.status import read_overview
 from nas.search.launch import find_problem
@@ -146,3 +147,32 @@ def test_a_copy_for_optuna(study: Path, run: Path, tmp_path: Path, data: st.Data
     (run / name).write_text("".join(json.dumps(line) + "\n" for line in changed))
     with answered():
         write_storage(nas.open(run), tmp_path / "copy.db")
+
+
+COMMANDS = (
+    *("status", "pareto", "pareto --wide", "pareto --all --csv", "pick knee", "pick knee --where dim>=8", "diff 0 1"),
+    *("diff --front", "explain", "show 0", "report -o r.html", "optuna -o o.db"),
+)
+
+
+@given(data=st.data(), name=st.sampled_from((TRIALS, EVENTS, "study.toml")), command=st.sampled_from(COMMANDS))
+@tries(0.06)
+def test_commands(
+    study: Path, run: Path, data: st.DataObject, name: str, command: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(study, run, dirs_exist_ok=True)
+    monkeypatch.chdir(run.parent)
+    (run.parent / "o.db").unlink(missing_ok=True)
+    if name == "study.toml":
+        table = data.draw(mutated(parse((study / name).read_text())))
+        try:
+            (run / name).write_text(tomli_w.dumps(table))
+        except (TypeError, ValueError):
+            return
+    else:
+        (run / name).write_text(
+            "".join(json.dumps(line) + "\n" for line in data.draw(mutated_lines(lines(study / name))))
+        )
+    verb, *options = command.split()
+    with answered():
+        cli.main([verb, str(run), *options], standalone_mode=False)

@@ -121,7 +121,7 @@ class FrontSampler:
     def promote(self, record: TrialRecord, rung: int) -> Proposal:
         return self._expect(record.picks, rung)
 
-    def _fidelity(self, epochs: int) -> float:
+    def _fidelity(self, epochs: float) -> float:
         """How near a training of so many epochs is to a whole one, which is 1."""
         whole = max(self.problem.trainer.epochs, 1)  # a trainer of a plugin may have none
         return max(0.0, 1 - abs(math.log(max(epochs, 1) / whole)) / FARTHEST)
