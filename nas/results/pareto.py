@@ -53,7 +53,9 @@ def _front(costs: np.ndarray) -> np.ndarray:
     """Non-dominated rows without repeats, sorted by the last objective, worst first."""
     front = costs[non_dominated(costs)]
     front = front[np.lexsort(front.T)[::-1]]
-    return front[np.append(True, (front[1:] != front[:-1]).any(1))] if len(front) else front
+    new = np.ones(len(front), dtype=bool)
+    new[1:] = (front[1:] != front[:-1]).any(axis=1)
+    return front[new]
 
 
 def _wfg(points: np.ndarray, reference: np.ndarray) -> float:
