@@ -51,7 +51,7 @@ def hypervolume(costs: np.ndarray, reference: np.ndarray) -> float:
 
 def _front(costs: np.ndarray) -> np.ndarray:
     """Non-dominated rows without repeats, sorted by the last objective, worst first."""
-    front = costs[non_dominated(costs)]
+    front: np.ndarray = costs[non_dominated(costs)]
     front = front[np.lexsort(front.T)[::-1]]
     new = np.ones(len(front), dtype=bool)
     new[1:] = (front[1:] != front[:-1]).any(axis=1)
