@@ -34,7 +34,7 @@ INDEX = "index.json"
     "formats",
     multiple=True,
     metavar="FORM",
-    help="python, pt2, onnx or none; all unless given.",
+    help="python, pt2, onnx, int8 (rounded, with what it loses) or none; the first three unless given.",
 )
 @click.option("--data", help="The study's data set, NAME:LOCATION, where it lies elsewhere now.")
 @click.option("--no-verify", is_flag=True, help="Do not measure the written files again.")
@@ -108,6 +108,10 @@ def export_one(
         files = ", ".join(f"{proof.format} (within {proof.largest_difference:.0e})" for proof in done.proofs)
         what = f"on {done.proofs[0].images} {'measured' if verify.wanted else 'random'} inputs"
         echo(f"proven without this framework, {what}, outputs as a share of the largest: {files}")
+    if counted := [f"{proof.format} {proof.cost}" for proof in done.proofs if proof.cost]:
+        echo(f"counted from their graphs, as the architecture costs: {'; '.join(counted)}")
+    for lost in done.losses:
+        echo("\n  ".join([f"written as {lost.format} too, which rounds:", *lost.said]))
     for name, why in done.left_out.items():
         echo(f"not written as {name}: {why}", err=True)
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from nas.drawing import drawn, svg
 from nas.errors import printable
+from nas.export.losses import Losses
 from nas.export.proof import TOLERANCE, Proof
 from nas.problem import find_objectives, network_of
 from nas.settings import Settings
@@ -37,6 +38,7 @@ class Sheet:
         again: values of the files read back, by objective; empty if they were not measured.
         identical: whether the logits of the files are those of the trial, bit for bit.
         proofs: of the forms that run without this framework.
+        losses: of those that round.
         left_out: form -> why it is not there.
         notes: what else is known of the trial, a line each.
     """
@@ -47,6 +49,7 @@ class Sheet:
     again: Mapping[str, float]
     identical: bool
     proofs: Sequence[Proof] = ()
+    losses: Sequence[Losses] = ()
     left_out: Mapping[str, str] = field(default_factory=dict)
     notes: Sequence[str] = ()
 
@@ -86,6 +89,7 @@ class Sheet:
             "notes": list(self.notes),
             "bit_for_bit": self.identical if self.again else None,
             "formats": {proof.format: proof.to_json() for proof in self.proofs},
+            "rounded": {lost.format: lost.to_json() for lost in self.losses},
             "left_out": dict(self.left_out),
         }
 
@@ -183,8 +187,15 @@ model = nas.load({self.name!r})  # nn.Module in eval mode
             text += (
                 f"Proven on {proof.images} {self.things} in a process without this framework: outputs within "
                 f"{max(proof.largest_difference, 1e-9):.0e} of the largest ({TOLERANCE:.0e} is allowed), the same "
-                f"class for all of them{f' but {proof.ties} that are ties' if proof.ties else ''}.\n\n"
+                f"class for all of them{f' but {proof.ties} that are ties' if proof.ties else ''}."
             )
+            text += f" Counted from its graph: {proof.cost}, as the architecture has.\n\n" if proof.cost else "\n\n"
+        for lost in self.losses:
+            text += HOW[lost.format].replace("SHAPE", f"(B, {channels}, {height}, {width})") + "\n"
+            text += (
+                "It rounds, so it is not the network that was measured. Compared in a process without this framework:"
+            )
+            text += "\n\n" + "\n".join(f"- {_plain(line)}" for line in lost.said) + "\n\n"
         for name, why in self.left_out.items():
             text += f"Not as {name}: {_plain(why)}\n\n"
         return text
@@ -220,6 +231,15 @@ import onnxruntime
 
 session = onnxruntime.InferenceSession("model.onnx")
 outputs = session.run(None, {"images": images})[0]  # SHAPE, float32
+```
+""",
+    "int8": """In 8 bits, with onnxruntime and numpy:
+
+```python
+import onnxruntime
+
+session = onnxruntime.InferenceSession("model.int8.onnx")
+outputs = session.run(None, {"images": images})[0]  # images SHAPE, float32
 ```
 """,
 }

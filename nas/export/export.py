@@ -2,7 +2,7 @@
 
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Self
 
@@ -29,6 +29,8 @@ from nas.export.config import CONFIG
 from nas.export.ensemble import ENSEMBLE, MEMBERS, PROBE
 from nas.export.evaluate import candidate_of, measure, same_data
 from nas.export.formats import FORMATS, Taken, front_end_of, missing
+from nas.export.formats.graph import ExpectedCosts
+from nas.export.losses import Losses, calibration, losses
 from nas.export.proof import BATCHES, Proof, answers, prove
 from nas.export.surrogates import gathered, keep
 from nas.export.weights import check_weights
@@ -46,7 +48,7 @@ from objectives.accuracy import logits
 from objectives.objective import Images
 from searchspaces import Network
 from searchspaces.registry import lookup
-from trainers import DATASETS, Dataset
+from trainers import DATASETS, Dataset, TrainingData
 
 EXAMPLE = "example.safetensors"
 """One input, ``images``, and what the network returns of it, ``outputs``."""
@@ -69,6 +71,7 @@ class Exported:
         identical: whether the logits of the files are those of the trial, bit for bit; False if not, as another
             processor rounds differently, or if that is not known.
         proofs: of the forms that run without this framework.
+        losses: of those that round.
         left_out: form -> why it was not written.
     """
 
@@ -77,6 +80,7 @@ class Exported:
     measured: dict[str, float]
     identical: bool = False
     proofs: tuple[Proof, ...] = ()
+    losses: tuple[Losses, ...] = ()
     left_out: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -97,13 +101,19 @@ class Forms:
     """In which forms besides our own a network is written (`nas.export.formats`).
 
     Args:
-        names: of them; unset: in all that this machine and the network allow, and the README says which do not.
+        names: of them; unset: in all that are exact and that this machine and the network allow; the README says which
+            do not.
 
     Raises:
         ValueError: if there is no such form, or what it takes is not installed.
     """
 
     names: tuple[str, ...] | None = ()
+
+    @property
+    def chosen(self) -> tuple[str, ...]:
+        """Names of those that are tried."""
+        return self.names if self.names is not None else tuple(n for n, form in FORMATS.items() if form.exact)
 
     @classmethod
     def of(cls, names: Sequence[str] | None) -> Self:
@@ -220,25 +230,30 @@ def write_export(
             keep(surrogate, folder)
         network = load_network(folder)
         shape = network_of(record).input
-        again, labels = None, None
+        again, candidate, calibrating = None, None, None
         images: Images = torch.rand(max(BATCHES), *shape, generator=torch.Generator().manual_seed(0))
         if verify.wanted:
-            candidate = _candidate(network, settings, verify.data)
-            images, labels = candidate.inputs(), candidate.labels
+            found = _same_data(settings, verify.data)
+            candidate = candidate_of(network, found.validation, settings, task=found.task)
+            if any(not FORMATS[form].exact for form in forms.chosen):
+                calibrating = calibration(found.train, settings.data.part_seed)
+            images = candidate.inputs()
             again = _measure_again(candidate, record, settings, folder, wanted)
-        example = typical(images, labels)
+        example = typical(images, candidate.labels if candidate else None)
         with torch.no_grad():
             shown = {"images": example, "outputs": network(example)}
         write_atomically(folder / EXAMPLE, safetensors.torch.save(shown))
-        proofs, left_out = _write_forms(_taken(network, record, settings), folder, forms, images)
+        taken = replace(_taken(network, record, settings), calibration=calibrating)
+        written = _write_forms(taken, folder, forms, images, candidate, settings)
         sheet = Sheet(
             record,
             settings,
             name or out.name,
             again=again.measured if again else {},
             identical=again is not None and again.identical,
-            proofs=proofs,
-            left_out=left_out,
+            proofs=written.proofs,
+            losses=written.losses,
+            left_out=written.left_out,
             notes=notes,
         )
         write_card(folder, sheet, network)
@@ -249,7 +264,8 @@ def write_export(
         same = before.get(MODEL, before.get(WEIGHTS)) == read_sums(folder)[MODEL]
         if (out / EVALUATIONS).is_file() and same:
             shutil.copyfile(out / EVALUATIONS, folder / EVALUATIONS)  # that its test images were used stays known
-    return Exported(out, record, dict(sheet.again), sheet.identical, tuple(proofs), left_out)
+    forms_of_it = tuple(written.proofs), tuple(written.losses), written.left_out
+    return Exported(out, record, dict(sheet.again), sheet.identical, *forms_of_it)
 
 
 def typical(images: Images, labels: Tensor | None) -> Tensor:
@@ -268,28 +284,42 @@ def _taken(network: Network, record: TrialRecord, settings: Settings) -> Taken:
     """The network with what those need to know who write its forms."""
     architecture = network_of(record)
     things, front_end = DATASETS.get(settings.data.name, Dataset).things, front_end_of(settings.data)
-    return Taken(network, architecture.input, architecture.outputs, things, front_end)
+    return Taken(network, architecture.input, architecture.outputs, things, front_end, architecture)
 
 
-def _write_forms(taken: Taken, folder: Path, forms: Forms, images: Images) -> tuple[list[Proof], dict[str, str]]:
-    """Writes a network in other forms and proves them; returns the proofs, and why forms are not there."""
-    proofs, left_out = list[Proof](), dict[str, str]()
-    names = tuple(FORMATS) if forms.names is None else forms.names
+@dataclass(frozen=True)
+class _Written:
+    """Forms that were written and what is known of them, and form -> why it is not there."""
+
+    proofs: list[Proof] = field(default_factory=list)
+    losses: list[Losses] = field(default_factory=list)
+    left_out: dict[str, str] = field(default_factory=dict)
+
+
+def _write_forms(
+    taken: Taken, folder: Path, forms: Forms, images: Images, candidate: Candidate | None, settings: Settings
+) -> _Written:
+    """Writes a network in other forms and proves them, or measures what they lose if they round."""
+    done, names = _Written(), forms.chosen
     wanted = answers(taken.network, images) if names else np.empty(0)
+    expected = ExpectedCosts.of(taken.architecture, taken.network) if names and taken.architecture else None
     for name in names:
         if reason := missing(name):
-            left_out[name] = reason
+            done.left_out[name] = reason
             continue
         try:
             FORMATS[name]().write(taken, folder)
-            proofs.append(prove(name, folder, images, wanted))
+            if FORMATS[name].exact:
+                done.proofs.append(prove(name, folder, images, wanted, expected))
+            elif candidate is not None:
+                done.losses.append(losses(name, folder, taken, candidate, find_objectives(settings), wanted))
         except (ValueError, StoppedError) as error:
             if forms.names is not None:
                 raise StoppedError(f"nothing was exported: {error}") from None
-            left_out[name] = str(error)
+            done.left_out[name] = str(error)
             for file in FORMATS[name].files:
                 (folder / file).unlink(missing_ok=True)
-    return proofs, left_out
+    return done
 
 
 @dataclass(frozen=True)
@@ -300,20 +330,19 @@ class _Again:
     identical: bool
 
 
-def _candidate(network: Network, settings: Settings, data: str | None) -> Candidate:
-    """The network with the images that the study measures on.
+def _same_data(settings: Settings, data: str | None) -> TrainingData:
+    """The images of a study.
 
     Raises:
         WrongInputError: if these are not on this machine.
     """
     try:
-        found = same_data(settings, data)
+        return same_data(settings, data)
     except WrongInputError as error:
         raise WrongInputError(
             f"nothing was exported, because it cannot be checked: {error} Where the data lie elsewhere: "
             "--data NAME:LOCATION; to export without measuring again: --no-verify."
         ) from None
-    return candidate_of(network, found.validation, settings, task=found.task)
 
 
 def _measure_again(

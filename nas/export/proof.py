@@ -2,9 +2,10 @@
 
 Each form is loaded by `python -I` with the packages of this project blocked, and runs every measured image as well as
 small batches. Its outputs must be those of the network within `TOLERANCE` of the largest, and it must predict the same
-class of every image.
+class of every image. What it costs is counted there from its own graph, and must be what the architecture costs.
 """
 
+import json
 import subprocess
 import sys
 import tempfile
@@ -17,6 +18,7 @@ from torch import nn
 
 from nas.errors import StoppedError
 from nas.export.formats import FORMATS
+from nas.export.formats.graph import ExpectedCosts, GraphCosts
 from objectives.accuracy import in_batches
 from objectives.objective import Images
 
@@ -30,11 +32,16 @@ MINUTES = 30
 """After which a process is given up."""
 BLOCKED = ("nas", "searchspaces", "objectives", "trainers")
 PROGRAM = f"""
+from __future__ import annotations
+
+import json
 import sys
+from collections.abc import Sequence
+from typing import Any
 
 for name in {BLOCKED}:
     sys.modules[name] = None  # an import of it now fails
-folder, images, outputs = sys.argv[1:]
+folder, images, outputs, counted = sys.argv[1:]
 import numpy as np
 
 images = np.load(images, mmap_mode="r")
@@ -48,6 +55,8 @@ for size in {BATCHES}:
     if size <= len(images):
         found[str(size)] = part(0, size)
 np.savez(outputs, **found)
+with open(counted, "w") as file:
+    json.dump(costs(images.shape[1:]) if "costs" in globals() else None, file)
 """
 
 
@@ -59,16 +68,30 @@ class Proof:
         images: that were compared.
         largest_difference: of an output, as a share of the largest output.
         ties: images whose two best classes are as near to each other as that, and that it calls the other one.
+        costs: of its graph; None where they cannot be counted.
+        expected: what the architecture costs, where that was asked.
     """
 
     format: str
     images: int
     largest_difference: float
     ties: int
+    costs: GraphCosts | None = None
+    expected: ExpectedCosts | None = None
 
     def to_json(self) -> dict[str, Any]:
         """JSON object."""
         return asdict(self) | {"batches": [size for size in BATCHES if size <= self.images]}
+
+    @property
+    def cost(self) -> str:
+        """What its graph costs, in words; empty where that was not compared with anything."""
+        if self.costs is None or self.expected is None:
+            return ""
+        number = self.costs.macs_per_image if self.costs.macs is None else self.costs.macs
+        words = f"{number:,} multiply-accumulates {'an image' if self.costs.macs is None else 'for one image'}"
+        words += f" as run, {self.expected.macs:,} as defined" if number != self.expected.macs else ""
+        return words + (f", {self.costs.parameters:,} parameters" if self.costs.parameters is not None else "")
 
 
 def answers(network: nn.Module, images: Images) -> np.ndarray:
@@ -76,25 +99,31 @@ def answers(network: nn.Module, images: Images) -> np.ndarray:
     return in_batches(network, images).numpy()
 
 
-def prove(name: str, folder: Path, images: Images, wanted: np.ndarray) -> Proof:
+def prove(name: str, folder: Path, images: Images, wanted: np.ndarray, expected: ExpectedCosts | None = None) -> Proof:
     """Runs a form of an export on (N, C, H, W) images and compares it with what the network returns, of `answers`.
 
+    Args:
+        expected: what its graph must cost, where it can be counted.
+
     Raises:
-        StoppedError: if it does not run, or gives other outputs.
+        StoppedError: if it does not run, gives other outputs, or costs something else.
     """
-    found = _outputs(name, folder, images)
+    found, costs = ran(name, folder, images)
     largest = max(float(np.abs(wanted).max()), 1e-30)
     worst = 0.0
     for size, outputs in found.items():
-        expected = wanted if size == "all" else wanted[: int(size)]
-        if outputs.shape != expected.shape or not np.isfinite(outputs).all():
-            raise StoppedError(f"{_refused(name)}: of {size} images it returns {_brief(outputs)}.")
-        worst = max(worst, float(np.abs(outputs - expected).max()) / largest)
+        right = wanted if size == "all" else wanted[: int(size)]
+        if outputs.shape != right.shape or not np.isfinite(outputs).all():
+            raise StoppedError(f"{refused(name)}: of {size} images it returns {_brief(outputs)}.")
+        worst = max(worst, float(np.abs(outputs - right).max()) / largest)
     if worst > TOLERANCE:
         raise StoppedError(
-            f"{_refused(name)}: its outputs differ by {worst:.1e} of the largest one, at most {TOLERANCE:.0e} may."
+            f"{refused(name)}: its outputs differ by {worst:.1e} of the largest one, at most {TOLERANCE:.0e} may."
         )
-    return Proof(name, len(images), worst, _ties(name, wanted, found["all"], TOLERANCE * largest))
+    ties = _ties(name, wanted, found["all"], TOLERANCE * largest)
+    if costs is not None and expected is not None and (how := expected.differing(costs)):
+        raise StoppedError(f"{refused(name)}: {how}.")
+    return Proof(name, len(images), worst, ties, costs, expected)
 
 
 def _ties(name: str, wanted: np.ndarray, found: np.ndarray, near: float) -> int:
@@ -109,32 +138,33 @@ def _ties(name: str, wanted: np.ndarray, found: np.ndarray, near: float) -> int:
     differing = np.flatnonzero(one != other)
     apart = wanted[differing, one[differing]] - wanted[differing, other[differing]]
     if (apart > near).any():
-        raise StoppedError(f"{_refused(name)}: it predicts another class for {int((apart > near).sum())} images.")
+        raise StoppedError(f"{refused(name)}: it predicts another class for {int((apart > near).sum())} images.")
     return len(differing)
 
 
-def _outputs(name: str, folder: Path, images: Images) -> dict[str, np.ndarray]:
-    """What a form returns for all images, and for batches of the first ones, by their size."""
+def ran(name: str, folder: Path, images: Images) -> tuple[dict[str, np.ndarray], GraphCosts | None]:
+    """What a form returns of all images and of batches of the first ones, by their size, and what its graph costs."""
     with tempfile.TemporaryDirectory() as room:
-        inputs, outputs = Path(room, "images.npy"), Path(room, "outputs.npz")
+        inputs, outputs, counted = Path(room, "images.npy"), Path(room, "outputs.npz"), Path(room, "costs.json")
         there = np.lib.format.open_memmap(inputs, "w+", np.float32, (len(images), *images[:1].shape[1:]))
         for start in range(0, len(images), AT_ONCE):  # images may stay in their files until they are read
             there[start : start + AT_ONCE] = images[start : start + AT_ONCE].numpy()
         there.flush()
         program = PROGRAM.format(runner=FORMATS[name].runner)
-        command = [sys.executable, "-I", "-c", program, str(folder.absolute()), str(inputs), str(outputs)]
+        command = [sys.executable, "-I", "-c", program, str(folder.absolute()), *map(str, (inputs, outputs, counted))]
         try:
             done = subprocess.run(command, cwd=room, capture_output=True, text=True, timeout=60 * MINUTES, check=False)
         except subprocess.TimeoutExpired:
-            raise StoppedError(f"{_refused(name)}: it did not run {len(images)} images in {MINUTES} minutes.") from None
+            raise StoppedError(f"{refused(name)}: it did not run {len(images)} images in {MINUTES} minutes.") from None
         if done.returncode:
             last = (done.stderr.strip().splitlines() or [f"exit status {done.returncode}"])[-1]
-            raise StoppedError(f"{_refused(name)}: it does not run without this framework: {last}")
+            raise StoppedError(f"{refused(name)}: it does not run without this framework: {last}")
+        costs = json.loads(counted.read_text())
         with np.load(outputs) as found:
-            return dict(found)
+            return dict(found), None if costs is None else GraphCosts(**costs)
 
 
-def _refused(name: str) -> str:
+def refused(name: str) -> str:
     return f"{FORMATS[name].files[0]} was not written, and nothing else: it is not the network that was measured"
 
 

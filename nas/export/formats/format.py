@@ -2,18 +2,19 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
 from typing import ClassVar
 
 import torch
+from torch import Tensor
 from torch.export import Dim, ExportedProgram
 
 from nas.problem import find_dataset
 from nas.settings import DataSettings
-from searchspaces import Network, Shape
+from searchspaces import Architecture, Network, Shape
 from searchspaces.registry import register
 from trainers import DATASETS, Dataset
 from trainers.audio import LogMel
@@ -34,6 +35,9 @@ class Taken:
         outputs: number of classes, or (C, H, W) of what it returns.
         things: what its inputs are called.
         front_end: what makes them of sounds.
+        architecture: that the network is of; what it costs is compared with what is written.
+        calibration: (N, C, H, W) training images, by which forms that round choose their scales.
+        made: file -> its content, where several forms start from it and making it takes seconds.
     """
 
     network: Network
@@ -41,6 +45,9 @@ class Taken:
     outputs: int | Shape = 1
     things: str = "images"
     front_end: LogMel | None = None
+    architecture: Architecture | None = None
+    calibration: Tensor | None = None
+    made: dict[str, bytes] = field(default_factory=dict, compare=False)
 
     @cached_property
     def program(self) -> ExportedProgram:
@@ -76,13 +83,17 @@ class Format:
     Attributes:
         name: as on the command line.
         files: that it writes.
+        exact: whether its outputs must be those of the network. A form that is not is written only where it is named,
+            and says what it loses (`nas.export.losses`).
         needs: packages that writing and proving it take, beside those of this project.
         runner: source that defines ``run(images)``, a float32 array (B, C, H, W) to one of outputs, for a process in
-            whose path `folder` is the export.
+            whose path `folder` is the export. Where it defines ``costs(shape)`` too, a dict of what
+            `nas.export.formats.graph.GraphCosts` holds or None, these are compared as well.
     """
 
     name: ClassVar[str]
     files: ClassVar[tuple[str, ...]]
+    exact: ClassVar[bool] = True
     needs: ClassVar[tuple[str, ...]] = ()
     runner: ClassVar[str]
 

@@ -13,17 +13,10 @@ from typing import Any, ClassVar
 import torch
 
 from nas.export.formats.format import Format, Taken, bundle_format, refusing
+from nas.export.formats.graph import ONNX_COSTS
 from nas.store.files import write_atomically
 
-
-@bundle_format
-class Onnx(Format):
-    """A graph of ONNX's operators."""
-
-    name = "onnx"
-    files: ClassVar[tuple[str, ...]] = ("model.onnx",)
-    needs: ClassVar[tuple[str, ...]] = ("onnx", "onnxscript", "onnxruntime")
-    runner = """
+RUNNER = """
 import onnxruntime
 
 options = onnxruntime.SessionOptions()
@@ -35,7 +28,33 @@ def run(images):
     return session.run(None, {"images": images})[0]
 """
 
+
+@bundle_format
+class Onnx(Format):
+    """A graph of ONNX's operators."""
+
+    name = "onnx"
+    files: ClassVar[tuple[str, ...]] = ("model.onnx",)
+    needs: ClassVar[tuple[str, ...]] = ("onnx", "onnxscript", "onnxruntime")
+    runner = f"""{RUNNER}
+
+{ONNX_COSTS}
+
+def costs(shape):
+    return onnx_costs(folder + "/model.onnx", shape)
+"""
+
     def write(self, taken: Taken, folder: Path) -> None:
+        write_atomically(folder / self.files[0], content(taken))
+
+
+def content(taken: Taken) -> bytes:
+    """``model.onnx`` of a network, made once.
+
+    Raises:
+        ValueError: if it cannot be written so.
+    """
+    if "model.onnx" not in taken.made:
         with quiet(), refusing("ONNX"):
             found = torch.onnx.export(
                 taken.program,
@@ -47,7 +66,8 @@ def run(images):
             )
         assert found is not None
         _strip(found.model)
-        write_atomically(folder / self.files[0], found.model_proto.SerializeToString())
+        taken.made["model.onnx"] = found.model_proto.SerializeToString()
+    return taken.made["model.onnx"]
 
 
 @contextmanager

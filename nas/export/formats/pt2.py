@@ -10,6 +10,7 @@ from typing import ClassVar
 import torch
 
 from nas.export.formats.format import Format, Taken, bundle_format, refusing
+from nas.export.formats.graph import TORCH_COSTS
 from nas.store.files import write_atomically
 
 
@@ -19,7 +20,7 @@ class TorchExport(Format):
 
     name = "pt2"
     files: ClassVar[tuple[str, ...]] = ("model.pt2",)
-    runner = """
+    runner = f"""
 import torch
 
 torch.set_num_threads(1)
@@ -29,6 +30,12 @@ module = torch.export.load(folder + "/model.pt2").module()
 def run(images):
     with torch.no_grad():
         return module(torch.from_numpy(images)).numpy()
+
+
+{TORCH_COSTS}
+
+def costs(shape):
+    return torch_costs(module, shape)
 """
 
     def write(self, taken: Taken, folder: Path) -> None:

@@ -12,6 +12,7 @@ import safetensors.torch
 
 from nas.errors import WrongInputError
 from nas.export.formats.format import Format, Taken, bundle_format
+from nas.export.formats.graph import TORCH_COSTS
 from nas.export.source import inlined
 from nas.store.files import write_atomically
 from trainers import audio
@@ -115,7 +116,7 @@ class Python(Format):
 
     name = "python"
     files: ClassVar[tuple[str, ...]] = ("model.py", "predict.py", "preprocess.py")
-    runner = """
+    runner = f"""
 import sys
 
 import torch
@@ -131,6 +132,12 @@ network = model.build(folder + "/model.safetensors")
 def run(images):
     with torch.no_grad():
         return network(torch.from_numpy(images)).numpy()
+
+
+{TORCH_COSTS}
+
+def costs(shape):
+    return torch_costs(network, shape)
 """
 
     def write(self, taken: Taken, folder: Path) -> None:

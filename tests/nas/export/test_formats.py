@@ -23,16 +23,17 @@ from PIL import Image
 import nas
 from nas.cli import cli
 from nas.errors import StoppedError, WrongInputError
-from nas.export import formats
 from nas.export.bundle import write_sums
 from nas.export.evaluate import evaluate
 from nas.export.export import Forms, export
 from nas.export.formats import FORMATS, Format, Taken, missing
+from nas.export.formats.graph import ExpectedCosts
 from nas.export.formats.python import sound_source
 from nas.export.predict import predict
 from nas.export.proof import TOLERANCE, Proof, answers, prove
+from nas.pricing import price
 from nas.results.study import Study
-from searchspaces import SEARCH_SPACES, build
+from searchspaces import SEARCH_SPACES, Architecture, build
 from trainers.audio import LogMel, read_wave
 
 
@@ -58,11 +59,19 @@ def out(study: Study, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_every_form_is_proven_on_every_measured_image(study: Study, out: Path) -> None:
     measured = json.loads((out / "measured.json").read_text())
-    assert measured["formats"].keys() | measured["left_out"].keys() == FORMATS.keys()
+    assert measured["formats"].keys() | measured["left_out"].keys() == {n for n, form in FORMATS.items() if form.exact}
+    assert not (out / "model.int8.onnx").exists()
+    assert measured["rounded"] == {}
     for proof in measured["formats"].values():
         assert proof["images"] == study.trial(0).settings["accuracy"]["samples"]
         assert proof["batches"] == [size for size in (1, 2, 7, 64) if size <= proof["images"]]
         assert 0 <= proof["largest_difference"] <= TOLERANCE
+    total = price(Architecture.from_json(study.trial(0).architecture)).total
+    for name, proof in measured["formats"].items():
+        known = ("parameters", "macs", "macs_per_image") if name != "onnx" else ("macs_per_image",)
+        assert {proof["costs"][key] for key in known if key != "parameters"} == {total.macs_executed}
+        assert proof["costs"]["parameters"] in (total.parameters, None)
+    assert f"{total.macs:,} multiply-accumulates for one image" in (out / "README.md").read_text()
     assert "pt2" in measured["formats"]  # torch alone
     assert measured["bit_for_bit"]
 
@@ -294,12 +303,15 @@ print(onnxruntime.InferenceSession("model.onnx").run(None, {"images": pixels})[0
 def test_networks_of_every_space_are_proven_in_every_form(space: str, tmp_path: Path) -> None:
     shape = (1, 64, 96) if space == "asm_rh" else (3, 32, 32)
     found = SEARCH_SPACES[space](shape, 10)
-    network = build(found.decode(found.first)).eval()
+    architecture = found.decode(found.first)
+    network = build(architecture).eval()
+    expected = ExpectedCosts.of(architecture, network)
     weights = {name: tensor.contiguous() for name, tensor in network.state_dict().items()}
     safetensors.torch.save_file(weights, tmp_path / "model.safetensors")
-    for name in (name for name in formats.FORMATS if not missing(name)):
+    for name in (name for name, form in FORMATS.items() if form.exact and not missing(name)):
         FORMATS[name]().write(Taken(network, shape), tmp_path)
         images = torch.rand(64, *shape, generator=torch.Generator().manual_seed(0))
-        proof = prove(name, tmp_path, images, answers(network, images))
+        proof = prove(name, tmp_path, images, answers(network, images), expected)
         assert isinstance(proof, Proof)
+        assert proof.costs is not None
         assert proof.largest_difference <= TOLERANCE
