@@ -14,7 +14,8 @@ from nas.errors import WrongInputError, user_input
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from nas.export.export import Forms, Verification
+    from nas.export.export import Verification
+    from nas.export.forms import Forms
     from nas.export.pair import Chosen
     from nas.results.study import Study
     from nas.store.records import TrialRecord
@@ -58,7 +59,8 @@ def export(
     Example: nas export runs/quickstart --pick knee -o knee
     """
     from nas.export.bundle import architecture_path
-    from nas.export.export import Forms, Verification, check_place
+    from nas.export.export import Verification, check_place
+    from nas.export.forms import Forms
     from nas.export.weights import check_weights, train_again
     from nas.show.console import echo
     from nas.store.files import write_atomically

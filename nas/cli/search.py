@@ -53,7 +53,7 @@ def search(
     Example: nas search studies/quickstart.toml --set data.name=fashion_mnist --set data.limit=2000 --out runs/fashion
     """
 
-    from nas.export.export import Forms
+    from nas.export.forms import Forms
     from nas.search.launch import launch, overriding
     from nas.settings import read_settings
     from nas.show.console import PlainConsole, echo

@@ -4,7 +4,6 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Self
 
 import numpy as np
 import safetensors.torch
@@ -28,10 +27,10 @@ from nas.export.card import CARD, DRAWING, MEASURED, Sheet, write_card
 from nas.export.config import CONFIG
 from nas.export.ensemble import ENSEMBLE, MEMBERS, PROBE
 from nas.export.evaluate import candidate_of, measure, same_data
-from nas.export.formats import FORMATS, Taken, front_end_of, missing
-from nas.export.formats.graph import ExpectedCosts
-from nas.export.losses import Losses, calibration, losses
-from nas.export.proof import BATCHES, Proof, answers, prove
+from nas.export.formats import FORMATS, Taken, front_end_of
+from nas.export.forms import OURS_ALONE, Forms, write_forms
+from nas.export.losses import Losses, calibration
+from nas.export.proof import BATCHES, Proof
 from nas.export.surrogates import gathered, keep
 from nas.export.weights import check_weights
 from nas.plugins import FOLDER, Plugin
@@ -47,7 +46,6 @@ from objectives import Candidate
 from objectives.accuracy import logits
 from objectives.objective import Images
 from searchspaces import Network
-from searchspaces.registry import lookup
 from trainers import DATASETS, Dataset, TrainingData
 
 EXAMPLE = "example.safetensors"
@@ -96,37 +94,6 @@ class Verification:
     data: str | None = None
 
 
-@dataclass(frozen=True)
-class Forms:
-    """In which forms besides our own a network is written (`nas.export.formats`).
-
-    Args:
-        names: of them; unset: in all that are exact and that this machine and the network allow; the README says which
-            do not.
-
-    Raises:
-        ValueError: if there is no such form, or what it takes is not installed.
-    """
-
-    names: tuple[str, ...] | None = ()
-
-    @property
-    def chosen(self) -> tuple[str, ...]:
-        """Names of those that are tried."""
-        return self.names if self.names is not None else tuple(n for n, form in FORMATS.items() if form.exact)
-
-    @classmethod
-    def of(cls, names: Sequence[str] | None) -> Self:
-        """Those of a list; all for None."""
-        return cls(None if names is None else tuple(names))
-
-    def __post_init__(self) -> None:
-        for name in self.names or ():
-            lookup(FORMATS, "format", name)
-            if reason := missing(name):
-                raise ValueError(f"{name} cannot be written: {reason}.")
-
-
 def export(
     directory: Path,
     settings: Settings,
@@ -135,7 +102,7 @@ def export(
     *,
     plugins: Sequence[Plugin] = (),
     verify: Verification = Verification(),
-    forms: Forms = Forms(),
+    forms: Forms = OURS_ALONE,
     force: bool = False,
     notes: Sequence[str] = (),
     name: str | None = None,
@@ -211,7 +178,7 @@ def write_export(
     plugins: Sequence[Plugin] = (),
     surrogates: Sequence[Surrogate] = (),
     verify: Verification = Verification(),
-    forms: Forms = Forms(),
+    forms: Forms = OURS_ALONE,
     kept: Sequence[str] = (),
     wanted: Predictions | None = None,
     notes: Sequence[str] = (),
@@ -244,7 +211,7 @@ def write_export(
             shown = {"images": example, "outputs": network(example)}
         write_atomically(folder / EXAMPLE, safetensors.torch.save(shown))
         taken = replace(_taken(network, record, settings), calibration=calibrating)
-        written = _write_forms(taken, folder, forms, images, candidate, settings)
+        written = write_forms(taken, folder, forms, images, candidate, settings)
         sheet = Sheet(
             record,
             settings,
@@ -285,41 +252,6 @@ def _taken(network: Network, record: TrialRecord, settings: Settings) -> Taken:
     architecture = network_of(record)
     things, front_end = DATASETS.get(settings.data.name, Dataset).things, front_end_of(settings.data)
     return Taken(network, architecture.input, architecture.outputs, things, front_end, architecture)
-
-
-@dataclass(frozen=True)
-class _Written:
-    """Forms that were written and what is known of them, and form -> why it is not there."""
-
-    proofs: list[Proof] = field(default_factory=list)
-    losses: list[Losses] = field(default_factory=list)
-    left_out: dict[str, str] = field(default_factory=dict)
-
-
-def _write_forms(
-    taken: Taken, folder: Path, forms: Forms, images: Images, candidate: Candidate | None, settings: Settings
-) -> _Written:
-    """Writes a network in other forms and proves them, or measures what they lose if they round."""
-    done, names = _Written(), forms.chosen
-    wanted = answers(taken.network, images) if names else np.empty(0)
-    expected = ExpectedCosts.of(taken.architecture, taken.network) if names and taken.architecture else None
-    for name in names:
-        if reason := missing(name):
-            done.left_out[name] = reason
-            continue
-        try:
-            FORMATS[name]().write(taken, folder)
-            if FORMATS[name].exact:
-                done.proofs.append(prove(name, folder, images, wanted, expected))
-            elif candidate is not None:
-                done.losses.append(losses(name, folder, taken, candidate, find_objectives(settings), wanted))
-        except (ValueError, StoppedError) as error:
-            if forms.names is not None:
-                raise StoppedError(f"nothing was exported: {error}") from None
-            done.left_out[name] = str(error)
-            for file in FORMATS[name].files:
-                (folder / file).unlink(missing_ok=True)
-    return done
 
 
 @dataclass(frozen=True)

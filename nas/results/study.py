@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Self, cast
 import numpy as np
 
 from nas.errors import WrongInputError, user_input
-from nas.export.export import Exported, Forms, Verification, export
+from nas.export.export import Exported, Verification, export
+from nas.export.forms import Forms
 from nas.plugins import Plugin, is_trusted, load_trusted, read_copies
 from nas.plugins import trust as trust_all
 from nas.pricing import price

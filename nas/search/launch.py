@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from nas.errors import WrongInputError, user_input
-from nas.export.export import Forms
+from nas.export.forms import Forms
 from nas.export.surrogates import Say, resolved, supplied
 from nas.plugins import FOLDER, Plugin, loaded_from, named, remember
 from nas.problem import Problem, objective_tables

@@ -25,10 +25,11 @@ from nas.cli import cli
 from nas.errors import StoppedError, WrongInputError
 from nas.export.bundle import write_sums
 from nas.export.evaluate import evaluate
-from nas.export.export import Forms, export
+from nas.export.export import export
 from nas.export.formats import FORMATS, Format, Taken, missing
 from nas.export.formats.graph import ExpectedCosts
 from nas.export.formats.python import sound_source
+from nas.export.forms import Forms
 from nas.export.predict import predict
 from nas.export.proof import TOLERANCE, Proof, answers, prove
 from nas.pricing import price

@@ -1,0 +1,97 @@
+"""In which forms a network is taken away: chosen, written, and proven or, if they round, measured."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+
+from nas.errors import StoppedError
+from nas.export.formats import FORMATS, Taken, missing
+from nas.export.formats.graph import ExpectedCosts
+from nas.export.losses import Losses, losses
+from nas.export.proof import Proof, answers, prove
+from nas.problem import find_objectives
+from nas.settings import Settings
+from objectives import Candidate
+from objectives.objective import Images
+from searchspaces.registry import lookup
+
+
+@dataclass(frozen=True)
+class Forms:
+    """In which forms besides our own a network is written (`nas.export.formats`).
+
+    Args:
+        names: of them; unset: in all that are exact and that this machine and the network allow; the README says which
+            do not.
+
+    Raises:
+        ValueError: if there is no such form, or what it takes is not installed.
+    """
+
+    names: tuple[str, ...] | None = ()
+
+    @property
+    def chosen(self) -> tuple[str, ...]:
+        """Names of those that are tried."""
+        return self.names if self.names is not None else tuple(n for n, form in FORMATS.items() if form.exact)
+
+    @classmethod
+    def of(cls, names: Sequence[str] | None) -> Self:
+        """Those of a list; all for None."""
+        return cls(None if names is None else tuple(names))
+
+    def __post_init__(self) -> None:
+        for name in self.names or ():
+            lookup(FORMATS, "format", name)
+            if reason := missing(name):
+                raise ValueError(f"{name} cannot be written: {reason}.")
+
+
+OURS_ALONE = Forms()
+"""No form besides our own."""
+
+
+@dataclass(frozen=True)
+class Written:
+    """Forms that were written and what is known of them, and form -> why it is not there."""
+
+    proofs: list[Proof] = field(default_factory=list)
+    losses: list[Losses] = field(default_factory=list)
+    left_out: dict[str, str] = field(default_factory=dict)
+
+
+def write_forms(
+    taken: Taken, folder: Path, forms: Forms, images: Images, candidate: Candidate | None, settings: Settings
+) -> Written:
+    """Writes a network in other forms and proves them, or measures what they lose if they round.
+
+    Args:
+        images: that are measured, or random ones.
+        candidate: the network with those that are measured; None if none are.
+
+    Raises:
+        StoppedError: if one that was named cannot be written, or is not what it should be.
+    """
+    done, names = Written(), forms.chosen
+    wanted = answers(taken.network, images) if names else np.empty(0)
+    expected = ExpectedCosts.of(taken.architecture, taken.network) if names and taken.architecture else None
+    for name in names:
+        if reason := missing(name):
+            done.left_out[name] = reason
+            continue
+        try:
+            FORMATS[name]().write(taken, folder)
+            if FORMATS[name].exact:
+                done.proofs.append(prove(name, folder, images, wanted, expected))
+            elif candidate is not None:
+                done.losses.append(losses(name, folder, taken, candidate, find_objectives(settings), wanted))
+        except (ValueError, StoppedError) as error:
+            if forms.names is not None:
+                raise StoppedError(f"nothing was exported: {error}") from None
+            done.left_out[name] = str(error)
+            for file in FORMATS[name].files:
+                (folder / file).unlink(missing_ok=True)
+    return done
