@@ -28,7 +28,7 @@ from nas.export.config import CONFIG
 from nas.export.ensemble import ENSEMBLE, MEMBERS, PROBE
 from nas.export.evaluate import candidate_of, measure, same_data
 from nas.export.formats import FORMATS, Taken, front_end_of
-from nas.export.forms import OURS_ALONE, Forms, write_forms
+from nas.export.forms import OURS_ALONE, Forms, check_forms, write_forms
 from nas.export.losses import Losses, calibration
 from nas.export.proof import BATCHES, Proof
 from nas.export.surrogates import gathered, keep
@@ -191,6 +191,7 @@ def write_export(
         kept: files of ``out`` that stay.
         wanted: what the trial predicted, where that is known.
     """
+    check_forms(forms, network_of(record).outputs, measured=verify.wanted)
     with new_folder(out) as folder, one_thread():
         write_bundle(record, settings, plugins, weights, folder)
         for surrogate in surrogates:
@@ -202,7 +203,7 @@ def write_export(
         if verify.wanted:
             found = _same_data(settings, verify.data)
             candidate = candidate_of(network, found.validation, settings, task=found.task)
-            if any(not FORMATS[form].exact for form in forms.chosen):
+            if forms.rounded:
                 calibrating = calibration(found.train, settings.data.part_seed)
             images = candidate.inputs()
             again = _measure_again(candidate, record, settings, folder, wanted)

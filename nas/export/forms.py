@@ -7,7 +7,7 @@ from typing import Self
 
 import numpy as np
 
-from nas.errors import StoppedError
+from nas.errors import StoppedError, WrongInputError
 from nas.export.formats import FORMATS, Taken, missing
 from nas.export.formats.graph import ExpectedCosts
 from nas.export.losses import Losses, losses
@@ -16,6 +16,7 @@ from nas.problem import find_objectives
 from nas.settings import Settings
 from objectives import Candidate
 from objectives.objective import Images
+from searchspaces import Shape
 from searchspaces.registry import lookup
 
 
@@ -38,6 +39,11 @@ class Forms:
         """Names of those that are tried."""
         return self.names if self.names is not None else tuple(n for n, form in FORMATS.items() if form.exact)
 
+    @property
+    def rounded(self) -> tuple[str, ...]:
+        """Names of those that round."""
+        return tuple(name for name in self.chosen if not FORMATS[name].exact)
+
     @classmethod
     def of(cls, names: Sequence[str] | None) -> Self:
         """Those of a list; all for None."""
@@ -48,6 +54,27 @@ class Forms:
             lookup(FORMATS, "format", name)
             if reason := missing(name):
                 raise ValueError(f"{name} cannot be written: {reason}.")
+
+
+def check_forms(forms: Forms, outputs: int | Shape, *, measured: bool) -> None:
+    """Checks that a network can be written in some forms, before anything is.
+
+    Args:
+        outputs: of the network: a number of classes, or the shape of an image.
+        measured: whether the images of the study are read.
+
+    Raises:
+        WrongInputError: if one rounds, and what that loses cannot be found.
+    """
+    for name in forms.rounded:
+        if not isinstance(outputs, int):
+            raise WrongInputError(
+                f"{name} states what it loses in accuracy, but this network returns images. Name other forms."
+            )
+        if not measured:
+            raise WrongInputError(
+                f"{name} is calibrated on training images of the study, but --no-verify reads none. Leave one out."
+            )
 
 
 OURS_ALONE = Forms()

@@ -13,6 +13,7 @@ from nas.cli import cli
 from nas.errors import WrongInputError
 from nas.export.formats import FORMATS, Taken
 from nas.export.formats.int8 import CALIBRATION
+from nas.export.forms import Forms, check_forms
 from nas.export.losses import calibration
 from nas.results.study import Study
 from searchspaces import SEARCH_SPACES, Network, build
@@ -54,16 +55,23 @@ def test_what_rounding_loses_and_gains_is_measured_and_stated(study: Study, tmp_
 def test_rounding_needs_the_training_images(study: Study, tmp_path: Path) -> None:  # noqa: F811
     command = ["export", str(study.directory), "--pick", "trial:0", "--format", "int8", "-o", str(tmp_path / "out")]
     refused = CliRunner().invoke(cli, [*command, "--no-verify"])
-    assert "calibrated on training images of the study; leave --no-verify out" in str(refused.exception)
+    assert isinstance(refused.exception, WrongInputError)
+    assert "int8 is calibrated on training images of the study, but --no-verify reads none." in str(refused.exception)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_network_of_images_has_no_accuracy_to_lose() -> None:
+    check_forms(Forms(("pt2",)), SHAPE, measured=False)
+    with pytest.raises(WrongInputError, match=r"int8 states what it loses .*returns images\. Name other forms\."):
+        check_forms(Forms(("int8",)), SHAPE, measured=True)
 
 
 def test_what_the_quantiser_does_not_take_is_named_and_not_written(tmp_path: Path) -> None:
     taken = Taken(network(), SHAPE, 3, calibration=torch.rand(2, 1, 5, 5))
     with pytest.raises(ValueError, match="the quantiser of onnxruntime does not take it: "):
         FORMATS["int8"]().write(taken, tmp_path)
-    with pytest.raises(ValueError, match="this network returns images; name other forms"):
-        FORMATS["int8"]().write(Taken(network(), SHAPE, SHAPE), tmp_path)
+    with pytest.raises(ValueError, match="calibrated on training images, and none came with it"):
+        FORMATS["int8"]().write(Taken(network(), SHAPE, 3), tmp_path)
     assert not list(tmp_path.iterdir())
 
 
@@ -74,8 +82,3 @@ def test_the_calibration_images_are_the_same_ones_each_time_and_of_all_classes()
     assert len(images) == CALIBRATION
     assert (255 * images).round().int().flatten().bincount().tolist() == [64] * 4
     assert torch.equal(images, calibration(samples, seed=5))
-
-
-def test_the_error_of_a_refused_export_is_one_message(study: Study, tmp_path: Path) -> None:  # noqa: F811
-    with pytest.raises(WrongInputError, match=r"unknown format 'int4'"):
-        study.export("trial:0", tmp_path / "out", formats=["int4"])
