@@ -111,7 +111,7 @@ def export_one(
         what = f"on {done.proofs[0].images} {'measured' if verify.wanted else 'random'} inputs"
         echo(f"proven without this framework, {what}, outputs as a share of the largest: {files}")
     if counted := [f"{proof.format} {proof.cost}" for proof in done.proofs if proof.cost]:
-        echo(f"counted from their graphs, as the architecture costs: {'; '.join(counted)}")
+        echo(f"counted from their graphs: {'; '.join(counted)}")
     for lost in done.losses:
         echo("\n  ".join([f"written as {lost.format} too, which rounds:", *lost.said]))
     for name, why in done.left_out.items():

@@ -516,7 +516,7 @@ class Study:
         """Takes the picked architecture away into ``out`` and proves what was written; see `nas.export.export`.
 
         Args:
-            formats: in which it is written besides, such as ``("pt2", "onnx")``; None for all that can be written.
+            formats: in which it is written besides, such as ``("pt2", "onnx")``; None for all that are exact.
         """
         record = self.pick(rule)
         self.load_plugins()

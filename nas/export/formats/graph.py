@@ -140,12 +140,17 @@ class ExpectedCosts:
         return cls(total.parameters, total.macs, total.macs_executed, total.macs_executed - once)
 
     def differing(self, found: GraphCosts) -> str:
-        """How the costs of a graph differ from these, as the end of a sentence; empty if they do not."""
+        """How the costs of a graph differ from these, as the end of a sentence; empty if they do not.
+
+        A graph that an exporter rewrote (``macs`` None) may cost less for each image: sums of products by gathering,
+        as of sparse matrices, are no products there. It may not cost more.
+        """
+        rewritten = found.macs is None
         for number, wanted, unit in (
             (found.parameters, self.parameters, "parameters"),
             (found.macs, self.macs_executed, "multiply-accumulates"),
             (found.macs_per_image, self.macs_per_image, "multiply-accumulates for each image"),
         ):
-            if number is not None and number != wanted:
+            if number is not None and number != wanted and not (rewritten and number < wanted):
                 return f"it costs {number:,} {unit}, the architecture {wanted:,}"
         return ""

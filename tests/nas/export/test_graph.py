@@ -97,3 +97,13 @@ def test_a_graph_that_costs_something_else_is_refused_and_named(
     other = ExpectedCosts(parameters=10, macs=1000, macs_executed=1000, macs_per_image=1000)
     with pytest.raises(StoppedError, match=r"it costs 1,200 multiply-accumulates, the architecture 1,000\."):
         prove("boastful", tmp_path, images, wanted, other)
+
+
+def test_a_graph_that_an_exporter_rewrote_may_cost_less_and_never_more() -> None:
+    expected = ExpectedCosts(parameters=10, macs=1000, macs_executed=1200, macs_per_image=1100)
+    assert expected.differing(GraphCosts(None, None, 1100)) == expected.differing(GraphCosts(None, None, 1000)) == ""
+    assert expected.differing(GraphCosts(None, None, 1101)).startswith("it costs 1,101 multiply-accumulates for each")
+    assert (
+        expected.differing(GraphCosts(10, 1100, 1100)) == "it costs 1,100 multiply-accumulates, the architecture 1,200"
+    )
+    assert expected.differing(GraphCosts(9, 1200, 1100)) == "it costs 9 parameters, the architecture 10"
