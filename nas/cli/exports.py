@@ -37,6 +37,10 @@ INDEX = "index.json"
     metavar="FORM",
     help="python, pt2, onnx, int8 (rounded, with what it loses) or none; the first three unless given.",
 )
+@click.option(
+    "--batch", type=click.IntRange(min=1), default=1, help="Images at a time for which graphs are folded (1)."
+)
+@click.option("--no-fold", is_flag=True, help="Write graphs as the network is defined.")
 @click.option("--data", help="The study's data set, NAME:LOCATION, where it lies elsewhere now.")
 @click.option("--no-verify", is_flag=True, help="Do not measure the written files again.")
 @click.option("--retrain", is_flag=True, help="Train again, as they were, those whose weights were deleted.")
@@ -48,6 +52,8 @@ def export(
     where: tuple[str, ...],
     out: Path,
     formats: tuple[str, ...],
+    batch: int,
+    no_fold: bool,
     data: str | None,
     no_verify: bool,
     retrain: bool,
@@ -69,7 +75,8 @@ def export(
     study.load_plugins()
     verify = Verification(not no_verify, data)
     with user_input("--format"):
-        forms = Forms.of(None if not formats else [] if formats == ("none",) else formats)
+        names = None if not formats else [] if formats == ("none",) else formats
+        forms = Forms.of(names, None if no_fold else batch)
     if pick == "front" and architecture_path(out).exists():
         raise WrongInputError(f"{out} holds an export. Give another folder with -o for those of the front.")
     places = {r.number: out / str(r.number) if pick == "front" else out for r in study.select(pick, where)}
@@ -112,6 +119,9 @@ def export_one(
         echo(f"proven without this framework, {what}, outputs as a share of the largest: {files}")
     if counted := [f"{proof.format} {proof.cost}" for proof in done.proofs if proof.cost]:
         echo(f"counted from their graphs: {'; '.join(counted)}")
+    for proof in done.proofs:
+        if proof.folding:
+            echo(f"folded in {proof.format}: {proof.folding}")
     for lost in done.losses:
         echo("\n  ".join([f"written as {lost.format} too, which rounds:", *lost.said]))
     for name, why in done.left_out.items():

@@ -189,7 +189,9 @@ model = nas.load({self.name!r})  # nn.Module in eval mode
                 f"{max(proof.largest_difference, 1e-9):.0e} of the largest ({TOLERANCE:.0e} is allowed), the same "
                 f"class for all of them{f' but {proof.ties} that are ties' if proof.ties else ''}."
             )
-            text += f" Counted from its graph: {proof.cost}.\n\n" if proof.cost else "\n\n"
+            text += f" Counted from its graph: {proof.cost}." if proof.cost else ""
+            text += f" Folded in its graph: {proof.folding}." if proof.folding else ""
+            text += "\n\n"
         for lost in self.losses:
             text += HOW[lost.format].replace("SHAPE", f"(B, {channels}, {height}, {width})") + "\n"
             text += (

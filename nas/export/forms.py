@@ -1,7 +1,7 @@
 """In which forms a network is taken away: chosen, written, and proven or, if they round, measured."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Self
 
@@ -27,12 +27,14 @@ class Forms:
     Args:
         names: of them; unset: in all that are exact and that this machine and the network allow; the README says which
             do not.
+        batch: images at a time for which graphs are folded (`nas.export.formats.folding`); None: they are not.
 
     Raises:
-        ValueError: if there is no such form, or what it takes is not installed.
+        ValueError: if there is no such form or batch, or what a form takes is not installed.
     """
 
     names: tuple[str, ...] | None = ()
+    batch: int | None = 1
 
     @property
     def chosen(self) -> tuple[str, ...]:
@@ -45,11 +47,13 @@ class Forms:
         return tuple(name for name in self.chosen if not FORMATS[name].exact)
 
     @classmethod
-    def of(cls, names: Sequence[str] | None) -> Self:
+    def of(cls, names: Sequence[str] | None, batch: int | None = 1) -> Self:
         """Those of a list; all for None."""
-        return cls(None if names is None else tuple(names))
+        return cls(None if names is None else tuple(names), batch)
 
     def __post_init__(self) -> None:
+        if self.batch is not None and self.batch < 1:
+            raise ValueError(f"the batch must be 1 or more, got {self.batch}.")
         for name in self.names or ():
             lookup(FORMATS, "format", name)
             if reason := missing(name):
@@ -110,10 +114,10 @@ def write_forms(
             done.left_out[name] = reason
             continue
         try:
-            FORMATS[name]().write(taken, folder)
             if FORMATS[name].exact:
-                done.proofs.append(prove(name, folder, images, wanted, expected))
+                done.proofs.append(_proven(name, taken, folder, images, wanted, expected))
             elif candidate is not None:
+                FORMATS[name]().write(taken, folder)
                 done.losses.append(losses(name, folder, taken, candidate, find_objectives(settings), wanted))
         except (ValueError, StoppedError) as error:
             if forms.names is not None:
@@ -122,3 +126,21 @@ def write_forms(
             for file in FORMATS[name].files:
                 (folder / file).unlink(missing_ok=True)
     return done
+
+
+def _proven(
+    name: str, taken: Taken, folder: Path, images: Images, wanted: np.ndarray, expected: ExpectedCosts | None
+) -> Proof:
+    """Writes a form and proves it; one that folding has moved too far from the network is written as it is defined.
+
+    Raises:
+        ValueError, StoppedError: if it cannot be written, or is not the network.
+    """
+    FORMATS[name]().write(taken, folder)
+    folding = taken.folding if FORMATS[name].folds else None
+    if folding is None:
+        return prove(name, folder, images, wanted, expected)
+    try:
+        return replace(prove(name, folder, images, wanted), folding=folding)
+    except StoppedError:
+        return _proven(name, replace(taken, batch=None, made={}), folder, images, wanted, expected)

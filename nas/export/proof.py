@@ -18,6 +18,7 @@ from torch import nn
 
 from nas.errors import StoppedError
 from nas.export.formats import FORMATS
+from nas.export.formats.folding import Folding
 from nas.export.formats.graph import ExpectedCosts, GraphCosts
 from objectives.accuracy import in_batches
 from objectives.objective import Images
@@ -70,6 +71,7 @@ class Proof:
         ties: images whose two best classes are as near to each other as that, and that it calls the other one.
         costs: of its graph; None where they cannot be counted.
         expected: what the architecture costs, where that was asked.
+        folding: what was folded in its graph, which then costs something else; None if nothing was.
     """
 
     format: str
@@ -78,6 +80,7 @@ class Proof:
     ties: int
     costs: GraphCosts | None = None
     expected: ExpectedCosts | None = None
+    folding: Folding | None = None
 
     def to_json(self) -> dict[str, Any]:
         """JSON object."""

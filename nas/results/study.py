@@ -512,16 +512,25 @@ class Study:
         )
         return overview.figures(self.directory)
 
-    def export(self, rule: str, out: str | Path, *, formats: Sequence[str] | None = (), force: bool = False) -> Path:
+    def export(
+        self,
+        rule: str,
+        out: str | Path,
+        *,
+        formats: Sequence[str] | None = (),
+        batch: int | None = 1,
+        force: bool = False,
+    ) -> Path:
         """Takes the picked architecture away into ``out`` and proves what was written; see `nas.export.export`.
 
         Args:
             formats: in which it is written besides, such as ``("pt2", "onnx")``; None for all that are exact.
+            batch: images at a time for which graphs are folded; None: they are written as the network is defined.
         """
         record = self.pick(rule)
         self.load_plugins()
         with user_input("formats"):
-            forms = Forms.of(formats)
+            forms = Forms.of(formats, batch)
         return self.write_export(record, Path(out), forms=forms, force=force).directory
 
     def write_export(

@@ -10,8 +10,9 @@ from typing import ClassVar
 
 import torch
 from torch import Tensor
-from torch.export import Dim, ExportedProgram
+from torch.export import ExportedProgram
 
+from nas.export.formats.folding import Folding, exported, folded
 from nas.problem import find_dataset
 from nas.settings import DataSettings
 from searchspaces import Architecture, Network, Shape
@@ -38,6 +39,7 @@ class Taken:
         architecture: that the network is of; what it costs is compared with what is written.
         calibration: (N, C, H, W) training images, by which forms that round choose their scales.
         made: file -> its content, where several forms start from it and making it takes seconds.
+        batch: images at a time for which its graph is folded, where that gains; None: it is not.
     """
 
     network: Network
@@ -48,19 +50,31 @@ class Taken:
     architecture: Architecture | None = None
     calibration: Tensor | None = None
     made: dict[str, bytes] = field(default_factory=dict, compare=False)
+    batch: int | None = None
 
-    @cached_property
+    @property
+    def folding(self) -> Folding | None:
+        """What was folded in the graph; None if nothing was."""
+        return self._graph[1]
+
+    @property
     def program(self) -> ExportedProgram:
         """The network as a graph of torch's operators, for any batch; nothing in it says where it was made."""
-        example = torch.zeros(2, *self.shape)  # a batch of 1 would be taken for a constant
+        return self._graph[0]
+
+    @cached_property
+    def _graph(self) -> tuple[ExportedProgram, Folding | None]:
         with refusing("torch.export"):
-            program = torch.export.export(self.network, (example,), dynamic_shapes=({0: Dim("batch", min=1)},))
+            if self.batch is None:
+                program, folding = exported(self.network, self.shape), None
+            else:
+                program, folding = folded(self.network, self.shape, self.batch)
         for module in program.graph_module.modules():
             if isinstance(module, torch.fx.GraphModule):
                 for node in module.graph.nodes:
                     node.meta = {name: value for name, value in node.meta.items() if name in KEPT}
         program._example_inputs = None  # they would be stored as a pickle
-        return program
+        return program, folding
 
 
 @contextmanager
@@ -85,6 +99,7 @@ class Format:
         files: that it writes.
         exact: whether its outputs must be those of the network. A form that is not is written only where it is named,
             and says what it loses (`nas.export.losses`).
+        folds: whether it is written from the graph, which may be folded; it then costs another number.
         needs: packages that writing and proving it take, beside those of this project.
         runner: source that defines ``run(images)``, a float32 array (B, C, H, W) to one of outputs, for a process in
             whose path `folder` is the export. Where it defines ``costs(shape)`` too, a dict of what
@@ -94,6 +109,7 @@ class Format:
     name: ClassVar[str]
     files: ClassVar[tuple[str, ...]]
     exact: ClassVar[bool] = True
+    folds: ClassVar[bool] = False
     needs: ClassVar[tuple[str, ...]] = ()
     runner: ClassVar[str]
 

@@ -34,6 +34,7 @@ class Onnx(Format):
     """A graph of ONNX's operators."""
 
     name = "onnx"
+    folds = True
     files: ClassVar[tuple[str, ...]] = ("model.onnx",)
     needs: ClassVar[tuple[str, ...]] = ("onnx", "onnxscript", "onnxruntime")
     runner = f"""{RUNNER}

@@ -19,6 +19,7 @@ class TorchExport(Format):
     """A graph of torch's operators."""
 
     name = "pt2"
+    folds = True
     files: ClassVar[tuple[str, ...]] = ("model.pt2",)
     runner = f"""
 import torch
