@@ -75,7 +75,9 @@ class Format:
 
     Attributes:
         name: as on the command line.
-        files: that it writes.
+        files: that it writes, the network first.
+        reads: further files of an export that it takes to run.
+        is_code: whether running it runs whatever code its files hold, so that a stranger's must not be run.
         needs: packages that writing and proving it take, beside those of this project.
         runner: source that defines ``run(images)``, a float32 array (B, C, H, W) to one of outputs, for a process in
             whose path `folder` is the export.
@@ -83,6 +85,8 @@ class Format:
 
     name: ClassVar[str]
     files: ClassVar[tuple[str, ...]]
+    reads: ClassVar[tuple[str, ...]] = ()
+    is_code: ClassVar[bool] = True
     needs: ClassVar[tuple[str, ...]] = ()
     runner: ClassVar[str]
 
