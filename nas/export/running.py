@@ -74,6 +74,7 @@ def running(export: Opened) -> Iterator[tuple[list[Form], dict[str, str]]]:
             files = [export.directory / file for file in (form.files[0], *form.reads)]
             try:
                 run = _started(name, folder)
+                run(np.zeros((2, *export.architecture.input), np.float32))
             except Exception as error:  # whatever a runtime raises of a file that it does not take
                 left_out[name] = f"it does not run: {(str(error).strip().splitlines() or [type(error).__name__])[0]}"
                 continue

@@ -11,7 +11,7 @@ from nas.show.rows import Rows
 WIDTH = 8
 """Of the longest bar, in characters."""
 EIGHTHS = " ▏▎▍▌▋▊▉█"
-COLUMNS = ("part", "ms", "share", "", "MB out", "MB peak", "MACs", "param.", "images /s")
+COLUMNS = ("part", "ms", "share", "", "bytes out", "bytes peak", "MACs", "param.", "images /s")
 
 
 def print_profile(reference: str, figures: Mapping[str, Any], console: Console, *, trained: bool) -> None:
@@ -23,16 +23,18 @@ def print_profile(reference: str, figures: Mapping[str, Any], console: Console, 
     """
     size = "x".join(map(str, figures["input"]))
     what = f"{reference}{'' if trained else ' (untrained)'}, batches of {figures['batch']} of {size}"
-    console.print(f"{what}: {figures['milliseconds']:.3g} ms, {si(figures['images_per_second'], 3)} images/s\n")
+    console.print(
+        f"{what}: {figures['milliseconds']:.3g} ms, {si(figures['images_per_second'], 3)} images/s\n", soft_wrap=True
+    )
     longest = max(part["milliseconds"] for part in figures["parts"])
     cells = [
         [
-            f"{part['name']}",
-            f"{part['milliseconds']:.3g}",
+            part["name"],
+            _shown(part["milliseconds"]),
             f"{100 * part['share']:.0f} %",
             bar(part["milliseconds"] / longest),
-            f"{part['output_bytes'] / 1e6:.3g}",
-            f"{part['peak_bytes'] / 1e6:.3g}",
+            si(part["output_bytes"], 3),
+            si(part["peak_bytes"], 3),
             si(part["macs"], 3),
             si(part["parameters"], 3),
             si(part["images_per_second"], 3),
@@ -40,13 +42,18 @@ def print_profile(reference: str, figures: Mapping[str, Any], console: Console, 
         for part in figures["parts"]
     ]
     share = figures["overhead_ms"] / figures["milliseconds"]
-    cells.append(["overhead", f"{figures['overhead_ms']:.3g}", f"{100 * share:.0f} %", *[""] * 6])
+    cells.append(["overhead", _shown(figures["overhead_ms"]), f"{100 * share:.0f} %", *[""] * 6])
     Rows(COLUMNS, frozenset({*COLUMNS} - {"part", ""}), cells, narrow=True).print(console)
-    console.print(
+    told = (
         f"\n{figures['slowest']} takes the longest. Time: least of several turns, one thread of the CPU; overhead: "
-        "what the parts leave of the whole. MB peak: input, output and all that is alive at once. MACs: of one image.",
-        soft_wrap=True,
+        "what the parts leave of the whole.",
+        "Bytes at the peak: input, output and all that is alive with them. MACs are of one image.",
     )
+    console.print("\n".join(told), soft_wrap=True)
+
+
+def _shown(milliseconds: float) -> str:
+    return f"{milliseconds:.{3 if abs(milliseconds) < 10 else 1}f}"
 
 
 def bar(share: float) -> str:
