@@ -27,7 +27,10 @@ class OfLogits(Objective):
 
     def measure(self, candidate: Candidate) -> float:
         images, labels = candidate.examples()
-        outputs = logits(candidate.model, images)
+        return self.estimate(logits(candidate.model, images), labels)
+
+    def estimate(self, outputs: Tensor, labels: Tensor) -> Estimate:
+        """The value for logits (N, K) and labels (N,), with its standard error."""
         value = self.figure(outputs, labels)
         if isinstance(value, Estimate):
             return value

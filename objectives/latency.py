@@ -35,6 +35,9 @@ STRETCHES = 5, 20
 AGREEMENT = 0.05
 """By which two measurements may differ; one that cannot promise it carries the flag `NOISY`."""
 NOISY = "noisy_clock"
+TURNS, PASSES = (5, 50), 3
+"""Turns of what is timed `in_turns`, at least and at most, and runs in a turn: the first finds its data elsewhere."""
+IN_TURNS_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
@@ -199,6 +202,27 @@ def measured(candidate: Candidate, batch: int, reference_ms: float | None, secon
             count = len(times.stretches)
             if late or count >= STRETCHES[1] or (count >= STRETCHES[0] and times.agrees):
                 return times
+
+
+def in_turns(runs: Sequence[Callable[[], Any]], *, seconds: float = IN_TURNS_SECONDS) -> list[float]:
+    """Fastest run of each in milliseconds, on one thread of a CPU; they take turns, so that all share what slows them.
+
+    Args:
+        runs: what is timed; a turn is `PASSES` of the first, then of the second and so on.
+        seconds: after which no further turn starts; there are at least `TURNS[0]` and at most `TURNS[1]`.
+    """
+    cpu, fastest = torch.device("cpu"), [math.inf] * len(runs)
+    with one_thread():
+        timed, started = [_clocked(run, cpu) for run in runs], time.perf_counter()
+        for run in timed:
+            for _ in range(PASSES):  # to warm up
+                run()
+        for turn in range(TURNS[1]):
+            if turn >= TURNS[0] and time.perf_counter() - started > seconds:
+                break
+            for number, run in enumerate(timed):
+                fastest[number] = min(fastest[number], *(run() for _ in range(PASSES)))
+    return fastest
 
 
 @cache

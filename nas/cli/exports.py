@@ -1,4 +1,4 @@
-"""Commands about single networks: taking them out of a study, training them at length, measuring and joining them."""
+"""Commands about single networks: taking them out of a study, training them at length, using and joining them."""
 
 from __future__ import annotations
 
@@ -202,52 +202,6 @@ def train(
         )
     rows = [{"seed": trained.seed, "out": str(trained.directory), **trained.measured} for trained in done]
     return Answer(rows, lambda console: shown.summary(done))
-
-
-@cli.command()
-@click.argument("directory", metavar="OUT", type=click.Path(path_type=Path))
-@click.option("--data", help="Data set; that of the study unless given.")
-@click.option(
-    "--split", type=click.Choice(["validation", "test"]), default="validation", show_default=True, help="Which images."
-)
-@click.option("--attack", "attacks", multiple=True, metavar="NAME", help="Also under this attack, as pgd or square.")
-@click.option("--epsilon", help="Radius of these attacks in pixels from 0 to 1, as 8/255; unset: what suits the data.")
-@click.option("--collapse", is_flag=True, help="Also log neural collapse (NC1 to NC3) of the training images.")
-@may_run_plugins
-@answers
-def evaluate(
-    directory: Path, data: str | None, split: str, attacks: tuple[str, ...], epsilon: str | None, collapse: bool
-) -> Answer:
-    """Measures an exported network; use of the test split is written down in OUT.
-
-    \b
-    Example: nas evaluate knee --data digits --split test
-    """
-    from nas.export.bundle import EVALUATIONS
-    from nas.export.evaluate import evaluate as measure
-    from nas.show.console import echo
-    from objectives.robust_accuracy import RobustAccuracy
-
-    if epsilon is not None and not attacks:
-        raise WrongInputError("--epsilon is the radius of an attack. Name one with --attack, as pgd.")
-    with user_input("--attack"):
-        further = {f"accuracy under {name}": RobustAccuracy(attack=name, epsilon=epsilon) for name in attacks}
-        for attack in further.values():
-            if attack.transfers:
-                raise ValueError("transfer makes its images on surrogates, which a study names. Measure it in a study.")
-    result = measure(directory, data, split, collapse=collapse, attacks=further)
-
-    def draw(console: Console) -> None:
-        for note in result["notes"]:
-            echo(note, err=True)
-        for name, value in result["measured"].items():
-            console.print(f"{name} {value:.4f}")
-        for name, value in result.get("neural_collapse", {}).items():
-            console.print(f"neural collapse, {name} {value:.4f}")
-        what = f"{result['samples']} {split} {result['things']} of {result['data']}"
-        console.print(f"on {what}; noted in {directory / EVALUATIONS}", soft_wrap=True)
-
-    return Answer(result, draw)
 
 
 @cli.command()

@@ -4,11 +4,11 @@ import errno
 import json
 import os
 import time
-from collections.abc import Mapping
-from dataclasses import asdict, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Self
 
 from torch import nn
 
@@ -23,11 +23,141 @@ from objectives import Candidate
 from objectives.accuracy import in_batches
 from objectives.neural_collapse import neural_collapse
 from objectives.robust_accuracy import RobustAccuracy
-from searchspaces import Network
+from searchspaces import Architecture, Network
 from searchspaces.architecture import answer
 from trainers import DATASETS, Dataset, Samples, TrainingData
 from trainers.splits import resized
 from trainers.task import Task
+
+
+@dataclass(frozen=True)
+class Opened:
+    """An export that was read.
+
+    Args:
+        home: where its study is written down: the folder itself, of a pair that of its first member.
+        settings: of the study.
+    """
+
+    directory: Path
+    home: Path
+    network: nn.Module
+    architecture: Architecture
+    settings: Settings
+
+    @classmethod
+    def read(cls, directory: Path, *, trust: bool = False) -> Self:
+        """The export in a folder.
+
+        Args:
+            trust: let the plugins that came with it run.
+
+        Raises:
+            WrongInputError: if the directory is no export.
+            UntrustedError: if it needs plugins that were never trusted.
+        """
+        network = load(directory, trust=trust)
+        home = member_folders(directory)[0]  # an ensemble is of one study
+        architecture = load_architecture(architecture_path(home))
+        return cls(directory, home, network, architecture, read_origin(home).settings)
+
+    def check_takes(self, images: "Shown") -> None:
+        """Makes sure that the network takes images and answers what is asked of them.
+
+        Raises:
+            WrongInputError: if it does not.
+        """
+        shape = images.samples.images.shape[1:]
+        outputs = images.task.outputs(shape, len(images.classes))  # type: ignore[arg-type]
+        if shape != self.architecture.input or outputs != self.architecture.outputs:
+            raise WrongInputError(
+                f"{images.label} has {images.dataset.things} {shape} and {answer(outputs)}, but the network takes "
+                f"{self.architecture.input} and has {answer(self.architecture.outputs)}."
+            )
+
+
+@dataclass(frozen=True)
+class Shown:
+    """Images of a split that networks are measured on.
+
+    Args:
+        label: of the data set, for a person.
+        notes: what is to be said of how they were read.
+    """
+
+    label: str
+    split: str
+    dataset: Dataset
+    samples: Samples
+    classes: Sequence[str]
+    notes: Sequence[str]
+    task: Task
+
+    @classmethod
+    def read(cls, settings: Settings, data: str | None, split: str) -> Self:
+        """The images of a split, as a study reads them.
+
+        Args:
+            data: data set as ``name`` or ``name:location``; that of the study unless given.
+            split: ``test``, or ``validation``: the images that the search measured on, wherever they lie.
+
+        Raises:
+            WrongInputError: if they are not on this machine, or there are none.
+        """
+        source, options = settings.data.options.get("source"), settings.data.options
+        if data is None and DATASETS.get(source or settings.data.name, Dataset).takes and not options.get("location"):
+            called = replace(settings.data, options={**options, "location": "LOCATION"}).label
+            raise WrongInputError(f"an export does not say where its data lie. Give them with --data {called}.")
+        chosen = settings.data if data is None else _on_its_scale(named(data), settings.data)
+        dataset = find_dataset(chosen)
+        if split == "test":
+            with user_input("data"):
+                classes, task = dataset.classes(), dataset.poses()
+            samples = samples_of_test(settings, dataset)
+            return cls(chosen.label, split, dataset, samples, classes, samples.notes, task)
+        if not settings.data.validation:
+            all_of_it = f"all training {dataset.things} of {chosen.label}"
+            raise WrongInputError(f"this network was trained on {all_of_it}; use --split test.")
+        loaded = same_data(settings, data)
+        return cls(chosen.label, split, dataset, loaded.validation, loaded.classes, loaded.notes, loaded.task)
+
+    def attackable(self, attacks: Mapping[str, RobustAccuracy]) -> dict[str, RobustAccuracy]:
+        """Attacks with the radius that suits the images, where they have none.
+
+        Raises:
+            WrongInputError: if the images are not of classes.
+        """
+        with user_input("--attack"):
+            suited = {name: attack.suited(self.dataset) for name, attack in attacks.items()}
+            for name, attack in suited.items():
+                check_task(name, attack, self.dataset)
+        return suited
+
+    def note(
+        self, directory: Path, measured: Mapping[str, float], attacks: Mapping[str, RobustAccuracy], **more: Any
+    ) -> dict[str, Any]:
+        """Notes in an export that it was measured on them, and returns the note.
+
+        Args:
+            attacks: that the study did not have.
+            more: what else is noted.
+
+        Raises:
+            StoppedError: if it cannot be noted; the message holds the values.
+        """
+        result = {
+            "data": self.label,
+            "split": self.split,
+            "samples": len(self.samples),
+            "things": self.dataset.things,
+            "notes": list(self.notes),
+            "measured": dict(measured),
+            "time": time.strftime("%Y-%m-%d %H:%M:%S"),
+        }
+        if attacks:
+            result["attacks"] = {name: asdict(attack.adversary()) for name, attack in attacks.items()}
+        _note(directory / EVALUATIONS, result | more)
+        return result | more
 
 
 def evaluate(
@@ -53,54 +183,17 @@ def evaluate(
         UntrustedError: if it needs plugins that were never trusted.
         StoppedError: if it cannot be noted; the message holds the values.
     """
-    network = load(directory, trust=trust)
-    home = member_folders(directory)[0]  # an ensemble is of one study
-    architecture = load_architecture(architecture_path(home))
-    settings = read_origin(home).settings
-    source, options = settings.data.options.get("source"), settings.data.options
-    if data is None and DATASETS.get(source or settings.data.name, Dataset).takes and not options.get("location"):
-        called = replace(settings.data, options={**options, "location": "LOCATION"}).label
-        raise WrongInputError(f"an export does not say where its data lie. Give them with --data {called}.")
-    chosen = settings.data if data is None else _on_its_scale(named(data), settings.data)
-    dataset = find_dataset(chosen)
-    if split == "test":
-        with user_input("data"):
-            classes, task = dataset.classes(), dataset.poses()
-        samples = samples_of_test(settings, dataset)
-        notes = samples.notes
-    elif not settings.data.validation:
-        all_of_it = f"all training {dataset.things} of {chosen.label}"
-        raise WrongInputError(f"this network was trained on {all_of_it}; use --split test.")
-    else:
-        loaded = same_data(settings, data)
-        samples, classes, notes, task = loaded.validation, loaded.classes, loaded.notes, loaded.task
-    outputs = task.outputs(samples.images.shape[1:], len(classes))  # type: ignore[arg-type]
-    if samples.images.shape[1:] != architecture.input or outputs != architecture.outputs:
-        raise WrongInputError(
-            f"{chosen.label} has {dataset.things} {samples.images.shape[1:]} and {answer(outputs)}, but the "
-            f"network takes {architecture.input} and has {answer(architecture.outputs)}."
-        )
-    candidate = candidate_of(network, samples, settings, task=task)
-    with user_input("--attack"):
-        suited = {name: attack.suited(dataset) for name, attack in attacks.items()}
-        for name, attack in suited.items():
-            check_task(name, attack, dataset)
+    export = Opened.read(directory, trust=trust)
+    images = Shown.read(export.settings, data, split)
+    export.check_takes(images)
+    candidate = candidate_of(export.network, images.samples, export.settings, task=images.task)
+    suited = images.attackable(attacks)
     further = {name: float(attack.measure(candidate)) for name, attack in suited.items()}
-    result = {
-        "data": chosen.label,
-        "split": split,
-        "samples": len(samples),
-        "things": dataset.things,
-        "notes": list(notes),
-        "measured": measure(candidate, settings, home) | further,
-        "time": time.strftime("%Y-%m-%d %H:%M:%S"),
-    }
-    if suited:
-        result["attacks"] = {name: asdict(attack.adversary()) for name, attack in suited.items()}
+    measured = measure(candidate, export.settings, export.home) | further
+    more = {}
     if collapse:
-        result["neural_collapse"] = _collapse(network, same_data(settings, data).train)
-    _note(directory / EVALUATIONS, result)
-    return result
+        more["neural_collapse"] = _collapse(export.network, same_data(export.settings, data).train)
+    return images.note(directory, measured, suited, **more)
 
 
 def _collapse(network: nn.Module, samples: Samples) -> dict[str, float]:

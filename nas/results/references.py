@@ -4,15 +4,17 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from nas.errors import WrongInputError, user_input
-from nas.export.bundle import architecture_path, load_architecture, read_plugins
+from nas.export.bundle import architecture_path, load, load_architecture, read_plugins
+from nas.export.ensemble import member_folders
 from nas.plugins import load_trusted
+from nas.pricing import price
 from nas.problem import network_of
 from nas.results.picks import trial_number
 from nas.results.study import Study
 from nas.settings import STUDY
 from nas.store.files import check_path
 from nas.store.records import TrialRecord
-from searchspaces import Architecture
+from searchspaces import Architecture, Network, build
 from searchspaces.known import known_network
 
 
@@ -49,6 +51,28 @@ def find_architecture(reference: str, where: Sequence[str] = ()) -> Architecture
         load_trusted(read_plugins(path), path)
         path = architecture_path(path)
     return load_architecture(path)
+
+
+def find_network(reference: str) -> tuple[Architecture, Network, bool]:
+    """The architecture that a reference names, its network, and whether that has the weights of an export.
+
+    Of anything but an export the network is as it is before training.
+
+    Raises:
+        WrongInputError: if there is none, or the export is of several networks.
+        UntrustedError: if it takes plugins that came with it and were never trusted.
+    """
+    path = Path(reference)
+    if path.is_dir():
+        network = load(path)
+        if not isinstance(network, Network):
+            members = ", ".join(map(str, member_folders(path)))
+            raise WrongInputError(f"{reference} is of several networks. Name one of its members: {members}.")
+        return load_architecture(architecture_path(path)), network, True
+    architecture = find_architecture(reference)
+    with user_input("the architecture"):
+        price(architecture)
+        return architecture, build(architecture).eval(), False
 
 
 def find_trial(study: Study, reference: str) -> tuple[Study, TrialRecord]:

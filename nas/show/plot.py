@@ -56,7 +56,6 @@ def plot(study: Study, path: Path, *, everything: bool = False) -> None:
     pairs = list(itertools.combinations(names if len(names) > 1 else names * 2, 2))[:PAIRS]
     columns = min(3, len(pairs))
     rows = -(-len(pairs) // columns)
-    drawn = io.BytesIO()
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(3.4 * columns, 2.7 * rows + 0.3), layout="constrained")
         grid = figure.subplots(rows, columns, squeeze=False)
@@ -76,10 +75,21 @@ def plot(study: Study, path: Path, *, everything: bool = False) -> None:
         figure.draw_without_rendering()  # only now it is known where everything lies
         for axes, pair in zip(grid.flat, pairs, strict=False):
             _number(study, axes, *pair)
-        with user_input(f"--plot {path}"):
-            kind = path.suffix.lstrip(".") or "png"
-            dated = {"pdf": {"CreationDate": None}, "svg": {"Date": None}}.get(kind)
-            figure.savefig(drawn, format=kind, dpi=200, metadata=dated)
+        write_figure(figure, path)
+
+
+def write_figure(figure: Figure, path: Path) -> None:
+    """Writes a picture in the kind that the file's ending names; the same picture is the same file.
+
+    Raises:
+        WrongInputError: if it names none.
+        StoppedError: if the file cannot be written.
+    """
+    drawn = io.BytesIO()
+    with user_input(f"--plot {path}"):
+        kind = path.suffix.lstrip(".") or "png"
+        dated = {"pdf": {"CreationDate": None}, "svg": {"Date": None}}.get(kind)
+        figure.savefig(drawn, format=kind, dpi=200, metadata=dated)
     write_atomically(path, drawn.getvalue())
 
 

@@ -41,7 +41,9 @@ ALWAYS = {"status", "pareto", "explain", "report", "optuna", "watch", "mlflow"}
 if find_spec("mlflow"):
     COMMANDS["mlflow"] = ["-o {out}"]
 PLOT = "pareto {directory} --plot {out}.png"
-ELSE = {"cost", "data", "evaluate", "known", "search", "spaces", "train"} | ({"mlflow"} - COMMANDS.keys())
+ELSE = {"compare", "cost", "data", "evaluate", "known", "predict", "profile", "search", "spaces", "train"} | (
+    {"mlflow"} - COMMANDS.keys()
+)
 """Commands that read no study, or make one."""
 REFUSED = {
     ("one", "diff {directory} --front"): "no objective of",  # nothing says what is cheap

@@ -9,7 +9,7 @@ between any two. ``model.py`` keeps the definition.
 import copy
 import math
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -75,12 +75,7 @@ def folded(network: nn.Module, shape: Shape, batch: int) -> tuple[ExportedProgra
         network: in eval mode, on the CPU; not changed.
     """
     plain = exported(network, shape)
-    fused = sum(isinstance(module, Fusable) and module.fused for module in network.modules())
-    tried: list[tuple[GraphModule, Folding]] = []
-    if fused:
-        tried.append(fold(exported(_split(network), shape), Folding(batch, split=fused)))
-    tried.append(fold(plain, Folding(batch, dense=fused), grow=bool(fused)))
-    tried = [(graph, folding) for graph, folding in tried if folding != Folding(batch)]
+    tried = list(candidates(network, plain, shape, batch))
     if not tried:
         return plain, None
     before, *after = times([plain.module(), *(graph for graph, _ in tried)], torch.rand(batch, *shape))
@@ -88,6 +83,22 @@ def folded(network: nn.Module, shape: Shape, batch: int) -> tuple[ExportedProgra
         return plain, None
     graph, folding = tried[place]
     return exported(graph, shape), replace(folding, before=before, after=after[place])
+
+
+def candidates(
+    network: nn.Module, plain: ExportedProgram, shape: Shape, batch: int = 1
+) -> Iterator[tuple[GraphModule, Folding]]:
+    """The folded graphs of a network, which differ in how separable convolutions run.
+
+    Args:
+        plain: its graph.
+    """
+    fused = sum(isinstance(module, Fusable) and module.fused for module in network.modules())
+    if fused:
+        yield fold(exported(_split(network), shape), Folding(batch, split=fused))
+    graph, folding = fold(plain, Folding(batch, dense=fused), grow=bool(fused))
+    if folding != Folding(batch):
+        yield graph, folding
 
 
 def fastest(before: float, after: Sequence[float], dense: Sequence[bool]) -> int | None:

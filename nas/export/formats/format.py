@@ -40,6 +40,7 @@ class Taken:
         calibration: (N, C, H, W) training images, by which forms that round choose their scales.
         made: file -> its content, where several forms start from it and making it takes seconds.
         batch: images at a time for which its graph is folded, where that gains; None: it is not.
+        graph: its graph, if that is made already.
     """
 
     network: Network
@@ -51,6 +52,7 @@ class Taken:
     calibration: Tensor | None = None
     made: dict[str, bytes] = field(default_factory=dict, compare=False)
     batch: int | None = None
+    graph: ExportedProgram | None = None
 
     @property
     def folding(self) -> Folding | None:
@@ -66,7 +68,7 @@ class Taken:
     def _graph(self) -> tuple[ExportedProgram, Folding | None]:
         with refusing("torch.export"):
             if self.batch is None:
-                program, folding = exported(self.network, self.shape), None
+                program, folding = self.graph or exported(self.network, self.shape), None
             else:
                 program, folding = folded(self.network, self.shape, self.batch)
         for module in program.graph_module.modules():
@@ -96,10 +98,12 @@ class Format:
 
     Attributes:
         name: as on the command line.
-        files: that it writes.
+        files: that it writes, the network first.
         exact: whether its outputs must be those of the network. A form that is not is written only where it is named,
             and says what it loses (`nas.export.losses`).
         folds: whether it is written from the graph, which may be folded; it then costs another number.
+        reads: further files of an export that it takes to run.
+        is_code: whether running it runs whatever code its files hold, so that a stranger's must not be run.
         needs: packages that writing and proving it take, beside those of this project.
         runner: source that defines ``run(images)``, a float32 array (B, C, H, W) to one of outputs, for a process in
             whose path `folder` is the export. Where it defines ``costs(shape)`` too, a dict of what
@@ -110,6 +114,8 @@ class Format:
     files: ClassVar[tuple[str, ...]]
     exact: ClassVar[bool] = True
     folds: ClassVar[bool] = False
+    reads: ClassVar[tuple[str, ...]] = ()
+    is_code: ClassVar[bool] = True
     needs: ClassVar[tuple[str, ...]] = ()
     runner: ClassVar[str]
 

@@ -28,6 +28,7 @@ class Int8(Format):
 
     name = "int8"
     files: ClassVar[tuple[str, ...]] = ("model.int8.onnx",)
+    is_code = False
     exact = False
     needs: ClassVar[tuple[str, ...]] = full.Onnx.needs
     runner = full.RUNNER.replace("model.onnx", "model.int8.onnx")

@@ -36,6 +36,7 @@ class Onnx(Format):
     name = "onnx"
     folds = True
     files: ClassVar[tuple[str, ...]] = ("model.onnx",)
+    is_code = False  # operators of ONNX alone; onnxruntime loads no others unless it is told
     needs: ClassVar[tuple[str, ...]] = ("onnx", "onnxscript", "onnxruntime")
     runner = f"""{RUNNER}
 

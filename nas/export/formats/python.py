@@ -116,6 +116,7 @@ class Python(Format):
 
     name = "python"
     files: ClassVar[tuple[str, ...]] = ("model.py", "predict.py", "preprocess.py")
+    reads: ClassVar[tuple[str, ...]] = ("model.safetensors",)
     runner = f"""
 import sys
 

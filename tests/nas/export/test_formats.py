@@ -32,7 +32,9 @@ from nas.export.formats.python import sound_source
 from nas.export.forms import Forms
 from nas.export.predict import predict
 from nas.export.proof import TOLERANCE, Proof, answers, prove
+from nas.export.running import OWN
 from nas.pricing import price
+from nas.results.exports import compare_exports
 from nas.results.study import Study
 from searchspaces import SEARCH_SPACES, Architecture, build
 from trainers.audio import LogMel, read_wave
@@ -316,3 +318,14 @@ def test_networks_of_every_space_are_proven_in_every_form(space: str, tmp_path: 
         assert isinstance(proof, Proof)
         assert proof.costs is not None
         assert proof.largest_difference <= TOLERANCE
+
+
+def test_forms_that_were_proven_run_beside_each_other(study: Study, out: Path, tmp_path: Path) -> None:
+    own = shutil.copytree(out, tmp_path / "own")
+    there = f"npz:{study.directory.parent / 'mine.npz'}"
+    (found,) = compare_exports([own], there, "test", seconds=0.1)["exports"]
+    written = {name for name in FORMATS if (out / FORMATS[name].files[0]).exists()}
+    assert {form["form"] for form in found["forms"]} == {OWN, *written}
+    assert found["left_out"] == {}
+    assert len({form["measured"]["accuracy"] for form in found["forms"]}) == 1
+    assert all(form["latency_ms"]["1"] > 0 for form in found["forms"])
