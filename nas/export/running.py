@@ -138,7 +138,8 @@ def _started(name: str, folder: Path) -> Run:
     path, bytecode, threads = list(sys.path), sys.dont_write_bytecode, torch.get_num_threads()
     other = sys.modules.pop("model", None)  # the name of every ``model.py``
     try:
-        exec(compile(FORMATS[name].runner, f"<{name}>", "exec", dont_inherit=True), space)
+        source = f"from __future__ import annotations\n{FORMATS[name].runner}"
+        exec(compile(source, f"<{name}>", "exec", dont_inherit=True), space)
     finally:
         sys.path[:], sys.dont_write_bytecode = path, bytecode
         torch.set_num_threads(threads)
