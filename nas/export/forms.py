@@ -115,7 +115,7 @@ def write_forms(
             continue
         try:
             if FORMATS[name].exact:
-                done.proofs.append(_proven(name, taken, folder, images, wanted, expected))
+                done.proofs.append(proven(name, taken, folder, images, wanted, expected))
             elif candidate is not None:
                 FORMATS[name]().write(taken, folder)
                 done.losses.append(losses(name, folder, taken, candidate, find_objectives(settings), wanted))
@@ -128,7 +128,7 @@ def write_forms(
     return done
 
 
-def _proven(
+def proven(
     name: str, taken: Taken, folder: Path, images: Images, wanted: np.ndarray, expected: ExpectedCosts | None
 ) -> Proof:
     """Writes a form and proves it; one that folding has moved too far from the network is written as it is defined.
@@ -143,4 +143,4 @@ def _proven(
     try:
         return replace(prove(name, folder, images, wanted), folding=folding)
     except StoppedError:
-        return _proven(name, replace(taken, batch=None, made={}), folder, images, wanted, expected)
+        return proven(name, replace(taken, batch=None, made={}), folder, images, wanted, expected)

@@ -86,7 +86,7 @@ def _legend(figures: Mapping[str, Any]) -> list[str]:
     for test in figures["mcnemar"]:
         one, other = (index + 1 for index in test["exports"])
         lines.append(
-            f"of {test['images']:,} {figures['things']} only {one} classifies {test['first']} correctly, only {other} "
+            f"of {test['images']:,} {figures['things']} {one} alone has {test['first']} right, {other} alone "
             f"{test['second']}: p = {test['p']:.2g} (McNemar's exact test)"
         )
     return [printable(line) for line in lines]

@@ -4,7 +4,7 @@
 
 Networks are drawn from each space in turn, at shapes for which it was made, and proven on 64 random images in processes
 that lack this project, as `nas export` proves them on measured ones. Each is a line of FILE; what stands there is not
-done again.
+done again. Graphs are folded for one image where that gains; the others must cost what the architecture costs.
 """
 
 import argparse
@@ -12,6 +12,7 @@ import json
 import random
 import tempfile
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from resource import RUSAGE_CHILDREN, RUSAGE_SELF, getrusage
 from typing import Any
@@ -21,7 +22,9 @@ import torch
 
 from nas.errors import StoppedError
 from nas.export.formats import FORMATS, Taken, missing
-from nas.export.proof import answers, prove
+from nas.export.formats.graph import ExpectedCosts
+from nas.export.forms import proven
+from nas.export.proof import answers
 from nas.pricing import price
 from searchspaces import SEARCH_SPACES, Architecture, build
 from searchspaces.architecture import Shape
@@ -57,14 +60,16 @@ def tried(architecture: Architecture) -> dict[str, Any]:
     wanted = answers(network, images)
     weights = safetensors.torch.save({name: t.contiguous() for name, t in network.state_dict().items()})
     found: dict[str, Any] = {"weights": len(weights)}
-    taken = Taken(network, architecture.input, architecture.outputs)
-    for name in (name for name in FORMATS if not missing(name)):
+    taken = Taken(network, architecture.input, architecture.outputs, architecture=architecture, batch=1)
+    expected = ExpectedCosts.of(architecture, network)
+    for name in (name for name, form in FORMATS.items() if form.exact and not missing(name)):
         started = seconds()
         with tempfile.TemporaryDirectory() as folder:
             (Path(folder) / "model.safetensors").write_bytes(weights)
             try:
-                FORMATS[name]().write(taken, Path(folder))
-                found[name] = {"difference": prove(name, Path(folder), images, wanted).largest_difference}
+                proof = proven(name, taken, Path(folder), images, wanted, expected)
+                found[name] = {"difference": proof.largest_difference, "counted": proof.costs is not None}
+                found[name]["folding"] = proof.folding and asdict(proof.folding)
                 main = Path(folder) / FORMATS[name].files[0]
                 found[name] |= {"bytes": main.stat().st_size, "lines": main.read_bytes().count(b"\n")}
             except (ValueError, StoppedError) as error:
@@ -75,8 +80,10 @@ def tried(architecture: Architecture) -> dict[str, Any]:
 
 def shown(lines: list[dict[str, Any]]) -> str:
     """A table by space and form."""
-    rows = ["| space | form | proven | largest difference | size, as a share of the weights | CPU s a network |"]
-    rows.append("|---|---|---|---|---|---|")
+    rows = [
+        "| space | form | proven | largest difference | size, of the weights | folded, time then | CPU s a network |"
+    ]
+    rows.append("|---|---|---|---|---|---|---|")
     for space in sorted({line["space"] for line in lines}):
         for form in sorted(FORMATS):
             own = [line for line in lines if line["space"] == space and form in line]
@@ -88,8 +95,11 @@ def shown(lines: list[dict[str, Any]]) -> str:
                 if form == "python" and good:
                     longest = sorted(line[form]["lines"] for line in good)
                     size = f"{longest[len(longest) // 2]} lines, {longest[-1]} at most"
+                folded = [f["after"] / f["before"] for line in good if (f := line[form]["folding"])]
+                gain = f"{len(folded)}, {sorted(folded)[len(folded) // 2]:.2f}" if folded else ""
                 spent = sum(line[form]["seconds"] for line in own) / len(own)
-                rows.append(f"| `{space}` | {form} | {len(good)} of {len(own)} | {worst:.0e} | {size} | {spent:.1f} |")
+                row = f"{len(good)} of {len(own)} | {worst:.0e} | {size} | {gain} | {spent:.1f}"
+                rows.append(f"| `{space}` | {form} | {row} |")
     return "\n".join(rows)
 
 
