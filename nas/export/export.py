@@ -211,7 +211,7 @@ def write_export(
         with torch.no_grad():
             shown = {"images": example, "outputs": network(example)}
         write_atomically(folder / EXAMPLE, safetensors.torch.save(shown))
-        taken = replace(_taken(network, record, settings), calibration=calibrating)
+        taken = replace(_taken(network, record, settings), calibration=calibrating, batch=forms.batch)
         written = write_forms(taken, folder, forms, images, candidate, settings)
         sheet = Sheet(
             record,

@@ -147,7 +147,8 @@ def fold(program: ExportedProgram, folding: Folding, *, grow: bool = False) -> t
     module = program.module(check_guards=False)
     assert isinstance(module, GraphModule)
     graph = _Graph(module)
-    norms, constants = graph.fold_norms(), graph.fold_constants(grow=grow)
+    constants = graph.fold_constants(grow=grow)  # first: a kernel that is made once takes a norm as any other does
+    norms = graph.fold_norms()
     return graph.finished(), Folding(folding.batch, norms, constants - folding.dense, folding.dense, folding.split)
 
 

@@ -1,10 +1,17 @@
 """Folded graphs: what goes into what, and that they return what the network returns."""
 
+import json
+from pathlib import Path
+
 import pytest
+import tomli_w
 import torch
 from torch import Tensor, nn
 
+import nas
 from nas.export.formats.folding import Folding, exported, fastest, fold, folded
+from nas.export.running import OWN
+from nas.results.exports import compare_exports
 from searchspaces.layers.separable import Separable, SeparableConvolution
 from searchspaces.layers.sparse import MaskedLinear
 
@@ -120,3 +127,27 @@ def test_a_frozen_network_is_folded_as_a_whole() -> None:
     program, folding = folded(network, (8, 8, 8), 1)
     assert folding is None or ({folding.dense, folding.split} == {0, 2} and folding.after < folding.before)
     assert largest(program.module(), network, (8, 8, 8)) < 1e-5
+
+
+@pytest.mark.slow
+def test_an_export_says_what_was_folded_and_its_folded_graph_runs_in_a_comparison(tmp_path: Path) -> None:
+    settings = {
+        "name": "folded",
+        "trials": 1,
+        "objectives": ["accuracy", "macs"],
+        "space": {"kind": "resnet", "choices": {"multiplier": [1]}},
+        "data": {"name": "digits", "limit": 200},
+        "training": {"epochs": 1},
+        "execution": {"workers": 1, "device": "cpu"},
+    }
+    (tmp_path / "study.toml").write_text(tomli_w.dumps(settings))
+    study = nas.search(tmp_path / "study.toml", out=tmp_path / "run")
+    study.export("knee", tmp_path / "out", formats=["pt2"])
+    study.export("knee", tmp_path / "plain", formats=["pt2"], batch=None)
+    (proof,) = json.loads((tmp_path / "out" / "measured.json").read_text())["formats"].values()
+    assert proof["folding"]["norms"] > 10
+    assert proof["folding"]["after"] < proof["folding"]["before"]
+    assert "batch norms in convolutions" in (tmp_path / "out" / "README.md").read_text()
+    assert "batch norms" not in (tmp_path / "plain" / "README.md").read_text()
+    (found,) = compare_exports([tmp_path / "out"], None, "validation", seconds=0.1)["exports"]
+    assert [form["form"] for form in found["forms"]] == [OWN, "pt2"]
