@@ -7,10 +7,9 @@ between any two. ``model.py`` keeps the definition.
 """
 
 import copy
-import math
-import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -18,13 +17,14 @@ from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 from torch.fx import GraphModule, Node
 
+from objectives.latency import in_turns
 from searchspaces import Shape
 from searchspaces.network import Fusable
 
 CONVOLUTIONS = (torch.ops.aten.conv2d.default, torch.ops.aten.conv2d.padding)
 NORM = torch.ops.aten.batch_norm.default
-TURNS, SECONDS = 5, 2.0
-"""Least number of passes that a time is the least of, and seconds after which there are no more than these."""
+SECONDS = 2.0
+"""That finding the fastest graph takes, about."""
 GAIN, DENSE_GAIN = 0.02, 0.1
 """Share of the time that folding must save; and dense kernels, which take more memory than what they are made of."""
 
@@ -78,7 +78,10 @@ def folded(network: nn.Module, shape: Shape, batch: int) -> tuple[ExportedProgra
     tried = list(candidates(network, plain, shape, batch))
     if not tried:
         return plain, None
-    before, *after = times([plain.module(), *(graph for graph, _ in tried)], torch.rand(batch, *shape))
+    images = torch.rand(batch, *shape)
+    with torch.no_grad():
+        runs = [partial(module, images) for module in (plain.module(), *(graph for graph, _ in tried))]
+        before, *after = in_turns(runs, seconds=SECONDS)
     if (place := fastest(before, after, [folding.dense > 0 for _, folding in tried])) is None:
         return plain, None
     graph, folding = tried[place]
@@ -111,22 +114,6 @@ def fastest(before: float, after: Sequence[float], dense: Sequence[bool]) -> int
     """
     place = min(range(len(after)), key=lambda i: after[i] * (1 + DENSE_GAIN * dense[i]))
     return place if after[place] <= (1 - GAIN) * before else None
-
-
-def times(modules: Sequence[nn.Module], images: Tensor) -> list[float]:
-    """Milliseconds of a pass of each, in turn, the least of several; with the threads that torch has."""
-    best, spent, turns = [math.inf] * len(modules), 0.0, 0
-    with torch.no_grad():
-        while turns < TURNS or (spent < SECONDS / 4 and turns < 20 * TURNS):
-            for i, module in enumerate(modules):
-                start = time.perf_counter()
-                module(images)
-                took = time.perf_counter() - start
-                best[i], spent = min(best[i], took), spent + took
-            turns += 1
-            if spent > SECONDS and turns >= 2:
-                break
-    return [1000 * seconds for seconds in best]
 
 
 def _split(network: nn.Module) -> nn.Module:
@@ -168,9 +155,7 @@ class _Graph:
         return GraphModule(read, self.graph).eval()
 
     def _tensor(self, node: Node) -> Tensor:
-        found: Any = self.module
-        for name in str(node.target).split("."):
-            found = getattr(found, name)
+        found = _attribute(self.module, str(node.target))
         assert isinstance(found, Tensor)
         return found.detach()
 
