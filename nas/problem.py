@@ -20,6 +20,7 @@ from nas.store.surrogates import Surrogate
 from objectives import OBJECTIVES, Goal, Objective, as_value, to_minimise
 from objectives.attacks import Attack, make_attack
 from objectives.attacks.transfer import Transfer
+from objectives.objective import tasks_of
 from searchspaces import SEARCH_SPACES, Architecture, SearchSpace, Shape
 from searchspaces.heads import fitted
 from searchspaces.registry import lookup, unknown
@@ -103,11 +104,11 @@ def check_task(name: str, objective: Objective, dataset: Dataset) -> None:
         WrongInputError: if it is for another task.
     """
     task = dataset.poses().name
-    if objective.task not in ("", task):
-        others = ", ".join(sorted(other for other, kind in OBJECTIVES.items() if kind.task == task))
+    if objective.task and task not in tasks_of(objective):
+        others = ", ".join(sorted(other for other, kind in OBJECTIVES.items() if task in tasks_of(kind)))
         raise WrongInputError(
-            f"objective {name!r} is for {objective.task}, but what is learnt from {dataset.name} is {task}. "
-            f"Objectives for that: {others}; and all costs."
+            f"objective {name!r} is for {' and '.join(tasks_of(objective))}, but what is learnt from {dataset.name} is "
+            f"{task}. Objectives for that: {others}; and all costs."
         )
 
 
@@ -193,7 +194,7 @@ def training_attack(name: str, epsilon: float | str | None, steps: int | None, o
 def find_space(settings: Settings, input: Shape, outputs: int | Shape) -> SearchSpace:
     """The search space of ``[space]`` for images ``input`` = (C, H, W), narrowed as the study says.
 
-    Spaces are of classifiers; for ``outputs`` (C, H, W) each network gets the head that makes them.
+    Spaces are of classifiers; for ``outputs`` (C, H, W) each network gets the head that makes them, unless it has it.
 
     Raises:
         WrongInputError: if it is unknown, its settings are wrong or a choice is narrowed to what it cannot be.
@@ -211,7 +212,8 @@ def find_space(settings: Settings, input: Shape, outputs: int | Shape) -> Search
     space = construct(factory, table, "space", input=input, classes=classes)
     if classes != outputs:
         decoded = space.to_architecture
-        space = replace(space, to_architecture=lambda picks: fitted(decoded(picks), outputs))
+        aligned = find_dataset(settings.data).poses().aligned
+        space = replace(space, to_architecture=lambda picks: fitted(decoded(picks), outputs, aligned=aligned))
     with user_input("space.choices"):
         space = space.narrow(dotted(choices))
     with user_input("space.tie"):

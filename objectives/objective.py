@@ -140,7 +140,7 @@ class Candidate:
         """
         images = self.inputs()
         if self.targets is None:
-            raise ValueError("this objective is for image regression, but the data have classes to be found.")
+            raise ValueError("this objective is for values, but the data have classes to be found.")
         for first in range(0, len(images), batch):
             yield images[first : first + batch], self.targets[first : first + batch]
 
@@ -287,8 +287,8 @@ class Objective(ABC):
     """``fraction``: a value in [0, 1]; ``count``: a positive number that is compared by its logarithm."""
     unit: ClassVar[str] = ""
     """Of the values, in a word such as ``MACs``; empty for a plain number."""
-    task: ClassVar[str] = ""
-    """Name of the only task that it is for, such as ``classification``; empty for any."""
+    task: ClassVar[str | tuple[str, ...]] = ""
+    """Name of the only task that it is for, such as ``classification``, or several names; empty for any."""
 
     @abstractmethod
     def measure(self, candidate: Candidate) -> float:
@@ -311,6 +311,12 @@ class Objective(ABC):
     def suited(self, data: DataTraits) -> Self:
         """The objective with the settings that were left open set to what suits ``data``."""
         return self
+
+
+def tasks_of(kind: "Objective | type[Objective]") -> tuple[str, ...]:
+    """Names of the tasks that an objective is for; none if it is for any."""
+    names = kind.task
+    return tuple(filter(None, (names,))) if isinstance(names, str) else names
 
 
 OBJECTIVES: dict[str, type[Objective]] = {}
