@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -194,7 +195,8 @@ def training_attack(name: str, epsilon: float | str | None, steps: int | None, o
 def find_space(settings: Settings, input: Shape, outputs: int | Shape) -> SearchSpace:
     """The search space of ``[space]`` for images ``input`` = (C, H, W), narrowed as the study says.
 
-    Spaces are of classifiers; for ``outputs`` (C, H, W) each network gets the head that makes them, unless it has it.
+    Spaces are of classifiers; for ``outputs`` (C, H, W) each network gets the head that makes them. A space that takes
+    ``outputs`` chooses a head that forecasts itself.
 
     Raises:
         WrongInputError: if it is unknown, its settings are wrong or a choice is narrowed to what it cannot be.
@@ -209,7 +211,8 @@ def find_space(settings: Settings, input: Shape, outputs: int | Shape) -> Search
             raise ValueError(f"kind is missing. Known: {', '.join(sorted(SEARCH_SPACES))}.")
         factory = lookup(SEARCH_SPACES, "search space", kind)
     classes = outputs if isinstance(outputs, int) else 1
-    space = construct(factory, table, "space", input=input, classes=classes)
+    made = {"outputs": None if classes == outputs else outputs} if "outputs" in signature(factory).parameters else {}
+    space = construct(factory, table, "space", input=input, classes=classes, **made)
     if classes != outputs:
         decoded = space.to_architecture
         aligned = find_dataset(settings.data).poses().aligned
