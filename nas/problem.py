@@ -328,7 +328,7 @@ class Problem:
     @property
     def goals(self) -> dict[str, Goal]:
         """What the values of every objective mean, by name."""
-        return {name: Goal.of(objective) for name, objective in self.objectives.items()}
+        return {name: Goal.of(objective, self.data.task.name) for name, objective in self.objectives.items()}
 
     @cached_property
     def probe(self) -> Probe:

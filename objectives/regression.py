@@ -4,6 +4,7 @@ Values of a series are on its standardised scale: 1 is a standard deviation of t
 that part forecast for ever has an MSE of about 1, and an MAE of about 0.8 where they are normal.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -35,6 +36,7 @@ class Mse(OfValues):
     """Mean squared error of a pixel or of a standardised value, compared by its logarithm."""
 
     direction: ClassVar[Direction] = "minimize"
+    units: ClassVar[Mapping[str, str]] = {"forecasting": "sd²"}
 
     def worst(self) -> float:
         return 1.0  # white for black everywhere; of a series its mean for ever
@@ -49,6 +51,7 @@ class Mae(OfValues):
     """Mean absolute error of a pixel or of a standardised value, compared by its logarithm."""
 
     direction: ClassVar[Direction] = "minimize"
+    units: ClassVar[Mapping[str, str]] = {"forecasting": "sd"}
 
     def worst(self) -> float:
         return 1.0

@@ -1,4 +1,4 @@
-"""Any token mixer on each row by itself, ``(B, C, H, W) -> (B, C, H, W)``: along the time of every variate of a series.
+"""A token mixer on each row by itself, ``(B, C, H, W) -> (B, C, H, W)``: along the time of every variate of a series.
 
 With `s6` in it, the time mixing of TSM2 (2403.19888).
 """
@@ -10,16 +10,16 @@ from typing import Any
 from torch import Tensor, nn
 
 from searchspaces.architecture import Shape, TokenMixer, Weights, spec
-from searchspaces.costs import Cost, NoFormulaError
+from searchspaces.costs import Cost
 from searchspaces.freezing import Freeze, Mixer
 from searchspaces.operators.depthwise import Depthwise
+from searchspaces.operators.pooling import Pooling
 from searchspaces.operators.s6 import SelectiveScan
 from searchspaces.operators.spatial_fc import SpatialFC
 from searchspaces.operators.token_mlp import TokenMLP
 
-
-PRICED = (Depthwise, SelectiveScan, SpatialFC, TokenMLP)
-"""Mixers whose cost for one row is known to be that of every row."""
+TAKEN = (Depthwise, Pooling, SelectiveScan, SpatialFC, TokenMLP)
+"""Mixers of which it is known what they compute of their weights alone, once for all rows."""
 
 
 @spec("each_row")
@@ -34,8 +34,9 @@ class EachRow(TokenMixer):
     op: TokenMixer = Depthwise()  # noqa: RUF009 (frozen)
 
     def __post_init__(self) -> None:
-        if not isinstance(self.op, TokenMixer) or self.op.kind in ("identity", "each_row"):
-            raise ValueError(f"op must be a token mixer that mixes and is not of each row itself, got {self.op!r}.")
+        if not isinstance(self.op, TAKEN):
+            kinds = ", ".join(sorted(kind.kind for kind in TAKEN))
+            raise ValueError(f"op of each_row must be one of {kinds}, got {self.op!r}.")
 
     def canonical(self) -> "EachRow":
         return replace(self, op=self.op.canonical())
@@ -51,8 +52,6 @@ class EachRow(TokenMixer):
 
     def cost(self, shape: Shape, freeze: Freeze = "full") -> Cost:
         channels, rows, columns = shape
-        if not isinstance(self.op, PRICED):  # what it computes of its weights alone is not known: it is counted
-            raise NoFormulaError(self.kind)
         once = self.op.weight_operations(channels) if isinstance(self.op, SelectiveScan) else 0
         one = self.op.cost((channels, 1, columns), freeze)
         own = Cost(
@@ -66,7 +65,7 @@ class EachRow(TokenMixer):
 
     @classmethod
     def options(cls, shape: Shape) -> dict[str, tuple[Any, ...]]:
-        return {"op": (Depthwise(), SpatialFC(), SelectiveScan(states=4, directions=2))}
+        return {"op": (Depthwise(), Pooling(), SpatialFC(), TokenMLP(), SelectiveScan(states=4, directions=2))}
 
     def build(self, shape: Shape) -> "RowMixing":
         return RowMixing(shape, self)

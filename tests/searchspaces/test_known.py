@@ -207,7 +207,8 @@ def test_a_known_network_trains_one_kind_of_mixing_where_its_name_says_so(name: 
 def test_every_known_network_takes_every_pattern(name: str) -> None:
     costs = {pattern: architecture_cost(known_network(f"{name},freeze={pattern}")) for pattern in FREEZE_PATTERNS}
     assert {(cost.parameters, cost.macs) for cost in costs.values()} == {PUBLISHED[name]}
-    assert costs["full"].trainable_parameters == PUBLISHED[name][0] > costs["space"].trainable_parameters
+    assert costs["full"].trainable_parameters == PUBLISHED[name][0]
+    assert costs["space"].trainable_parameters < PUBLISHED[name][0] or not known_network(name).stages
 
 
 @pytest.mark.parametrize(

@@ -42,6 +42,30 @@ class SeriesTable:
     names: tuple[str, ...]
     values: np.ndarray
 
+    def last(self, names: Sequence[str], steps: int) -> np.ndarray:
+        """(steps, variates) float64: the newest values of the columns that are named, in that order.
+
+        Raises:
+            ValueError: if a column is not there, or the series is shorter.
+        """
+        if absent := [name for name in names if name not in self.names]:
+            raise ValueError(
+                f"it lacks the column {absent[0]!r}. Columns of the forecast: {', '.join(names)}; of the file: "
+                f"{', '.join(self.names)}."
+            )
+        if len(self.values) < steps:
+            raise ValueError(f"it has {len(self.values)} steps, but the network takes {steps}. Give a longer series.")
+        return self.values[-steps:, [self.names.index(name) for name in names]]
+
+    def continued(self, names: Sequence[str], values: np.ndarray) -> str:
+        """CSV of (steps, variates) values that follow the series, with their times."""
+        text = io.StringIO()
+        lines = csv.writer(text, lineterminator="\n")
+        lines.writerow(["date", *names])
+        for time, row in zip(self.following(len(values)), values, strict=True):
+            lines.writerow([time, *(f"{value:.7g}" for value in row)])
+        return text.getvalue()
+
     def following(self, steps: int) -> list[str]:
         """The ``steps`` times that follow, in the step of the table, written as its own are."""
         before, last = (_time(text) for text in self.times[-2:])

@@ -115,7 +115,9 @@ def test_the_latest_steps_fill_the_patches() -> None:
 def test_a_mixer_of_each_row_does_to_it_what_it_does_to_an_image_of_it() -> None:
     rows, x = EachRow(Depthwise(3)).build((4, 3, 8)), torch.randn(2, 4, 3, 8)
     torch.testing.assert_close(rows(x)[:, :, 1:2], rows.op(x[:, :, 1:2]))
-    with pytest.raises(ValueError, match="op must be a token mixer that mixes"):
+    with pytest.raises(
+        ValueError, match="op of each_row must be one of depthwise, pooling, s6, spatial_fc, token_mlp, got"
+    ):
         EachRow(NoTokenMixing())
 
 
