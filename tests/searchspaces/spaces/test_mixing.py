@@ -364,7 +364,7 @@ def test_names_of_the_space_stand_for_operators_with_settings(name: str, label: 
 
 STATIC_KINDS = {
     "identity", "pooling", "depthwise", "convolution", "token_mlp", "raft", "spatial_fc", "random_mix", "roll_mix",
-    "gfilter", "sparse_mlp", "spartan_mixer", "roll_token_mlp",
+    "gfilter", "sparse_mlp", "spartan_mixer", "roll_token_mlp", "each_row",
 }  # fmt: skip
 """Token mixers by which no position is weighted by what the image shows; those of SpaRTAN gate channels."""
 
