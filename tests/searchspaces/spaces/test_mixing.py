@@ -383,7 +383,7 @@ def test_the_controls_are_one_name_in_a_study() -> None:
     labels = {block(decode(space(), s1__mixer=name)).token.label() for name in CONTROLS}
     assert labels == {
         "identity", "avgpool3", "dw7", "token_mlp x1", "gfilter", "fc", "dsm static", "nin h2 x2 none",
-        "mab ungated", "strip local0",
+        "mab ungated", "strip local0", "row_mlp x2",
     }  # fmt: skip
 
 
