@@ -162,6 +162,8 @@ class Head(Spec):
     table = HEADS
     noun = "head"
     dense: ClassVar[bool] = False
+    forecasts: ClassVar[bool] = False
+    """Whether the values of a dense head are those of other positions than its tokens."""
     reversible: bool = False
     """Whether rows of the input are normalised, and those of the outputs brought back to their scale."""
     last: ClassVar[str] = "classifier"

@@ -3,12 +3,14 @@
 from dataclasses import dataclass, replace
 from typing import Any, get_args
 
+import torch
 from torch import Tensor, nn
 
 from searchspaces.architecture import Architecture, Head, Shape, spec
 from searchspaces.costs import NORM_COSTS, Cost, batch_norm, convolution, elementwise, linear
 from searchspaces.layers.norms import Norm, make_norm
 from searchspaces.layers.pointwise import Conv1x1
+from searchspaces.layers.scales import lengths_of
 from searchspaces.registry import check_least
 
 
@@ -164,6 +166,7 @@ class ForecastHead(Head):
     reversible: bool = False
 
     dense = True
+    forecasts = True
     last = "forecast"
 
     def cost(self, shape: Shape) -> Cost:
@@ -183,6 +186,70 @@ class ForecastHead(Head):
         channels, rows, columns = features
         taken, made = channels * columns, outputs[0] * _rows_each(features, outputs) * outputs[2]
         return linear(rows * taken * made, taken * made + made, taken * rows)
+
+
+@spec("scales_forecast")
+@dataclass(frozen=True)
+class ScalesHead(Head):
+    """The head of TimeMixer (2405.14616): of each scale a linear map to the horizon, added, then one of the channels.
+
+    Args:
+        scales, window: of the stem.
+        reversible: as of `ForecastHead`.
+    """
+
+    scales: int
+    window: int = 2
+    reversible: bool = False
+
+    dense = True
+    forecasts = True
+    last = "forecast"
+
+    def __post_init__(self) -> None:
+        check_least(self, scales=0, window=2)
+
+    def cost(self, shape: Shape) -> Cost:
+        return Cost()
+
+    @classmethod
+    def options(cls, shape: Shape) -> dict[str, tuple[Any, ...]]:
+        return {"scales": (0,), "reversible": (False, True)}
+
+    def build(self, shape: Shape) -> nn.Module:
+        return nn.Sequential()
+
+    def readout(self, features: Shape, outputs: Shape) -> nn.Module:
+        return ScalesMap(features, outputs, lengths_of(features[2], self.scales, self.window))
+
+    def readout_cost(self, features: Shape, outputs: Shape) -> Cost:
+        channels, rows, total = features
+        steps = lengths_of(total, self.scales, self.window)
+        _rows_each(features, (outputs[0], rows, outputs[2]))
+        wide, horizon = channels * rows, outputs[2]
+        maps = linear(wide * total * horizon, total * horizon + len(steps) * horizon, wide * total)
+        last = convolution(outputs[0] * wide * horizon, channels * outputs[0] + outputs[0], wide * horizon)
+        return maps + last + elementwise((len(steps) - 1) * wide * horizon)
+
+
+class ScalesMap(nn.Module):
+    """Scales ``(B, D, M, S)`` -> values ``(B, C, M, W)``."""
+
+    def __init__(self, features: Shape, outputs: Shape, steps: list[int]) -> None:
+        super().__init__()
+        if features[1] != outputs[1]:
+            raise ValueError(f"a forecast has the rows of its series, got {features[1]} for {outputs[1]} rows.")
+        self.steps = steps
+        self.each = nn.ModuleList(nn.Linear(length, outputs[2]) for length in steps)
+        self.last = Conv1x1(features[0], outputs[0])
+
+    def forward(self, x: Tensor) -> Tensor:
+        found = [scale(one.contiguous()) for scale, one in zip(self.each, torch.split(x, self.steps, 3), strict=True)]
+        total = found[0]
+        for one in found[1:]:
+            total = total + one
+        y: Tensor = self.last(total)
+        return y
 
 
 class RowMap(nn.Linear):
@@ -235,7 +302,7 @@ def fitted(
     """
     head = architecture.head
     values = not isinstance(outputs, int)
-    if head.dense != values or (values and isinstance(head, ForecastHead if aligned else DenseHead)):
+    if head.dense != values or (values and head.forecasts == aligned):
         norm = head.norm if isinstance(head, AverageHead | DenseHead | ForecastHead) else "none"
         dense = DenseHead(norm) if aligned else ForecastHead(norm, reversible=True)
         head = dense if values else AverageHead(norm)

@@ -20,7 +20,7 @@ from objectives import Candidate
 from objectives.regression import Mae, Mse
 from searchspaces import SEARCH_SPACES, Architecture, architecture_cost, build
 from searchspaces.heads import ForecastHead
-from searchspaces.known.series import dlinear, patchtsmixer
+from searchspaces.known.series import dlinear, patchtsmixer, timemixer
 from trainers import DATASETS, Supervised, TrainingData, training_data
 from trainers.windows import SeriesWindows
 
@@ -66,6 +66,7 @@ def networks(data: TrainingData, horizon: int) -> dict[str, Callable[[], Archite
         "TSMixer, no instance norm": lambda: of_space(time="mlp", reversible="off"),
         "TSMixer, mixed variates": lambda: of_space(time="mlp", mode="mix_channel"),
         "TSM2 (s6 along time)": lambda: of_space(time="s6"),
+        "TimeMixer": lambda: timemixer(8, 2, scales=2, **shape),
     }
 
 

@@ -6,12 +6,14 @@ They are trained on any series: `nas train known:dlinear --data etth1 ...` build
 from collections.abc import Callable
 
 from searchspaces.architecture import Architecture, Stage
+from searchspaces.blocks.timemixer import TimeMixerBlock
 from searchspaces.blocks.tsmixer import TSMixerBlock
-from searchspaces.heads import ForecastHead
+from searchspaces.heads import ForecastHead, ScalesHead
 from searchspaces.operators.axis_mlp import AxisMLP
 from searchspaces.operators.gated_mlp import GatedChannelMLP
 from searchspaces.operators.identity import NoTokenMixing
 from searchspaces.stems.decomposition import DecompositionStem
+from searchspaces.stems.scales import ScalesStem
 from searchspaces.stems.series import SeriesStem
 
 
@@ -43,4 +45,17 @@ def dlinear(*, variates: int = 7, context: int = 96, horizon: int = 96) -> Archi
     )
 
 
-NETWORKS: dict[str, Callable[[], Architecture]] = {"patchtsmixer": patchtsmixer, "dlinear": dlinear}
+def timemixer(
+    dim: int = 16, depth: int = 2, *, variates: int = 7, context: int = 96, horizon: int = 96, scales: int = 3
+) -> Architecture:
+    """TimeMixer (2405.14616), variates by themselves, hidden channels twice the channels, averages of two steps."""
+    stem, block = ScalesStem(dim, scales), TimeMixerBlock(scales)
+    head = ScalesHead(scales, reversible=True)
+    return Architecture((1, variates, context), (1, variates, horizon), stem, (Stage(block, depth),), head)
+
+
+NETWORKS: dict[str, Callable[[], Architecture]] = {
+    "patchtsmixer": patchtsmixer,
+    "dlinear": dlinear,
+    "timemixer": timemixer,
+}

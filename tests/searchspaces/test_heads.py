@@ -45,7 +45,7 @@ def test_the_cost_of_an_unembedding_is_what_counting_gives(features: Shape, outp
     check_cost(DenseHead().readout_cost(features, outputs), partial(Unembedding, features, outputs), features)
 
 
-@pytest.mark.parametrize("kind", sorted(SEARCH_SPACES))
+@pytest.mark.parametrize("kind", sorted(SEARCH_SPACES.keys() - {"timemixer"}))  # its tokens are no positions
 def test_networks_of_every_space_can_return_images_at_their_exact_cost(kind: str) -> None:
     space = SEARCH_SPACES[kind]((1, 32, 32), 1)
     network = fitted(space.decode(space.first), (1, 32, 32))

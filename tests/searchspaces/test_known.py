@@ -58,6 +58,7 @@ PUBLISHED = {
     "resnet20_d9": (323_018, 54_250_112),
     "patchtsmixer": (2_040, 6_528),
     "dlinear": (18_528, 129_024),
+    "timemixer": (75_377, 10_683_456),
 }
 """Parameters and MACs."""
 
