@@ -194,7 +194,7 @@ class ScalesHead(Head):
     """The head of TimeMixer (2405.14616): of each scale a linear map to the horizon, added, then one of the channels.
 
     Args:
-        scales, window: of the stem.
+        scales, window: of the stem, 0 scales for the series alone.
         reversible: as of `ForecastHead`.
     """
 

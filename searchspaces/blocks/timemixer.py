@@ -34,7 +34,7 @@ class TimeMixerBlock(Block):
     does not apply; here it is before the MLP over the channels.
 
     Args:
-        scales, window: of the stem.
+        scales, window: of the stem, 0 scales for the series alone.
         kernel: steps of the moving average, odd.
         expansion: hidden channels of the MLP for each channel.
         mixed: whether scales exchange ``both`` parts, the ``season``, the ``trend``, or ``none``.
