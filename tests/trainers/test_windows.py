@@ -6,9 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from torch import Generator
+from torch import Generator, nn
 from writers import write_table
 
+import trainers.windows
 from trainers import Supervised, training_data
 from trainers.datasets.etth1 import Etth1
 from trainers.datasets.forecast import Forecast
@@ -84,6 +85,17 @@ def test_windows_cut_on_demand_are_those_in_memory() -> None:
     inputs, targets = Forecasting(8, 4).measured(Streamed(cut, 1, "cpu"))
     assert torch.equal(inputs[1:3], torch.from_numpy(held[1:3, ..., :8]))
     assert torch.equal(targets[torch.tensor([4])], torch.from_numpy(held[[4], ..., 8:]))
+
+
+def test_a_training_reads_windows_on_demand_as_it_does_those_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    losses = []
+    for room in (trainers.windows.HELD_BYTES, 0):
+        monkeypatch.setattr("trainers.windows.HELD_BYTES", room)
+        data = training_data(Seasons(context=8, horizon=8, steps=200), limit=50, validation=0.2, seed=0)
+        assert isinstance(data.train.images, np.ndarray) == bool(room)
+        torch.manual_seed(0)
+        Supervised(epochs=1).train(nn.Conv2d(1, 1, 1), data, seed=0, report=lambda e: losses.append(e.loss))
+    assert losses[0] == pytest.approx(losses[1], rel=1e-6)
 
 
 def test_a_network_is_given_the_context_and_returns_the_horizon() -> None:
