@@ -56,12 +56,15 @@ class Network(nn.Module):
 
 
 class InstanceNormalize(nn.Module):
-    """Every row of ``(B, C, H, W)`` without its mean and divided by its deviation, with both, ``(B, C, H, 1)``."""
+    """Every row of ``(B, C, H, W)`` without its mean and divided by its deviation, with both, ``(B, C, H, 1)``.
+
+    Both count as constants for the gradient, as published.
+    """
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        mean = x.mean(3, keepdim=True)
+        mean = x.detach().mean(3, keepdim=True)
         centred = x - mean
-        std = (centred.square().mean(3, keepdim=True) + 1e-5).sqrt()
+        std = (centred.detach().square().mean(3, keepdim=True) + 1e-5).sqrt()
         return centred / std, mean, std
 
 

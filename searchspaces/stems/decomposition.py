@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from searchspaces.architecture import Shape, Stem, spec
@@ -36,7 +35,7 @@ class DecompositionStem(Stem):
         return 2 * shape[0], shape[1], shape[2]
 
     def cost(self, shape: Shape) -> Cost:
-        return elementwise((self.kernel + 1) * shape[0] * shape[1] * shape[2], kept=_padded(shape, self.kernel))
+        return elementwise((self.kernel + 1) * shape[0] * shape[1] * shape[2])
 
     @classmethod
     def options(cls, shape: Shape) -> dict[str, tuple[Any, ...]]:
@@ -44,11 +43,6 @@ class DecompositionStem(Stem):
 
     def build(self, shape: Shape) -> nn.Module:
         return Decomposition(self.kernel)
-
-
-def _padded(shape: Shape, kernel: int) -> int:
-    """Elements of the rows with their repeated ends, which pooling keeps."""
-    return shape[0] * shape[1] * (shape[2] + kernel - 1)
 
 
 class Decomposition(nn.Module):
@@ -61,5 +55,5 @@ class Decomposition(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         half = self.kernel // 2
         ends = [x[..., :1].expand(-1, -1, -1, half), x, x[..., -1:].expand(-1, -1, -1, half)]
-        trend = F.avg_pool2d(torch.cat(ends, 3), (1, self.kernel), 1)
+        trend = torch.cat(ends, 3).unfold(3, self.kernel, 1).mean(4)  # pooling would keep its input
         return torch.cat([x - trend, trend], 1)

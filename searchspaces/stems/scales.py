@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from searchspaces.architecture import Shape, Stem, spec
@@ -43,7 +42,7 @@ class ScalesStem(Stem):
         steps, rows = lengths(shape[2], self.scales, self.window), shape[0] * shape[1]
         weights = 3 * shape[0] * self.dim
         macs = weights * shape[1] * sum(steps)
-        averages = Cost(elementwise_flops=rows * self.window * sum(steps[1:]), activations=rows * sum(steps[:-1]))
+        averages = Cost(elementwise_flops=rows * self.window * sum(steps[1:]))
         padded = rows * sum(length + 2 for length in steps)
         return averages + Cost(macs, macs, parameters=weights, trainable_parameters=weights, activations=padded)
 
@@ -67,5 +66,7 @@ class ScalesEmbedding(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         found = [x]
         for _ in range(self.scales):
-            found.append(F.avg_pool2d(found[-1], (1, self.window)))
+            whole = found[-1].shape[3] // self.window * self.window
+            # Pooling would keep its input for a gradient that the series does not need.
+            found.append(torch.unflatten(found[-1][..., :whole], 3, (-1, self.window)).mean(4))
         return torch.cat([self.conv(torch.cat([y[..., -1:], y, y[..., :1]], 3)) for y in found], 3)
