@@ -41,7 +41,7 @@ ALWAYS = {"status", "pareto", "explain", "report", "optuna", "watch", "mlflow"}
 if find_spec("mlflow"):
     COMMANDS["mlflow"] = ["-o {out}"]
 PLOT = "pareto {directory} --plot {out}.png"
-ELSE = {"compare", "cost", "data", "evaluate", "known", "predict", "profile", "search", "spaces", "train"} | (
+ELSE = {"ablate", "compare", "cost", "data", "evaluate", "known", "predict", "profile", "search", "spaces", "train"} | (
     {"mlflow"} - COMMANDS.keys()
 )
 """Commands that read no study, or make one."""

@@ -1,0 +1,23 @@
+"""Studies that are part of the package, by name: in the repository they are in ``studies/``, to which links lead.
+
+``nas search NAME`` runs one where no file of that name exists, ``nas new NAME`` writes a copy to start from.
+"""
+
+from pathlib import Path
+
+FOLDER = Path(__file__).parent
+
+
+def _named(folder: Path) -> dict[str, Path]:
+    return {path.stem: path for path in sorted(folder.glob("*.toml"))}
+
+
+PRESETS = _named(FOLDER)
+"""Name -> file of a study to search with."""
+CLAIMS = _named(FOLDER / "claims")
+"""Name -> file of an ablation that puts a claim of a paper to the test."""
+
+
+def study_file(path: Path) -> Path:
+    """The path, or the file of the preset of that name where nothing exists at the path."""
+    return PRESETS.get(str(path), path) if not path.exists() else path
