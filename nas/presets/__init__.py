@@ -21,3 +21,14 @@ CLAIMS = _named(FOLDER / "claims")
 def study_file(path: Path) -> Path:
     """The path, or the file of the preset of that name where nothing exists at the path."""
     return PRESETS.get(str(path), path) if not path.exists() else path
+
+
+def summary(path: Path) -> str:
+    """The first sentence of the comment with which the file of a preset begins."""
+    words = []
+    for line in path.read_text().splitlines():
+        if not line.startswith("#"):
+            break
+        words.append(line.lstrip("# "))
+    text = " ".join(words)
+    return text.partition(". ")[0].removesuffix(".") + "."

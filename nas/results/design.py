@@ -191,6 +191,15 @@ class Design:
         return trial_seed(self.settings.seed, replicate, "ablate")
 
 
+def read_claim(path: Path) -> Claim:
+    """``[claim]`` of an ablation file.
+
+    Raises:
+        WrongInputError: if there is none.
+    """
+    return construct(Claim, check_type(Table, read_table(path).get("claim", {}), "claim"), "claim")
+
+
 def read_design(path: Path, overrides: Iterable[str] = ()) -> Design:
     """The design of an ablation file; loads the data and prices the networks.
 

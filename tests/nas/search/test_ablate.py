@@ -150,10 +150,11 @@ def test_an_arm_can_change_a_trial_of_a_study(write: Write, study_file: Write, t
 
 
 ONE = {"choices": {"freeze": "full"}}
+ISO = {"iso": {"macs": 0.0}}
 WRONG: list[tuple[dict[str, Any], str]] = [
     ({"arm": {"a": ONE, "b": ONE}}, "arms 'a' and 'b' are one network with one recipe"),
     ({"arm": {"a": ONE}}, "needs two arms or more"),
-    ({"arm": {"a": ONE, "b": {"choices": {"freeze": "full", "dim": 16}}}}, r"iso.macs .* 'b' has .* and 'a'"),
+    ({**ISO, "arm": {"a": ONE, "b": {"choices": {"freeze": "full", "dim": 16}}}}, r"iso.macs .* 'b' has .* and 'a'"),
     ({"iso": {"watts": 0.1}}, "iso: unknown cost 'watts'"),
     ({"seeds": 2}, "seeds must be at least 3 where something is expected, got 2"),
     ({"expect": [{"arm": "chan", "relation": "above", "than": "full"}]}, "expect 1: unknown arm 'chan'"),
