@@ -58,7 +58,8 @@ def chosen(what: str | None, *, quick: bool) -> dict[str, Claim]:
     Raises:
         WrongInputError: if there is none.
     """
-    claims = {name: read_claim(path) for name, path in CLAIMS.items()}
+    read = {name: read_claim(path) for name, path in CLAIMS.items()}
+    claims = dict(sorted(read.items(), key=lambda item: (item[1].paper, item[0])))
     found = {n: c for n, c in claims.items() if what in (None, n, c.paper, c.arxiv) and (c.quick or not quick)}
     if found:
         return found
