@@ -14,7 +14,8 @@ from pathlib import Path
 from nas.errors import WrongInputError
 from nas.plugins import loaded_from, remember
 from nas.results.ablation import Ablation
-from nas.results.design import Arm, Design, read_design
+from nas.results.arms import Arm
+from nas.results.design import Design, read_design
 from nas.search.driver import write_environment
 from nas.search.interruption import Interruption
 from nas.search.launch import overriding

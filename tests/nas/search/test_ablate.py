@@ -166,7 +166,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"baseline": "ful"}, "baseline: unknown arm 'ful'. Did you mean 'full'"),
     ({"space": {"kind": "convmixer"}}, r"\[arm.full\] is to be one network, but leaves open dim \(16, 32, 64, 128\)"),
     ({"arm": {"a": ONE, "b": {"choice": {}}}}, r"\[arm.b\] has an unknown key 'choice'. Did you mean 'choices'"),
-    ({"arm": {"a": ONE, "b": {"network": "known:convmixer_128_8"}}}, "has no choices"),
+    ({"arm": {"a": ONE, "b": {**ONE, "network": "known:convmixer_128_8"}}}, "has no choices"),
     ({"arm": {"a": ONE, "b c": ONE}}, "the name of an arm must be one word"),
     ({"arm": {"a": ONE, "b": {**ONE, "data": {"name": "unshuffle:digits"}}}}, "objective 'accuracy' is for class"),
     ({"training": {"kind": "supervised", "inherit": True}}, "training.inherit is for a search"),
