@@ -3,6 +3,7 @@
 ``nas search NAME`` runs one where no file of that name exists, ``nas new NAME`` writes a copy to start from.
 """
 
+import os
 from pathlib import Path
 
 FOLDER = Path(__file__).parent
@@ -20,7 +21,7 @@ CLAIMS = _named(FOLDER / "claims")
 
 def study_file(path: Path) -> Path:
     """The path, or the file of the preset of that name where nothing exists at the path."""
-    return PRESETS.get(str(path), path) if not path.exists() else path
+    return path if os.path.exists(path) else PRESETS.get(str(path), path)  # Path.exists raises for long names
 
 
 def summary(path: Path) -> str:

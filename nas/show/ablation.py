@@ -45,6 +45,8 @@ def print_ablation(found: Ablation, console: Console) -> None:
     console.print(f"{settings.name}: {len(design.arms)} arms, {seeds}, {images}", soft_wrap=True)
     for line in found.failed:
         console.print(f"failed: {line}", soft_wrap=True)
+    if found.missing:
+        console.print(f"{found.missing} runs are not made yet; the same command continues.", soft_wrap=True)
     _arms(found).print(console)
     for cost, share in design.plan.iso.items():
         console.print(f"{cost} of all arms within {share:.1%}", soft_wrap=True)
