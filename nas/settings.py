@@ -434,7 +434,7 @@ def settings_of(table: Table, overrides: Iterable[str] = (), *, folder: Path | N
     for text in sorted(overrides, key=lambda text: not _names_data(text)):
         if _names_data(text) and isinstance(table.get("data"), dict):
             table["data"] = {key: value for key, value in table["data"].items() if key in DATA_KEYS}
-        override(table, text)
+        set_key(table, text)
     return settings_from(_with_absolute_paths(table, here))
 
 
@@ -573,7 +573,7 @@ def _absolute(path: str, folder: Path) -> Path:
         raise WrongInputError(f"{brief(path)} names the home folder of nobody. Write the path in full.") from None
 
 
-def override(table: Table, given: str) -> None:
+def set_key(table: Table, given: str) -> None:
     """Sets a dotted key of nested tables, as ``KEY=VALUE`` says.
 
     Raises:

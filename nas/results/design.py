@@ -12,7 +12,7 @@ from nas.errors import WrongInputError, user_input
 from nas.problem import find_dataset
 from nas.results.arms import COSTS, Arm, Making
 from nas.results.contrasts import ENOUGH, TERM, Contrast, Expectation, Relation
-from nas.settings import Settings, Table, check_type, construct, override, read_table
+from nas.settings import Settings, Table, check_type, construct, read_table, set_key
 from nas.store.confirmations import Split
 from nas.store.records import trial_seed
 from searchspaces.registry import unknown
@@ -146,7 +146,7 @@ def read_design(path: Path, overrides: Iterable[str] = ()) -> Design:
     table, overrides = read_table(path), list(overrides)
     for text in overrides:
         if _is_own(text):
-            override(table, text)
+            set_key(table, text)
     for key in FOREIGN:
         if key in table:
             raise WrongInputError(f"an ablation has no {key}: it searches nothing. Remove it.")
