@@ -170,7 +170,7 @@ def merged(table: Table, own: Mapping[str, Any], where: str) -> Table:
     """The tables of a study with those of an arm on top; ``choices`` are ``space.choices``.
 
     A choice that the arm names without its group replaces those of all groups. Another data set takes none of the
-    options of the one before.
+    options of the one before, another space none of its settings and choices.
     """
     found = deepcopy(table)
     for key in ("space", "data", "training"):
@@ -178,15 +178,14 @@ def merged(table: Table, own: Mapping[str, Any], where: str) -> Table:
         before = check_type(Table, found.get(key, {}), key)
         if key == "data" and given.get("name", before.get("name")) != before.get("name"):
             before = {name: value for name, value in before.items() if name in DATA_KEYS}
+        if key == "space" and given.get("kind", before.get("kind")) != before.get("kind"):
+            before = {}
         if given or before:
-            found[key] = before | given
-    choices = {
-        **own.get("space", {}).get("choices", {}),
-        **check_type(Table, own.get("choices", {}), f"{where}.choices"),
-    }
-    if choices:
-        before = dotted(table.get("space", {}).get("choices", {}))
-        named = dotted(choices)
+            found[key] = before | {name: value for name, value in given.items() if name != "choices"}
+    of_arm = {**own.get("space", {}).get("choices", {}), **own.get("choices", {})}
+    named = dotted(check_type(Table, of_arm, f"{where}.choices"))
+    if named:
+        before = dotted(found.get("space", {}).get("choices", {}))
         kept = {name: value for name, value in before.items() if name.partition(".")[2] not in named}
         found.setdefault("space", {})["choices"] = kept | named
     return found

@@ -1,6 +1,9 @@
 """Ablations: wrong designs are refused, runs are made once, a stopped one goes on, what comes out is shown."""
 
 import json
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -147,6 +150,39 @@ def test_an_arm_can_change_a_trial_of_a_study(write: Write, study_file: Write, t
     design = read_design(write(space=None, network=f"{place}#0", arm=arms, expect=None, iso=None))
     assert design.arms["as_found"].architecture.key == nas.open(place).trial(0).key
     assert design.arms["wider"].architecture.stem.output((1, 8, 8))[0] == 32
+
+
+def test_an_arm_of_another_space_takes_no_choices_of_the_first(write: Write) -> None:
+    other = {"space": {"kind": "s_spaces"}}
+    own = {"kind": "wide_sparse", "omega": [4096]}
+    picks = {"kind": "mixer", "split": "16x16", "gamma": 1.0, "depth": 2, "source": "resize", "activation": "gelu"}
+    arms = {"conv": {"choices": {"freeze": "full"}}, "mixer": {"space": own, "choices": picks}}
+    design = read_design(write(arm=arms, expect=None, iso=None))
+    assert design.arms["mixer"].picks["split"] == "16x16"
+    assert "dim" not in design.arms["mixer"].picks
+    with pytest.raises(WrongInputError, match="unknown search space 's_spaces'"):
+        read_design(write(arm={**arms, "mixer": other}, expect=None, iso=None))
+
+
+@pytest.mark.slow
+def test_an_ablation_on_ray_that_is_killed_goes_on_without_training_anything_twice(
+    write: Write, tmp_path: Path
+) -> None:
+    out, log = tmp_path / "out", tmp_path / "out" / "runs.jsonl"
+    path = write(training={"epochs": 3}, execution={"workers": 2}, data={"name": "digits"})
+    command = [sys.executable, "-m", "nas", "ablate", str(path), "--out", str(out)]
+    killed = subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    while not log.exists() or log.read_bytes().count(b"\n") < 2:
+        assert killed.poll() is None
+        time.sleep(0.05)
+    killed.kill()
+    killed.wait()
+    done = log.read_bytes()
+    assert done.count(b"\n") < 6
+    found = ablate(path, out, say=quiet)
+    assert log.read_bytes().startswith(done[: done.rindex(b"\n")])
+    assert len(seeds(out)) == len({(arm, number) for arm, number, _ in seeds(out)}) == 6
+    assert found.missing == 0
 
 
 ONE = {"choices": {"freeze": "full"}}
