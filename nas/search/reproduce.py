@@ -7,7 +7,9 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
+
+from pydantic import TypeAdapter
 
 from nas.errors import WrongInputError, regular
 from nas.presets import CLAIMS
@@ -141,6 +143,28 @@ def kept(folder: Path) -> dict[str, dict[str, Any]]:
             continue
         try:
             found[name] = json.loads(regular(path).read_bytes()[:LONGEST])
-        except (OSError, ValueError) as error:
-            raise WrongInputError(f"{path} cannot be read: {error}.") from None
+            TypeAdapter(_Kept).validate_python(found[name], strict=True)
+        except (OSError, ValueError, RecursionError) as error:
+            reason = str(error).partition("\n")[0].rstrip(".")
+            raise WrongInputError(f"{path} cannot be read: {reason}. Write it again with --save.") from None
     return found
+
+
+class _Expected(TypedDict):
+    """What a table shows of an expectation."""
+
+    expected: str
+    verdict: str
+    n: int
+    mean: float | None
+    interval: list[float] | None
+    seeds_that_would_decide: int | None
+
+
+class _Kept(TypedDict):
+    """What a table shows of a kept result."""
+
+    expectations: list[_Expected]
+    run_seconds: float
+    machine: str
+    date: str

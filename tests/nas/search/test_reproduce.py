@@ -42,9 +42,13 @@ def test_what_came_out_is_kept_and_made_into_a_table(tmp_path: Path) -> None:
     assert any("spectral_coverage: box below random" in line for line in table)
     assert any(line.startswith("Run on ") for line in table)
     assert all(line.count("|") == 8 for line in table if line.startswith("|"))
-    (tmp_path / "results" / "coverage.json").write_text("{")
-    with pytest.raises(WrongInputError, match=r"coverage.json cannot be read"):
-        kept(tmp_path / "results")
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"expectations": [{}]}', '{"expectations": 3}', "[" * 10_000])
+def test_a_damaged_result_is_one_message(tmp_path: Path, text: str) -> None:
+    (tmp_path / "coverage.json").write_text(text)
+    with pytest.raises(WrongInputError, match=r"coverage.json cannot be read: .*Write it again with --save"):
+        kept(tmp_path)
 
 
 def test_a_claim_without_its_data_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
