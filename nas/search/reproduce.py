@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any
 
 from pydantic import TypeAdapter
 
@@ -142,15 +142,17 @@ def kept(folder: Path) -> dict[str, dict[str, Any]]:
         if not path.exists():
             continue
         try:
-            found[name] = json.loads(regular(path).read_bytes()[:LONGEST])
-            TypeAdapter(_Kept).validate_python(found[name], strict=True)
+            content = regular(path).read_bytes()[:LONGEST]
+            TypeAdapter(_Kept).validate_json(content, strict=True)
+            found[name] = json.loads(content)
         except (OSError, ValueError, RecursionError) as error:
             reason = str(error).partition("\n")[0].rstrip(".")
             raise WrongInputError(f"{path} cannot be read: {reason}. Write it again with --save.") from None
     return found
 
 
-class _Expected(TypedDict):
+@dataclass(frozen=True)
+class _Expected:
     """What a table shows of an expectation."""
 
     expected: str
@@ -161,7 +163,8 @@ class _Expected(TypedDict):
     seeds_that_would_decide: int | None
 
 
-class _Kept(TypedDict):
+@dataclass(frozen=True)
+class _Kept:
     """What a table shows of a kept result."""
 
     expectations: list[_Expected]
