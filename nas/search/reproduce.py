@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
 from nas.errors import WrongInputError, regular
 from nas.presets import CLAIMS
@@ -145,9 +145,13 @@ def kept(folder: Path) -> dict[str, dict[str, Any]]:
             content = regular(path).read_bytes()[:LONGEST]
             TypeAdapter(_Kept).validate_json(content, strict=True)
             found[name] = json.loads(content)
-        except (OSError, ValueError, RecursionError) as error:
-            reason = str(error).partition("\n")[0].rstrip(".")
+        except ValidationError as error:
+            [first, *_] = error.errors()
+            place = ".".join(map(str, first["loc"]))
+            reason = f"it is no result of a claim ({place}{': ' if place else ''}{first['msg']})"
             raise WrongInputError(f"{path} cannot be read: {reason}. Write it again with --save.") from None
+        except OSError as error:
+            raise WrongInputError(f"{path} cannot be read ({error.strerror}).") from None
     return found
 
 
