@@ -165,11 +165,9 @@ def test_an_arm_of_another_space_takes_no_choices_of_the_first(write: Write) -> 
 
 
 @pytest.mark.slow
-def test_an_ablation_on_ray_that_is_killed_goes_on_without_training_anything_twice(
-    write: Write, tmp_path: Path
-) -> None:
+def test_an_ablation_that_is_killed_goes_on_without_training_anything_twice(write: Write, tmp_path: Path) -> None:
     out, log = tmp_path / "out", tmp_path / "out" / "runs.jsonl"
-    path = write(training={"epochs": 3}, execution={"workers": 2}, data={"name": "digits"})
+    path = write(training={"epochs": 3}, data={"name": "digits"})
     command = [sys.executable, "-m", "nas", "ablate", str(path), "--out", str(out)]
     killed = subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
     while not log.exists() or log.read_bytes().count(b"\n") < 2:
