@@ -59,6 +59,8 @@ class TrialRecord:
         inherited: where the first weights of the training come from if not all were drawn: ``trial``, the number of the
             relative that left them, and ``share``, of the parameters that were copied; None for one from scratch.
         draws: candidates that were looked at for the trial.
+        graphs: of a training on a GPU, ``captured`` if its steps were replayed as CUDA graphs, or why not; None where
+            none were to be. No part of what makes two records equal.
         micro_batches: parts into which each training batch was divided, gradients added up; 2 after a trial ran out of
             memory in one (normalisation then sees half a batch at a time).
     """
@@ -87,6 +89,7 @@ class TrialRecord:
     inherited: dict[str, Any] | None = None
     draws: int = 1
     micro_batches: int = 1
+    graphs: str | None = field(default=None, compare=False)
 
     @property
     def state(self) -> str:
@@ -243,6 +246,7 @@ FIELDS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "inherited": (lambda value: value is None or is_origin(value), "an object of a trial and a share from 0 to 1"),
     "draws": (lambda value: is_count(value) and value >= 1, "a whole number from 1"),
     "micro_batches": (lambda value: is_count(value) and value >= 1, "a whole number from 1"),
+    "graphs": (lambda value: value is None or isinstance(value, str), "text"),
 }
 """Field of a record -> whether a value can stand in it, and the rule in words."""
 OPTIONAL = frozenset(name for name, (holds, _) in FIELDS.items() if holds(None))
