@@ -92,6 +92,7 @@ class DataSettings:
         """The data set with its options in one word, for a person: ``fsdd:speaker=theo``."""
         options = dict(self.options)
         given = options.pop("given", {})  # options of the data set that this one is derived from
+        options = {key: value for key, value in options.items() if not isinstance(value, list | tuple)}  # too long
         place = ":".join(filter(None, (str(options.pop(key, "")) for key in ("source", "location"))))
         words = [f"{key}={value}" for table in (given, options) for key, value in sorted(table.items())]
         return ":".join(filter(None, [self.name, ",".join(filter(None, [place, *words]))]))

@@ -9,6 +9,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+import torch
 
 import nas
 from nas.presets import CLAIMS
@@ -22,6 +23,8 @@ from nas.show.claims import markdown
 from searchspaces import SEARCH_SPACES
 from searchspaces.architecture import CHANNEL_MIXERS, TOKEN_MIXERS
 from searchspaces.spaces.mixing import CONTROLS
+from trainers import training_data
+from trainers.datasets.seasons import Seasons
 
 ROOT = Path(__file__).parent.parent / "studies"
 DATA = {"asm_rh": "spectrograms"}
@@ -110,6 +113,19 @@ def script(path: str) -> ModuleType:
     sys.modules[spec.name] = module  # dataclasses look there
     spec.loader.exec_module(module)
     return module
+
+
+def test_every_row_of_the_table_of_forecasts_is_a_network_for_its_series() -> None:
+    found = script("forecasting.py")
+    data = training_data(Seasons(context=48, horizon=30, steps=400), limit=None, validation=0.2, seed=0)
+    networks = found.networks(data, 30)
+    assert {"DLinear", "PatchTSMixer", "TSM2 (s6 along time)", "TimeMixer"} <= networks.keys()
+    for make in networks.values():
+        assert (make().input, make().outputs) == ((1, 4, 48), (1, 4, 30))
+        assert price(make()).total.parameters > 0
+    x = torch.arange(48.0).view(1, 1, 1, 48)
+    assert found.Repeated(24, 30)(x).flatten().tolist() == [*range(24, 48), *range(24, 30)]
+    assert found.Repeated(1, 3)(x).flatten().tolist() == [47, 47, 47]
 
 
 def test_every_row_of_the_accuracy_table_can_be_trained() -> None:
