@@ -44,6 +44,7 @@ INDEX = "index.json"
 @click.option("--data", help="The study's data set, NAME:LOCATION, where it lies elsewhere now.")
 @click.option("--no-verify", is_flag=True, help="Do not measure the written files again.")
 @click.option("--retrain", is_flag=True, help="Train again, as they were, those whose weights were deleted.")
+@click.option("--materialise", is_flag=True, help="Write frozen tensors out, of which the weights else hold seeds.")
 @click.option("--force", is_flag=True, help="Replace an earlier export.")
 @may_run_plugins
 def export(
@@ -57,6 +58,7 @@ def export(
     data: str | None,
     no_verify: bool,
     retrain: bool,
+    materialise: bool,
     force: bool,
 ) -> None:
     """Takes architectures away, with their weights, in forms that run without this framework, and proves each.
@@ -76,7 +78,7 @@ def export(
     verify = Verification(not no_verify, data)
     with user_input("--format"):
         names = None if not formats else [] if formats == ("none",) else formats
-        forms = Forms.of(names, None if no_fold else batch)
+        forms = Forms.of(names, None if no_fold else batch, materialise=materialise)
     if pick == "front" and architecture_path(out).exists():
         raise WrongInputError(f"{out} holds an export. Give another folder with -o for those of the front.")
     places = {r.number: out / str(r.number) if pick == "front" else out for r in study.select(pick, where)}

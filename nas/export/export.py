@@ -19,7 +19,8 @@ from nas.export.bundle import (
     SUMS,
     load_network,
     one_thread,
-    read_sums,
+    read_seeds,
+    weights_digest,
     write_bundle,
     write_sums,
 )
@@ -38,6 +39,7 @@ from nas.problem import find_objectives, network_of
 from nas.settings import Settings
 from nas.store.artifacts import PREDICTIONS, WEIGHTS, weights_path
 from nas.store.files import check_replaceable, new_folder, write_atomically
+from nas.store.history import read_trials
 from nas.store.records import TrialRecord
 from nas.store.surrogates import FOLDER as SURROGATES
 from nas.store.surrogates import Surrogate
@@ -46,6 +48,7 @@ from objectives import Candidate
 from objectives.accuracy import logits
 from objectives.objective import Images
 from searchspaces import Network
+from searchspaces.layers.draws import GENERATOR
 from trainers import DATASETS, Dataset, TrainingData
 
 EXAMPLE = "example.safetensors"
@@ -144,7 +147,18 @@ def export(
         wanted=Predictions.read(traced) if traced.exists() else None,
         notes=notes,
         name=name,
+        relatives=ancestors(directory, record),
     )
+
+
+def ancestors(directory: Path, record: TrialRecord) -> list[TrialRecord]:
+    """The trials of a study whose weights a trial began with, one after the other."""
+    found: list[TrialRecord] = []
+    records = {one.number: one for one in read_trials(directory)} if record.inherited else {}
+    while record.inherited and (number := record.inherited["trial"]) in records and records[number] not in found:
+        record = records[number]
+        found.append(record)
+    return found
 
 
 def check_place(out: Path, *, force: bool) -> None:
@@ -183,6 +197,7 @@ def write_export(
     wanted: Predictions | None = None,
     notes: Sequence[str] = (),
     name: str | None = None,
+    relatives: Sequence[TrialRecord] = (),
 ) -> Exported:
     """Writes the files of a trained network, proves them and puts them in place of ``out``; see `export`.
 
@@ -190,10 +205,12 @@ def write_export(
         surrogates: of the study's objectives.
         kept: files of ``out`` that stay.
         wanted: what the trial predicted, where that is known.
+        relatives: trials whose weights it began with, whose seeds its frozen tensors may have.
     """
     check_forms(forms, network_of(record).outputs, measured=verify.wanted)
     with new_folder(out) as folder, one_thread():
-        write_bundle(record, settings, plugins, weights, folder)
+        drawn_of = () if forms.materialise else (record, *relatives)
+        write_bundle(record, settings, plugins, weights, folder, drawn_of=drawn_of)
         for surrogate in surrogates:
             keep(surrogate, folder)
         network = load_network(folder)
@@ -222,18 +239,25 @@ def write_export(
             proofs=written.proofs,
             losses=written.losses,
             left_out=written.left_out,
-            notes=notes,
+            notes=[*notes, *_seeds(folder)],
         )
         write_card(folder, sheet, network)
         for file in kept:
             shutil.copy2(out / file, folder / file)
         write_sums(folder)
-        before = read_sums(out)
-        same = before.get(MODEL, before.get(WEIGHTS)) == read_sums(folder)[MODEL]
-        if (out / EVALUATIONS).is_file() and same:
+        if (out / EVALUATIONS).is_file() and weights_digest(out) == weights_digest(folder):
             shutil.copyfile(out / EVALUATIONS, folder / EVALUATIONS)  # that its test images were used stays known
     forms_of_it = tuple(written.proofs), tuple(written.losses), written.left_out
     return Exported(out, record, dict(sheet.again), sheet.identical, *forms_of_it)
+
+
+def _seeds(folder: Path) -> list[str]:
+    """What is to be said of tensors that an export stores as seeds; nothing without any."""
+    seeds = read_seeds(folder / CONFIG)
+    if not seeds:
+        return []
+    numbers = sum(seed.numbers for seed in seeds.values())
+    return [f"{numbers:,} numbers in {len(seeds)} frozen tensors are stored as their seeds ({GENERATOR})"]
 
 
 def typical(images: Images, labels: Tensor | None) -> Tensor:

@@ -28,6 +28,7 @@ class Forms:
         names: of them; unset: in all that are exact and that this machine and the network allow; the README says which
             do not.
         batch: images at a time for which graphs are folded (`nas.export.formats.folding`); None: they are not.
+        materialise: write frozen tensors out in our own form too, which else holds their seeds (`nas.export.seeds`).
 
     Raises:
         ValueError: if there is no such form or batch, or what a form takes is not installed.
@@ -35,6 +36,7 @@ class Forms:
 
     names: tuple[str, ...] | None = ()
     batch: int | None = 1
+    materialise: bool = False
 
     @property
     def chosen(self) -> tuple[str, ...]:
@@ -47,9 +49,9 @@ class Forms:
         return tuple(name for name in self.chosen if not FORMATS[name].exact)
 
     @classmethod
-    def of(cls, names: Sequence[str] | None, batch: int | None = 1) -> Self:
+    def of(cls, names: Sequence[str] | None, batch: int | None = 1, *, materialise: bool = False) -> Self:
         """Those of a list; all for None."""
-        return cls(None if names is None else tuple(names), batch)
+        return cls(None if names is None else tuple(names), batch, materialise)
 
     def __post_init__(self) -> None:
         if self.batch is not None and self.batch < 1:

@@ -72,14 +72,15 @@ def running(export: Opened) -> Iterator[tuple[list[Form], dict[str, str]]]:
             if reason := missing(name) or _copied(export, name, folder):
                 left_out[name] = reason
                 continue
-            files = [export.directory / file for file in (form.files[0], *form.reads)]
+            more = [file for file in form.files[1:] if file.endswith(".safetensors")]
+            files = [export.directory / file for file in (form.files[0], *form.reads, *more)]
             try:
                 run = _started(name, folder)
                 run(np.zeros((2, *export.architecture.input), np.float32))
             except Exception as error:  # whatever a runtime raises of a file that it does not take
                 left_out[name] = f"it does not run: {(str(error).strip().splitlines() or [type(error).__name__])[0]}"
                 continue
-            forms.append(Form(name, run, Running(run), sum(file.stat().st_size for file in files)))
+            forms.append(Form(name, run, Running(run), sum(file.stat().st_size for file in files if file.exists())))
         yield forms, left_out
 
 
@@ -102,6 +103,9 @@ def _own_bytes(directory: Path) -> int:
 def _copied(export: Opened, name: str, folder: Path) -> str:
     """Puts the files that a form takes to run into a folder; returns why not, if it must not be run."""
     form, file = FORMATS[name], FORMATS[name].files[0]
+    with user_input(str(export.directory)):
+        for needed in (*form.reads, *(() if form.is_code else (file,))):
+            shutil.copyfile(regular(export.directory / needed), folder / needed)
     if form.is_code:
         if not isinstance(export.network, Network):
             return "it is of several networks, and only the source of one can be checked"
@@ -115,9 +119,6 @@ def _copied(export: Opened, name: str, folder: Path) -> str:
                 return f"{file} is not what this version writes of the network; code of others is not run. Export again"
         except ValueError as error:
             return f"it is not what this version writes: {error}"
-    with user_input(str(export.directory)):
-        for needed in (*form.reads, *(() if form.is_code else (file,))):
-            shutil.copyfile(regular(export.directory / needed), folder / needed)
     return ""
 
 

@@ -92,7 +92,7 @@ def train_again(
     if not _is_same(outcome, path.with_name(PREDICTIONS)):
         raise StoppedError(
             f"trial {record.number} was trained again, but to another network than it was: that takes the same kind of "
-            "processor and version of torch, and no GPU. Nothing was written. nas train "
+            "processor, the same versions of mixing-nas and torch, and no GPU. Nothing was written. nas train "
             f"{shlex.quote(f'{directory}#{record.number}')} trains one like it."
         )
     write_atomically(path, outcome.weights)

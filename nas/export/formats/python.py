@@ -8,6 +8,7 @@ import inspect
 from pathlib import Path
 from typing import ClassVar
 
+import safetensors
 import safetensors.torch
 
 from nas.errors import WrongInputError
@@ -107,6 +108,8 @@ def read(path: str) -> Tensor:
         raise ValueError(f"{path} must hold an array {SHAPE}, got {values.shape}.")
     return torch.from_numpy(values)[None]
 '''
+FROZEN = "frozen.safetensors"
+"""What ``model.py`` reads besides the weights: tensors that these lack."""
 CONSTANTS = ("WINDOW_MS", "HOP_MS", "FLOOR_DB", "LOWEST_HZ", "SIDES", "RATES")
 
 
@@ -115,7 +118,7 @@ class Python(Format):
     """Source for torch."""
 
     name = "python"
-    files: ClassVar[tuple[str, ...]] = ("model.py", "predict.py", "preprocess.py")
+    files: ClassVar[tuple[str, ...]] = ("model.py", FROZEN, "predict.py", "preprocess.py")
     reads: ClassVar[tuple[str, ...]] = ("model.safetensors",)
     runner = f"""
 import sys
@@ -147,9 +150,11 @@ def costs(shape):
         except WrongInputError as error:
             raise ValueError(str(error)) from None
         write_atomically(folder / "model.py", found.source.encode())
-        if found.state.keys() != taken.network.state_dict().keys():  # buffers that our own classes make anew
-            tensors = {name: tensor.contiguous() for name, tensor in found.state.items()}
-            write_atomically(folder / "model.safetensors", safetensors.torch.save(tensors))
+        # Seeds, and buffers that our own classes make anew, in full.
+        lacking = found.state.keys() - stored(folder / "model.safetensors")
+        if lacking:
+            tensors = {name: found.state[name].contiguous() for name in sorted(lacking)}
+            write_atomically(folder / FROZEN, safetensors.torch.save(tensors))
         if not isinstance(taken.outputs, int):
             return  # it returns images, not classes
         write_atomically(folder / "predict.py", PREDICT.encode())
@@ -159,6 +164,12 @@ def costs(shape):
             write_atomically(folder / "preprocess.py", PICTURE.replace("{shape}", str(taken.shape)).encode())
         else:
             write_atomically(folder / "preprocess.py", ARRAY.replace("{shape}", str(taken.shape)).encode())
+
+
+def stored(path: Path) -> set[str]:
+    """Names of the tensors in a safetensors file."""
+    with safetensors.safe_open(path, "pt") as file:
+        return set(file.keys())
 
 
 def sound_source(front_end: audio.LogMel) -> str:

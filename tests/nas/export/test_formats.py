@@ -134,7 +134,7 @@ def test_an_export_of_another_version_is_refused(out: Path, tmp_path: Path) -> N
     with pytest.raises(WrongInputError, match=r"config\.json is damaged"):
         nas.load(own)  # by its checksum
     (own / "SHA256SUMS").unlink()
-    with pytest.raises(WrongInputError, match="its format is 99, and this version reads format 1"):
+    with pytest.raises(WrongInputError, match="its format is 99, and this version reads formats 1 to 2"):
         nas.load(own)
 
 
