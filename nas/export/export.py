@@ -24,7 +24,7 @@ from nas.export.bundle import (
     write_bundle,
     write_sums,
 )
-from nas.export.card import CARD, DRAWING, MEASURED, Sheet, write_card
+from nas.export.card import CARD, DRAWING, MEASURED, OF_SEARCH, Sheet, WeightsOf, write_card
 from nas.export.config import CONFIG
 from nas.export.ensemble import ENSEMBLE, MEMBERS, PROBE
 from nas.export.evaluate import candidate_of, measure, same_data
@@ -53,6 +53,7 @@ from trainers import DATASETS, Dataset, TrainingData
 
 EXAMPLE = "example.safetensors"
 """One input, ``images``, and what the network returns of it, ``outputs``."""
+PRODUCTS = "graphs hold Fourier transforms, if there are any, as matrix products"
 TYPICAL = 10
 """Images of which a mean says nothing about one of them."""
 TIE = 1e-4
@@ -198,6 +199,7 @@ def write_export(
     notes: Sequence[str] = (),
     name: str | None = None,
     relatives: Sequence[TrialRecord] = (),
+    weights_of: WeightsOf = OF_SEARCH,
 ) -> Exported:
     """Writes the files of a trained network, proves them and puts them in place of ``out``; see `export`.
 
@@ -206,6 +208,7 @@ def write_export(
         kept: files of ``out`` that stay.
         wanted: what the trial predicted, where that is known.
         relatives: trials whose weights it began with, whose seeds its frozen tensors may have.
+        weights_of: which training they are of.
     """
     check_forms(forms, network_of(record).outputs, measured=verify.wanted)
     with new_folder(out) as folder, one_thread():
@@ -228,7 +231,9 @@ def write_export(
         with torch.no_grad():
             shown = {"images": example, "outputs": network(example)}
         write_atomically(folder / EXAMPLE, safetensors.torch.save(shown))
-        taken = replace(_taken(network, record, settings), calibration=calibrating, batch=forms.batch)
+        taken = replace(
+            _taken(network, record, settings), calibration=calibrating, batch=forms.batch, products=forms.products
+        )
         written = write_forms(taken, folder, forms, images, candidate, settings)
         sheet = Sheet(
             record,
@@ -239,7 +244,8 @@ def write_export(
             proofs=written.proofs,
             losses=written.losses,
             left_out=written.left_out,
-            notes=[*notes, *_seeds(folder)],
+            notes=[*notes, *_seeds(folder), *([PRODUCTS] if forms.products else [])],
+            weights_of=weights_of,
         )
         write_card(folder, sheet, network)
         for file in kept:

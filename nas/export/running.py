@@ -131,6 +131,7 @@ def _written_anew(export: Opened, *, folds: bool) -> Iterator[Taken]:
     if folds:
         for graph, _ in candidates(taken.network, taken.program, taken.shape):
             yield replace(taken, graph=exported(graph, taken.shape))
+        yield replace(taken, products=True)
 
 
 def _started(name: str, folder: Path) -> Run:

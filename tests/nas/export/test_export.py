@@ -117,6 +117,35 @@ def test_a_trial_whose_weights_were_deleted_is_trained_again_to_the_same_bits(st
     assert path.read_bytes() == before
 
 
+def test_a_trial_is_trained_in_full_and_its_card_says_which_weights_it_holds(study: Study, tmp_path: Path) -> None:
+    out, options = tmp_path / "out", ["--epochs", 3, "--seeds", 2, "--format", "none"]
+    given = ["export", study.directory, "--pick", "trial:1", "-o", out, *options]
+    refused = run(*given)
+    assert (refused.returncode, "--epochs, --preset and --seeds say how --retrain trains" in refused.stderr) == (
+        2,
+        True,
+    )
+    done = run(*given, "--retrain")
+    assert done.returncode == 0, done.stderr
+    assert f"exported to {out / 'seed-1'}: accuracy" in done.stdout
+    searched = study.trial(1)
+    for seed in (0, 1):
+        measured = json.loads((out / f"seed-{seed}/measured.json").read_text())
+        assert (measured["trial"], measured["network"], measured["training"]["seed"]) == (1, searched.key, seed)
+        assert measured["training"]["epochs"] == 3
+        assert measured["weights"]["of"] == "training"
+        assert measured["weights"]["search"]["measured"] == searched.measured
+        assert measured["bit_for_bit"] is not None
+        card = (out / f"seed-{seed}/README.md").read_text()
+        assert (
+            f"weights: not of a search, but trained in full, 3 epochs with seed {seed}; in the search trial 1" in card
+        )
+    states = [nas.load(out / f"seed-{seed}").state_dict() for seed in (0, 1)]
+    assert any(not torch.equal(tensor, states[1][name]) for name, tensor in states[0].items())
+    study.export("trial:1", tmp_path / "found")
+    assert "weights: those of trial 1 of the search" in (tmp_path / "found/README.md").read_text()
+
+
 def test_a_training_that_leads_to_another_network_is_not_taken_for_the_trial(study: Study) -> None:
     path = study.directory / "artifacts/0/weights.safetensors"
     path.unlink()
@@ -164,6 +193,26 @@ def test_the_use_of_the_test_images_stays_known_when_the_same_network_is_exporte
     assert len((out / "evaluations.jsonl").read_text().splitlines()) == 1
     study.export(f"trial:{study.complete[-1].number}", out, force=True)
     assert not (out / "evaluations.jsonl").exists()
+
+
+def test_frozen_tensors_are_written_out_where_that_is_said_and_it_stays_known_that_test_images_were_used(
+    small: dict[str, Any], tmp_path: Path
+) -> None:
+    choices = {**small["space"]["choices"], "s1.freeze": ["chans"]}
+    table = {**small, "trials": 1, "space": {"kind": "convmixer", "choices": choices}}
+    (tmp_path / "small.toml").write_text(tomli_w.dumps(table))
+    study, out = nas.search(tmp_path / "small.toml", out=tmp_path / "run"), tmp_path / "out"
+    study.export("trial:0", out)
+    evaluate(out, None, "test")
+    assert "frozen tensors are stored as their seeds (splitmix64-1)" in (out / "README.md").read_text()
+    before = nas.load(out).state_dict()
+    options = ["--materialise", "--format", "none", "--force"]
+    done = run("export", study.directory, "--pick", "trial:0", "-o", out, *options)
+    assert done.returncode == 0, done.stderr
+    assert "frozen" not in json.loads((out / "config.json").read_text())
+    assert safetensors.torch.load_file(out / "model.safetensors").keys() == before.keys()
+    assert all(torch.equal(tensor, before[name]) for name, tensor in nas.load(out).state_dict().items())
+    assert (out / "evaluations.jsonl").exists()
 
 
 def test_the_front_is_never_written_into_an_export(study: Study, tmp_path: Path) -> None:
