@@ -305,9 +305,11 @@ def run_trial(
     """
     started, process = time.perf_counter(), os.getpid()
     seconds: dict[str, float] = {}
-    curve = Curve(checkpoints, data.task.objectives[0])
+    curve, graphs = Curve(checkpoints, data.task.objectives[0]), dict[str, str]()
 
     def on_epoch(epoch: Epoch) -> None:
+        if epoch.graphs is not None:
+            graphs["graphs"] = epoch.graphs
         if plan.trainer.track:
             epoch = replace(epoch, measured={curve.tracked: float(OBJECTIVES[curve.tracked]().measure(candidate))})
         curve.add(epoch)
@@ -363,7 +365,7 @@ def run_trial(
             measure("run")
             traces = {**curve.traces(), **predictions(candidate)}
             seconds["measure"] = time.perf_counter() - started - seconds["build"] - seconds["train"]
-        record = plan.record("complete" if plan.whole else "truncated", **vars(values), seconds=seconds)
+        record = plan.record("complete" if plan.whole else "truncated", **vars(values), **graphs, seconds=seconds)
         return TrialOutcome(record, serialize(model) if plan.whole else None, traces)
     except StoppedError:  # of whoever was reported to, whose disk is full: not the trial's fault
         raise

@@ -77,6 +77,11 @@ class Graphs:
         return found
 
     @property
+    def fate(self) -> str:
+        """What became of the steps, in words: ``captured``, or why not."""
+        return self.refusal or ("captured" if self._captured else "too few steps")
+
+    @property
     def captured(self) -> set[str]:
         """Names of the steps that are replayed."""
         return {key[0] for key in self._captured}

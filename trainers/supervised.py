@@ -362,7 +362,8 @@ class Training:
         self.epoch_start = self.generator.get_state()
         self.started = time.perf_counter()
         rate = self.settings.learning_rate * self.rate(self.step - 1)
-        return Epoch(self.epoch, self.settings.epochs, mean, seconds, rate)
+        graphs = None if self.graphs is None else self.graphs.fate
+        return Epoch(self.epoch, self.settings.epochs, mean, seconds, rate, graphs=graphs)
 
     def end(self) -> None:
         """Replaces the weights by their average, if there is one, and leaves the model in eval mode."""

@@ -18,6 +18,7 @@ class Epoch:
 
     ``learning_rate`` is that of its last step; None of a trainer that has none. ``measured`` holds what is tracked on
     the validation images (`Trainer.track`), by the name of the objective; it is added to the trainer's report.
+    ``graphs`` says what became of the steps that were to be replayed as CUDA graphs; None where none were.
     """
 
     number: int
@@ -26,6 +27,7 @@ class Epoch:
     seconds: float
     learning_rate: float | None = None
     measured: Mapping[str, float] = field(default_factory=dict)
+    graphs: str | None = None
 
 
 class DivergedError(FloatingPointError):

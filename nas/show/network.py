@@ -30,6 +30,8 @@ def print_network(study: Study, record: TrialRecord, console: Console) -> None:
     if record.inherited:
         share, trial = record.inherited["share"], record.inherited["trial"]
         console.print(f"began with the weights of trial {trial}, {share:.0%} of its parameters", soft_wrap=True)
+    if record.graphs not in (None, "captured"):
+        console.print(f"its steps were not captured as CUDA graphs: {printable(str(record.graphs))}", soft_wrap=True)
     print_flags([record], console)
     for note in study.confirmation.notes(record.number) if study.confirmation else ():
         console.print(note, soft_wrap=True)

@@ -59,6 +59,8 @@ class TrialRecord:
         inherited: where the first weights of the training come from if not all were drawn: ``trial``, the number of the
             relative that left them, and ``share``, of the parameters that were copied; None for one from scratch.
         draws: candidates that were looked at for the trial.
+        graphs: of a training on a GPU, ``captured`` if its steps were replayed as CUDA graphs, or why not; None where
+            none were to be. No part of what makes two records equal.
         micro_batches: parts into which each training batch was divided, gradients added up; 2 after a trial ran out of
             memory in one (normalisation then sees half a batch at a time).
     """
@@ -87,6 +89,7 @@ class TrialRecord:
     inherited: dict[str, Any] | None = None
     draws: int = 1
     micro_batches: int = 1
+    graphs: str | None = field(default=None, compare=False)
 
     @property
     def state(self) -> str:
@@ -175,6 +178,17 @@ def are_picks(value: object) -> bool:
     return True
 
 
+def are_numbers(value: object, least: float = -1e300) -> bool:
+    """Whether it is an object of finite numbers, none below ``least``."""
+    if not isinstance(value, dict):
+        return False
+    for number in value.values():
+        kind = number.__class__
+        if not ((kind is float or kind is int) and least <= number < 1e300):
+            return False
+    return True
+
+
 def is_spread(value: object) -> bool:
     """Whether it says how sure a value is, as `objectives.Estimate.spread` does."""
     if not isinstance(value, dict) or not isinstance(value.get("kind"), str):
@@ -215,14 +229,14 @@ FIELDS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "key": (lambda value: isinstance(value, str), "a word"),
     "seed": (is_count, "a whole number from 0"),
     "failure": (lambda value: value is None or value in FAILURES, f"one of {', '.join(FAILURES)}"),
-    "fidelity": (_maps(lambda value: is_number(value) and value >= 0), "an object of numbers from 0"),
-    "measured": (_maps(is_number), "an object of finite numbers"),
+    "fidelity": (lambda value: are_numbers(value, 0), "an object of numbers from 0"),
+    "measured": (are_numbers, "an object of finite numbers"),
     "settings": (_maps(is_setting), "an object of objects, whose samples and one_sample are numbers above 0"),
     "spread": (_maps(is_spread), "an object of objects with a kind, a standard_error from 0 and an n from 1"),
     "flags": (_maps(are_words), "an object of lists of words"),
     "facts": (are_picks, "an object of words and numbers"),
-    "violations": (_maps(is_number), "an object of finite numbers"),
-    "seconds": (_maps(lambda value: is_number(value) and value >= 0), "an object of numbers from 0"),
+    "violations": (are_numbers, "an object of finite numbers"),
+    "seconds": (lambda value: are_numbers(value, 0), "an object of numbers from 0"),
     "ended": (lambda value: value is None or is_time(value), "a number of seconds since 1970"),
     "error": (lambda value: value is None or isinstance(value, str), "text"),
     "copied_from": (lambda value: value is None or is_count(value), "a whole number from 0"),
@@ -232,6 +246,7 @@ FIELDS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "inherited": (lambda value: value is None or is_origin(value), "an object of a trial and a share from 0 to 1"),
     "draws": (lambda value: is_count(value) and value >= 1, "a whole number from 1"),
     "micro_batches": (lambda value: is_count(value) and value >= 1, "a whole number from 1"),
+    "graphs": (lambda value: value is None or isinstance(value, str), "text"),
 }
 """Field of a record -> whether a value can stand in it, and the rule in words."""
 OPTIONAL = frozenset(name for name, (holds, _) in FIELDS.items() if holds(None))

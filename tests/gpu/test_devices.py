@@ -254,6 +254,7 @@ class Hoards(Trainer):
 
 def test_a_trial_records_its_values_and_its_weights_can_be_loaded(digits: TrainingData, device: str) -> None:
     outcome = run_trial(plan(digits, device, Supervised(epochs=12, batch_size=32), gpu_share=0.25), digits)
+    assert outcome.record.graphs == (None if device == "cpu" else "captured")
     assert outcome.record.status == "complete", outcome.record.error
     assert 0.3 < outcome.record.measured["accuracy"] <= 1
     assert outcome.weights

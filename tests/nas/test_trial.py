@@ -21,7 +21,7 @@ from objectives import OBJECTIVES, Candidate, Estimate, Objective
 from objectives.train_seconds import TrainSeconds
 from searchspaces import SEARCH_SPACES
 from searchspaces.heads import fitted
-from trainers import DATASETS, DivergedError, Supervised, Trainer, TrainingData, training_data
+from trainers import DATASETS, DivergedError, Epoch, Supervised, Trainer, TrainingData, training_data
 
 
 @pytest.fixture(scope="module")
@@ -79,6 +79,20 @@ def test_a_complete_trial_records_values_settings_seconds_and_weights(plan: Tria
     assert record.fidelity == {"epochs": 2}
     assert set(record.seconds) == {"build", "train", "measure"}
     assert outcome.weights
+
+
+@dataclass(frozen=True)
+class OnGraphs(Trainer):
+    """A trainer that says of its steps what one on a GPU does."""
+
+    def train(self, model: nn.Module, data: Any, *, seed: int, report: Any, checkpoints: Any = None) -> None:
+        for number, graphs in enumerate(("too few steps", "captured"), start=1):
+            report(Epoch(number, 2, 1.0, 0.0, graphs=graphs))
+
+
+def test_a_record_says_what_became_of_the_steps_that_were_to_be_captured(plan: TrialPlan, digits: TrainingData) -> None:
+    assert run_trial(replace(plan, trainer=OnGraphs(epochs=2)), digits).record.graphs == "captured"
+    assert run_trial(plan, digits).record.graphs is None
 
 
 def test_the_same_plan_gives_the_same_record_and_weights(plan: TrialPlan, digits: TrainingData) -> None:

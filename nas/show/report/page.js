@@ -1,12 +1,13 @@
 // The page of a report. Text of a study reaches it as text only: textContent, and escaped where plotly reads markup.
 
-const GHOSTS = 2000; // dominated and other trials drawn in a chart, and lines of the parallel axes
+const GHOSTS = 2000, LINES = 400; // dominated and other trials that a chart and the parallel axes draw
 const SYMBOLS = { dominated: "circle", infeasible: "triangle-up", truncated: "square", failed: "x" }; // of ghosts
 const SERIES = ["first", "second", "third", "mark", "fourth"]; // colours of objectives
 const ROWS = 400; // rows of the table that are made at a time
 const $ = id => document.getElementById(id);
 const colour = name => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
 const plain = text => String(text).replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;");
+const thinned = (rows, most) => rows.filter((_, at) => at % Math.ceil(rows.length / most) === 0);
 const range = n => Array.from({ length: n }, (_, i) => i);
 
 function make(kind, text = "", group = "") {
@@ -17,7 +18,8 @@ function make(kind, text = "", group = "") {
 }
 
 async function unpacked(id) {
-  const bytes = Uint8Array.from(atob($(id).textContent), c => c.charCodeAt(0));
+  const text = atob($(id).textContent), bytes = new Uint8Array(text.length);
+  for (let at = 0; at < text.length; at++) bytes[at] = text.charCodeAt(at); // Uint8Array.from(text, ...) takes ten times as long
   const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
   $(id).remove();
   return new Response(stream).text();
@@ -66,7 +68,7 @@ function layout(more = {}) {
   };
 }
 
-const settings = { responsive: true, displaylogo: false, displayModeBar: false };
+const settings = { responsive: true, displaylogo: false, displayModeBar: false, plotGlPixelRatio: devicePixelRatio }; // not 2 whatever the screen, four times the work
 
 async function chart(id, traces, more) {
   await Plotly.react(id, traces, layout(more), settings);
@@ -80,8 +82,7 @@ const group = i => T.state[i] === "front" ? "front" : T.state[i] === "complete" 
 
 function others(name, ...axes) {
   const rows = range(count).filter(i => group(i) === name && axes.every(j => T.values[j][i] !== null));
-  const step = Math.ceil(rows.length / GHOSTS);
-  return rows.filter((_, at) => at % step === 0);
+  return thinned(rows, GHOSTS);
 }
 
 const hover = rows => rows.map(i =>

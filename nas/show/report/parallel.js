@@ -59,7 +59,7 @@ function drawParallel() {
 }
 
 function drawLines(pen, rows, width, height) {
-  const front = rows.filter(i => T.state[i] === "front"), rest = rows.filter(i => T.state[i] !== "front"), step = Math.ceil(rest.length / GHOSTS);
+  const front = rows.filter(i => T.state[i] === "front"), rest = rows.filter(i => T.state[i] !== "front");
   const line = i => {
     pen.beginPath();
     let drawing = false; // a choice without a value, which a study may have had no more, is a gap
@@ -71,7 +71,7 @@ function drawLines(pen, rows, width, height) {
     pen.stroke();
   };
   pen.clearRect(0, 0, width, height);
-  const groups = [[rest.filter((_, at) => at % step === 0), "ghost", 0.45, 1], [front, "first", 0.9, 1.4], [rows.filter(i => i === chosen), "mark", 1, 3]];
+  const groups = [...[i => !passes(i), passes].map(these => [thinned(rest.filter(these), LINES), "ghost", 0.45, 1]), [front, "first", 0.9, 1.4], [rows.filter(i => i === chosen), "mark", 1, 3]];
   for (const [group, name, strength, thick] of groups) {
     [pen.strokeStyle, pen.lineWidth] = [colour(name), thick];
     for (const i of group) { pen.globalAlpha = passes(i) ? strength : 0.05; line(i); }

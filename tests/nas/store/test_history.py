@@ -60,6 +60,7 @@ def test_a_record_has_the_published_fields(tmp_path: Path) -> None:
         "inherited",
         "draws",
         "micro_batches",
+        "graphs",
     }
 
 
@@ -146,6 +147,7 @@ def test_nothing_but_a_line_feed_ends_a_line_and_damage_leaves_the_file_as_it_is
         ("micro_batches", 0, "micro_batches must be a whole number from 1"),
         ("ended", "today", "ended must be a number of seconds since 1970"),
         ("error", 3, "error must be text"),
+        ("graphs", 1, "graphs must be text"),
     ],
 )
 def test_every_field_of_a_record_is_checked(tmp_path: Path, field: str, value: object, rule: str) -> None:
