@@ -9,7 +9,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from nas.export.ensemble import ENSEMBLE, PROBE, member_folders
 from nas.export.evaluate import Opened
 from nas.export.formats import FORMATS, Taken, missing
 from nas.export.formats.folding import candidates, exported
+from nas.export.formats.fourier import transforms_as_products
 from searchspaces import Network
 
 OWN = "nas"
@@ -126,12 +127,14 @@ def _written_anew(export: Opened, *, folds: bool) -> Iterator[Taken]:
     """The network of an export in every way in which it may have been written."""
     assert isinstance(export.network, Network)
     architecture = export.architecture
-    taken = Taken(export.network, architecture.input, architecture.outputs)
-    yield taken
-    if folds:
-        for graph, _ in candidates(taken.network, taken.program, taken.shape):
-            yield replace(taken, graph=exported(graph, taken.shape))
-        yield replace(taken, products=True)
+    for products in (False, True) if folds else (False,):
+        taken = Taken(export.network, architecture.input, architecture.outputs, products=products)
+        yield taken
+        if folds:
+            with transforms_as_products() if products else nullcontext():
+                graphs = [graph for graph, _ in candidates(taken.network, taken.program, taken.shape)]
+            for graph in graphs:
+                yield replace(taken, graph=exported(graph, taken.shape))
 
 
 def _started(name: str, folder: Path) -> Run:

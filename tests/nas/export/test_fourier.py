@@ -5,11 +5,14 @@ from pathlib import Path
 import pytest
 import torch
 
+from nas.export.evaluate import Opened
 from nas.export.formats import FORMATS, Taken, missing
 from nas.export.formats.fourier import transforms_as_products
 from nas.export.proof import answers, prove
+from nas.export.running import OWN, running
+from nas.settings import settings_of
 from searchspaces import Architecture, build
-from searchspaces.architecture import Stage
+from searchspaces.architecture import Stage, TokenMixer
 from searchspaces.blocks.metaformer import MetaFormerBlock
 from searchspaces.heads import AverageHead
 from searchspaces.operators.aff import AdaptiveFilter
@@ -34,12 +37,25 @@ def test_products_are_the_transforms_of_torch_and_back(sides: tuple[int, int], d
     assert torch.equal(torch.fft.rfftn(x, dim=dims, norm="ortho"), wanted)
 
 
+def fourier(*mixers: TokenMixer) -> Architecture:
+    stages = tuple(Stage(MetaFormerBlock(mixer, ChannelMLP(0.5)), 1) for mixer in mixers)
+    return Architecture((1, 8, 8), 3, EmbeddingStem(6, 2, 2), stages, AverageHead())
+
+
+def test_a_graph_with_products_is_known_as_what_this_version_writes_and_runs(tmp_path: Path) -> None:
+    architecture = fourier(GlobalFilter())
+    network = build(architecture).eval()
+    FORMATS["pt2"]().write(Taken(network, (1, 8, 8), products=True), tmp_path)
+    settings = settings_of({"name": "products", "objectives": ["accuracy"], "data": {"name": "digits"}})
+    with running(Opened(tmp_path, tmp_path, network, architecture, settings)) as (forms, left_out):
+        assert ([form.name for form in forms], left_out) == ([OWN, "pt2"], {})
+
+
 @pytest.mark.skipif(bool(missing("onnx")), reason=missing("onnx"))
 def test_a_graph_of_onnx_without_a_dft_is_proven(tmp_path: Path) -> None:
     import onnx
 
-    stages = tuple(Stage(MetaFormerBlock(mixer, ChannelMLP(0.5)), 1) for mixer in (GlobalFilter(), AdaptiveFilter()))
-    network = build(Architecture((1, 8, 8), 3, EmbeddingStem(6, 2, 2), stages, AverageHead())).eval()
+    network = build(fourier(GlobalFilter(), AdaptiveFilter())).eval()
     images = torch.rand(7, 1, 8, 8, generator=torch.Generator().manual_seed(0))
     FORMATS["onnx"]().write(Taken(network, (1, 8, 8), products=True), tmp_path)
     assert prove("onnx", tmp_path, images, answers(network, images)).largest_difference < 1e-5
