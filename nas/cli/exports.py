@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from nas.export.export import Verification
     from nas.export.forms import Forms
     from nas.export.pair import Chosen
+    from nas.export.weights import FullTraining
     from nas.results.study import Study
     from nas.store.records import TrialRecord
 
@@ -41,9 +42,25 @@ INDEX = "index.json"
     "--batch", type=click.IntRange(min=1), default=1, help="Images at a time for which graphs are folded (1)."
 )
 @click.option("--no-fold", is_flag=True, help="Write graphs as the network is defined.")
+@click.option(
+    "--fft",
+    type=click.Choice(["dft", "matmul"]),
+    default="dft",
+    help="How graphs compute Fourier transforms: matmul for runtimes that have no DFT.",
+)
 @click.option("--data", help="The study's data set, NAME:LOCATION, where it lies elsewhere now.")
 @click.option("--no-verify", is_flag=True, help="Do not measure the written files again.")
-@click.option("--retrain", is_flag=True, help="Train again, as they were, those whose weights were deleted.")
+@click.option(
+    "--retrain",
+    is_flag=True,
+    help="Train again, as they were, those whose weights were deleted; with --epochs, --preset or --seeds: in full.",
+)
+@click.option("--epochs", type=click.IntRange(min=1), help="With --retrain: passes over the training images.")
+@click.option("--preset", help="With --retrain: published recipe in place of the study's, for example convmixer.")
+@click.option(
+    "--seeds", type=click.IntRange(1, 1000), default=1, help="With --retrain: trainings, each with its seed (1)."
+)
+@click.option("--materialise", is_flag=True, help="Write frozen tensors out, of which the weights else hold seeds.")
 @click.option("--force", is_flag=True, help="Replace an earlier export.")
 @may_run_plugins
 def export(
@@ -54,9 +71,14 @@ def export(
     formats: tuple[str, ...],
     batch: int,
     no_fold: bool,
+    fft: str,
     data: str | None,
     no_verify: bool,
     retrain: bool,
+    epochs: int | None,
+    preset: str | None,
+    seeds: int,
+    materialise: bool,
     force: bool,
 ) -> None:
     """Takes architectures away, with their weights, in forms that run without this framework, and proves each.
@@ -67,7 +89,7 @@ def export(
     from nas.export.bundle import architecture_path
     from nas.export.export import Verification, check_place
     from nas.export.forms import Forms
-    from nas.export.weights import check_weights, train_again
+    from nas.export.weights import FullTraining, check_weights, train_again
     from nas.show.console import echo
     from nas.store.files import write_atomically
 
@@ -76,10 +98,19 @@ def export(
     verify = Verification(not no_verify, data)
     with user_input("--format"):
         names = None if not formats else [] if formats == ("none",) else formats
-        forms = Forms.of(names, None if no_fold else batch)
+        forms = Forms.of(names, None if no_fold else batch, materialise=materialise, products=fft == "matmul")
+    recipe = FullTraining(epochs, preset, seeds)
+    if recipe and not retrain:
+        raise WrongInputError(
+            "--epochs, --preset and --seeds say how --retrain trains. Give it too, or leave them out."
+        )
     if pick == "front" and architecture_path(out).exists():
         raise WrongInputError(f"{out} holds an export. Give another folder with -o for those of the front.")
     places = {r.number: out / str(r.number) if pick == "front" else out for r in study.select(pick, where)}
+    if recipe:
+        for number, place in places.items():
+            trained_anew(study, study.trial(number), place, recipe, data=data, forms=forms)
+        return
     for place in places.values():
         check_place(place, force=force)
     if not retrain:
@@ -93,6 +124,39 @@ def export(
         rows = [{"trial": n, "folder": place.name, "measured": study.trial(n).measured} for n, place in places.items()]
         write_atomically(out / INDEX, (json.dumps(rows, indent=2) + "\n").encode())
         echo(f"what each holds: {out / INDEX}")
+
+
+def trained_anew(
+    study: Study, record: TrialRecord, out: Path, recipe: FullTraining, *, data: str | None, forms: Forms
+) -> None:
+    """Trains the network of a trial in full and exports what that leaves; a training that was stopped continues."""
+    from nas.export.train import train as train_all
+    from nas.problem import network_of
+    from nas.show.console import PlainConsole, echo
+    from nas.show.progress import Trainings
+
+    settings = recipe.settings(study.settings, study.plugins, data)
+    with Trainings(PlainConsole(stderr=True)) as shown:
+        done = train_all(
+            network_of(record),
+            settings,
+            out,
+            seeds=range(recipe.seeds),
+            test=False,
+            say=shown.say,
+            watch=shown.watch,
+            forms=forms,
+            of=record,
+        )
+    for trained in done:
+        values = ", ".join(
+            f"{name} {value:.4f} ({record.measured.get(name, float('nan')):.4f} in the search)"
+            for measured in trained.measured.values()
+            for name, value in measured.items()
+        )
+        echo(
+            f"trained trial {record.number} in full with seed {trained.seed}, exported to {trained.directory}: {values}"
+        )
 
 
 def export_one(

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from types import MappingProxyType
 from typing import Any
 
 import safetensors.torch
@@ -19,7 +20,7 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from nas.errors import WrongInputError, regular
-from nas.export.config import CONFIG, config_of, published, read_document
+from nas.export.config import CONFIG, config_of, published, read_config, read_document
 from nas.export.ensemble import (
     PROBE,
     Ensemble,
@@ -29,14 +30,18 @@ from nas.export.ensemble import (
     member_folders,
     read_recipe,
 )
+from nas.export.seeds import Seed, from_json, rebuilt, seeds_of, to_json
 from nas.plugins import FOLDER, Plugin, load_plugins, load_trusted, named, read_copies
 from nas.plugins import trust as trust_all
 from nas.pricing import price
+from nas.problem import network_of
 from nas.settings import Settings, portable, settings_from
 from nas.store.artifacts import WEIGHTS
 from nas.store.files import read_text, write_atomically
 from nas.store.records import TrialRecord
+from nas.trial import serialize
 from searchspaces import Architecture, Network, build
+from searchspaces.layers.draws import Draw, drawn
 
 ARCHITECTURE = "architecture.json"
 """Where exports of earlier versions have what is in `CONFIG` now; their weights are in `WEIGHTS`."""
@@ -50,15 +55,27 @@ LARGEST = 10_000_000
 """Bytes of an architecture file."""
 
 
-def write_bundle(record: TrialRecord, settings: Settings, plugins: Sequence[Plugin], weights: bytes, out: Path) -> None:
+def write_bundle(
+    record: TrialRecord,
+    settings: Settings,
+    plugins: Sequence[Plugin],
+    weights: bytes,
+    out: Path,
+    *,
+    drawn_of: Sequence[TrialRecord] = (),
+) -> None:
     """Writes ``config.json``, ``origin.json``, plugins and ``model.safetensors`` of a trained network.
+
+    Args:
+        drawn_of: trials whose seeds its frozen tensors may have, which are then stored as seeds (`nas.export.seeds`).
 
     Raises:
         WrongInputError: if the weights are damaged or not finite.
         StoppedError: if a file cannot be written.
     """
     try:
-        _check_finite(safetensors.torch.load(weights))
+        tensors = safetensors.torch.load(weights)
+        _check_finite(tensors)
     except (SafetensorError, ValueError) as error:
         raise WrongInputError(f"the weights of trial {record.number} cannot be exported: {error}.") from None
     copies = named(plugins)
@@ -68,11 +85,22 @@ def write_bundle(record: TrialRecord, settings: Settings, plugins: Sequence[Plug
         "plugins": {name: plugin.digest for name, plugin in copies.items()},
         "exported": time.strftime("%Y-%m-%d %H:%M:%S"),
     }
-    write_atomically(out / CONFIG, _pretty(config_of(record, settings)))
+    with torch.device("meta"):
+        places = build(network_of(record))
+    seeds = seeds_of(places, tensors, _draws(drawn_of)) if drawn_of else {}
+    digest = {"weights": {"sha256": hashlib.sha256(weights).hexdigest()}}
+    write_atomically(out / CONFIG, _pretty(config_of(record, settings) | digest | to_json(seeds)))
     write_atomically(out / ORIGIN, _pretty(origin))
     for name, plugin in copies.items():
         write_atomically(out / FOLDER / name, plugin.source)
+    if seeds:
+        weights = safetensors.torch.save({name: tensor for name, tensor in tensors.items() if name not in seeds})
     write_atomically(out / MODEL, weights)
+
+
+def _draws(records: Iterable[TrialRecord]) -> list[Draw]:
+    """All that was drawn of trials before they were trained."""
+    return [draw for record in records for draw in drawn(build(network_of(record), seed=record.seed)).values()]
 
 
 def write_sums(out: Path) -> None:
@@ -226,7 +254,8 @@ def load_network(directory: Path, *, plugins: Sequence[str | Path] = (), trust: 
         if trust:
             trust_all(copies)
         load_trusted(copies, directory)
-    return load_weights(load_architecture(architecture_path(directory)), model_path(directory))
+    path = architecture_path(directory)
+    return load_weights(load_architecture(path), model_path(directory), read_seeds(path))
 
 
 @contextmanager
@@ -292,16 +321,20 @@ def read_plugins(directory: Path) -> list[Plugin]:
     return read_copies(directory, read_origin(directory).plugins)
 
 
-def load_weights(architecture: Architecture, path: Path) -> Network:
+def load_weights(architecture: Architecture, path: Path, seeds: Mapping[str, Seed] = MappingProxyType({})) -> Network:
     """The network of an architecture with the weights of a safetensors file, in eval mode.
+
+    Args:
+        seeds: of tensors that the file lacks.
 
     Raises:
         WrongInputError: if the file is missing, damaged, of another network, or holds what is no finite number.
     """
     try:
         tensors = safetensors.torch.load_file(regular(path))
-        _check_size(architecture, tensors)
+        _check_size(architecture, tensors, sum(seed.numbers for seed in seeds.values()))
         network = build(architecture)
+        tensors |= rebuilt(network, seeds)
         _compare(network.state_dict(), tensors)
         remade = network_buffers(network)
         network.load_state_dict({name: tensor for name, tensor in tensors.items() if name not in remade})
@@ -335,9 +368,14 @@ def check_tensors(architecture: Architecture, tensors: Mapping[str, Tensor]) -> 
     _compare(wanted, tensors)
 
 
-def _check_size(architecture: Architecture, tensors: Mapping[str, Tensor]) -> None:
-    """Raises ValueError if a network cannot be, or is larger than its weights: a build would take more memory."""
-    parameters, held = price(architecture).total.parameters, sum(tensor.numel() for tensor in tensors.values())
+def _check_size(architecture: Architecture, tensors: Mapping[str, Tensor], further: int = 0) -> None:
+    """Raises ValueError if a network cannot be, or is larger than its weights: a build would take more memory.
+
+    Args:
+        further: numbers, of which there are seeds.
+    """
+    parameters = price(architecture).total.parameters
+    held = sum(tensor.numel() for tensor in tensors.values()) + further
     if held < parameters:
         raise ValueError(f"it holds {held:,} numbers, the network has {parameters:,} parameters")
 
@@ -367,6 +405,39 @@ def load_architecture(path: Path) -> Architecture:
         raise WrongInputError(f"{path} does not exist. Write one with nas export or nas show --json.") from None
     except (ValueError, OSError, RecursionError) as error:
         raise WrongInputError(f"{path} is not an architecture: {error}") from None
+
+
+def read_seeds(path: Path) -> dict[str, Seed]:
+    """The seeds of frozen tensors in ``config.json``; none in what earlier versions wrote.
+
+    Raises:
+        WrongInputError: if they cannot be read.
+    """
+    try:
+        return from_json(read_config(read_text(path, LARGEST)))
+    except (ValueError, OSError, RecursionError) as error:
+        raise WrongInputError(f"{path} cannot be read: {error}.") from None
+
+
+def full_weights(directory: Path) -> bytes:
+    """All tensors of an export as the bytes of a safetensors file, those of which it holds seeds too.
+
+    Raises:
+        WrongInputError: as `load_weights`.
+    """
+    path = architecture_path(directory)
+    network = load_weights(load_architecture(path), model_path(directory), seeds := read_seeds(path))
+    return serialize(network) if seeds else regular(model_path(directory)).read_bytes()
+
+
+def weights_digest(directory: Path) -> str | None:
+    """SHA-256 of the weights of an export in full; None if there are none. Nothing is checked."""
+    try:
+        config = read_config(read_text(directory / CONFIG, LARGEST))
+        return str(config["weights"]["sha256"])
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        sums = read_sums(directory)
+        return sums.get(MODEL, sums.get(WEIGHTS))
 
 
 def _sha256(path: Path) -> str:

@@ -31,6 +31,53 @@ TASKS = {"images": "image-classification", "sounds": "audio-classification"}
 
 
 @dataclass(frozen=True)
+class WeightsOf:
+    """Which weights an export holds.
+
+    Args:
+        searched: those that a search left; else those of a training in full.
+        trial: of a search, whose network was trained in full.
+    """
+
+    searched: bool = True
+    trial: TrialRecord | None = None
+
+    @property
+    def training(self) -> str:
+        """In which training they were measured first, in words."""
+        return "in the search" if self.searched else "after its training"
+
+    def said(self, record: TrialRecord) -> str:
+        """Which weights they are, in a line.
+
+        Args:
+            record: of the training that they are of.
+        """
+        if self.searched:
+            return f"weights: those of trial {record.number} of the search"
+        line = f"weights: not of a search, but trained in full, {_epochs(record)} with seed {record.seed}"
+        if self.trial is None:
+            return line
+        values = ", ".join(f"{name} {value:g}" for name, value in self.trial.measured.items())
+        before = f"{_epochs(self.trial)} with seed {self.trial.seed}"
+        return f"{line}; in the search trial {self.trial.number} had {values} after {before}"
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON object."""
+        trial = self.trial
+        searched = trial and {"trial": trial.number, "measured": trial.measured, "seed": trial.seed, **trial.fidelity}
+        return {"of": "search" if self.searched else "training", "search": searched}
+
+
+OF_SEARCH = WeightsOf()
+"""Those that a search left."""
+
+
+def _epochs(record: TrialRecord) -> str:
+    return f"{record.fidelity.get('epochs', 0):g} epochs"
+
+
+@dataclass(frozen=True)
 class Sheet:
     """What is said of an exported network.
 
@@ -42,6 +89,7 @@ class Sheet:
         losses: of those that round.
         left_out: form -> why it is not there.
         notes: what else is known of the trial, a line each.
+        weights_of: which training they are of.
     """
 
     record: TrialRecord
@@ -53,6 +101,7 @@ class Sheet:
     losses: Sequence[Losses] = ()
     left_out: Mapping[str, str] = field(default_factory=dict)
     notes: Sequence[str] = ()
+    weights_of: WeightsOf = OF_SEARCH
 
     @property
     def split(self) -> str:
@@ -84,6 +133,7 @@ class Sheet:
             "study": self.settings.name,
             "trial": record.number,
             "network": record.key,
+            "weights": self.weights_of.to_json(),
             "data": {"name": self.settings.data.name, "split": self.split, "checksum": self.settings.data.checksum},
             "training": {**self.settings.training, **record.fidelity, "seed": record.seed},
             "objectives": values,
@@ -116,7 +166,7 @@ class Sheet:
 Network `{record.key}` for {channels}x{height}x{width} {self.things} and {answer(network.outputs)}, trained by
 "{_plain(settings.name)}" on {_plain(settings.data.name)}. The files in this folder were {checked} after writing.
 
-| measured on {self.split} | in the search | this export |
+| measured on {self.split} | {self.weights_of.training} | this export |
 |---|---|---|
 {self._values()}
 
@@ -166,7 +216,8 @@ Network `{record.key}` for {channels}x{height}x{width} {self.things} and {answer
 
     def _remarks(self) -> str:
         record = self.record
-        lines = [f"{name}: {json.dumps(setting)}" for name, setting in record.settings.items() if setting]
+        lines = [self.weights_of.said(record)]
+        lines += [f"{name}: {json.dumps(setting)}" for name, setting in record.settings.items() if setting]
         lines += [f"{name} may not mean what it says: {', '.join(words)}" for name, words in record.flags.items()]
         lines += [f"trained for {record.fidelity.get('epochs', 0)} epochs with seed {record.seed}", *self.notes]
         if record.inherited:

@@ -14,8 +14,8 @@ from trainers import DATASETS, Dataset
 from trainers.windows import SeriesWindows
 
 CONFIG = "config.json"
-FORMAT = 1
-"""Version of the file."""
+FORMAT, READ = 2, (1, 2)
+"""Version of the file that is written, and those that are read; 1 had no seeds (`nas.export.seeds`)."""
 PRIVATE = ("location", "root", "path", "folder", "file")
 """Options of data sets that say where somebody's files lie."""
 
@@ -73,18 +73,26 @@ def published(table: Table) -> Table:
     return told | ({"search": search} if search else {})
 
 
+def read_config(text: str) -> Any:
+    """The content of ``config.json``, or of a file that holds nothing but an architecture.
+
+    Raises:
+        ValueError: if it is no JSON, or of another version.
+    """
+    content = json.loads(text)
+    if isinstance(content, dict) and "architecture" in content and content.get("format") not in READ:
+        raise ValueError(
+            f"its format is {brief(content.get('format'))}, and this version reads formats {READ[0]} to {READ[-1]}. "
+            "Load it with the version of mixing-nas that wrote it, or export again"
+        )
+    return content
+
+
 def read_document(text: str) -> Any:
     """The architecture in the text of ``config.json``, or of a file that holds nothing but an architecture.
 
     Raises:
         ValueError: if it is no JSON, or of another version.
     """
-    content = json.loads(text)
-    if not isinstance(content, dict) or "architecture" not in content:
-        return content
-    if content.get("format") != FORMAT:
-        raise ValueError(
-            f"its format is {brief(content.get('format'))}, and this version reads format {FORMAT}. Load it with the "
-            "version of mixing-nas that wrote it, or export again"
-        )
-    return content["architecture"]
+    content = read_config(text)
+    return content["architecture"] if isinstance(content, dict) and "architecture" in content else content

@@ -248,8 +248,7 @@ def same_data(settings: Settings, data: str | None = None) -> TrainingData:
         WrongInputError: if they are not on this machine, or are others than those of the study.
     """
     if data is not None:
-        there = _on_its_scale(named(data), settings.data)
-        settings = replace(settings, data=replace(settings.data, name=there.name, options=there.options))
+        settings = replace(settings, data=there(settings, data))
     loaded = load_data(settings)
     found, wanted = data_checksum(loaded), settings.data.checksum
     if wanted is not None and found != wanted:
@@ -258,6 +257,12 @@ def same_data(settings: Settings, data: str | None = None) -> TrainingData:
             f"that of the study's {wanted}."
         )
     return loaded
+
+
+def there(settings: Settings, data: str) -> DataSettings:
+    """``[data]`` of a study whose data set is ``data``, as ``name`` or ``name:location``, on this machine."""
+    found = _on_its_scale(named(data), settings.data)
+    return replace(settings.data, name=found.name, options=found.options)
 
 
 def named(data: str) -> DataSettings:

@@ -19,11 +19,12 @@ from nas.export.bundle import (
     SUMS,
     load_network,
     one_thread,
-    read_sums,
+    read_seeds,
+    weights_digest,
     write_bundle,
     write_sums,
 )
-from nas.export.card import CARD, DRAWING, MEASURED, Sheet, write_card
+from nas.export.card import CARD, DRAWING, MEASURED, OF_SEARCH, Sheet, WeightsOf, write_card
 from nas.export.config import CONFIG
 from nas.export.ensemble import ENSEMBLE, MEMBERS, PROBE
 from nas.export.evaluate import candidate_of, measure, same_data
@@ -39,6 +40,7 @@ from nas.problem import find_objectives, network_of
 from nas.settings import Settings
 from nas.store.artifacts import PREDICTIONS, WEIGHTS, weights_path
 from nas.store.files import check_replaceable, new_folder, write_atomically
+from nas.store.history import read_trials
 from nas.store.records import TrialRecord
 from nas.store.surrogates import FOLDER as SURROGATES
 from nas.store.surrogates import Surrogate
@@ -47,10 +49,12 @@ from objectives import Candidate
 from objectives.accuracy import logits
 from objectives.objective import Images
 from searchspaces import Network
+from searchspaces.layers.draws import GENERATOR
 from trainers import DATASETS, Dataset, TrainingData
 
 EXAMPLE = "example.safetensors"
 """One input, ``images``, and what the network returns of it, ``outputs``."""
+PRODUCTS = "graphs hold Fourier transforms, if there are any, as matrix products"
 TYPICAL = 10
 """Images of which a mean says nothing about one of them."""
 TIE = 1e-4
@@ -145,7 +149,18 @@ def export(
         wanted=Predictions.read(traced) if traced.exists() else None,
         notes=notes,
         name=name,
+        relatives=ancestors(directory, record),
     )
+
+
+def ancestors(directory: Path, record: TrialRecord) -> list[TrialRecord]:
+    """The trials of a study whose weights a trial began with, one after the other."""
+    found: list[TrialRecord] = []
+    records = {one.number: one for one in read_trials(directory)} if record.inherited else {}
+    while record.inherited and (number := record.inherited["trial"]) in records and records[number] not in found:
+        record = records[number]
+        found.append(record)
+    return found
 
 
 def check_place(out: Path, *, force: bool) -> None:
@@ -184,6 +199,8 @@ def write_export(
     wanted: Predictions | None = None,
     notes: Sequence[str] = (),
     name: str | None = None,
+    relatives: Sequence[TrialRecord] = (),
+    weights_of: WeightsOf = OF_SEARCH,
 ) -> Exported:
     """Writes the files of a trained network, proves them and puts them in place of ``out``; see `export`.
 
@@ -191,10 +208,13 @@ def write_export(
         surrogates: of the study's objectives.
         kept: files of ``out`` that stay.
         wanted: what the trial predicted, where that is known.
+        relatives: trials whose weights it began with, whose seeds its frozen tensors may have.
+        weights_of: which training they are of.
     """
     check_forms(forms, network_of(record).outputs, measured=verify.wanted)
     with new_folder(out) as folder, one_thread():
-        write_bundle(record, settings, plugins, weights, folder)
+        drawn_of = () if forms.materialise else (record, *relatives)
+        write_bundle(record, settings, plugins, weights, folder, drawn_of=drawn_of)
         for surrogate in surrogates:
             keep(surrogate, folder)
         network = load_network(folder)
@@ -212,7 +232,9 @@ def write_export(
         with torch.no_grad():
             shown = {"images": example, "outputs": network(example)}
         write_atomically(folder / EXAMPLE, safetensors.torch.save(shown))
-        taken = replace(_taken(network, record, settings), calibration=calibrating, batch=forms.batch)
+        taken = replace(
+            _taken(network, record, settings), calibration=calibrating, batch=forms.batch, products=forms.products
+        )
         written = write_forms(taken, folder, forms, images, candidate, settings)
         sheet = Sheet(
             record,
@@ -223,18 +245,26 @@ def write_export(
             proofs=written.proofs,
             losses=written.losses,
             left_out=written.left_out,
-            notes=notes,
+            notes=[*notes, *_seeds(folder), *([PRODUCTS] if forms.products else [])],
+            weights_of=weights_of,
         )
         write_card(folder, sheet, network)
         for file in kept:
             shutil.copy2(out / file, folder / file)
         write_sums(folder)
-        before = read_sums(out)
-        same = before.get(MODEL, before.get(WEIGHTS)) == read_sums(folder)[MODEL]
-        if (out / EVALUATIONS).is_file() and same:
+        if (out / EVALUATIONS).is_file() and weights_digest(out) == weights_digest(folder):
             shutil.copyfile(out / EVALUATIONS, folder / EVALUATIONS)  # that its test images were used stays known
     forms_of_it = tuple(written.proofs), tuple(written.losses), written.left_out
     return Exported(out, record, dict(sheet.again), sheet.identical, *forms_of_it)
+
+
+def _seeds(folder: Path) -> list[str]:
+    """What is to be said of tensors that an export stores as seeds; nothing without any."""
+    seeds = read_seeds(folder / CONFIG)
+    if not seeds:
+        return []
+    numbers = sum(seed.numbers for seed in seeds.values())
+    return [f"{numbers:,} numbers in {len(seeds)} frozen tensors are stored as their seeds ({GENERATOR})"]
 
 
 def typical(images: Images, labels: Tensor | None) -> Tensor:

@@ -28,6 +28,8 @@ class Forms:
         names: of them; unset: in all that are exact and that this machine and the network allow; the README says which
             do not.
         batch: images at a time for which graphs are folded (`nas.export.formats.folding`); None: they are not.
+        products: write Fourier transforms in graphs as matrix products, for runtimes that have none.
+        materialise: write frozen tensors out in our own form too, which else holds their seeds (`nas.export.seeds`).
 
     Raises:
         ValueError: if there is no such form or batch, or what a form takes is not installed.
@@ -35,6 +37,8 @@ class Forms:
 
     names: tuple[str, ...] | None = ()
     batch: int | None = 1
+    materialise: bool = False
+    products: bool = False
 
     @property
     def chosen(self) -> tuple[str, ...]:
@@ -47,9 +51,16 @@ class Forms:
         return tuple(name for name in self.chosen if not FORMATS[name].exact)
 
     @classmethod
-    def of(cls, names: Sequence[str] | None, batch: int | None = 1) -> Self:
+    def of(
+        cls,
+        names: Sequence[str] | None,
+        batch: int | None = 1,
+        *,
+        materialise: bool = False,
+        products: bool = False,
+    ) -> Self:
         """Those of a list; all for None."""
-        return cls(None if names is None else tuple(names), batch)
+        return cls(None if names is None else tuple(names), batch, materialise, products)
 
     def __post_init__(self) -> None:
         if self.batch is not None and self.batch < 1:
@@ -138,6 +149,8 @@ def proven(
     """
     FORMATS[name]().write(taken, folder)
     folding = taken.folding if FORMATS[name].folds else None
+    if taken.products and FORMATS[name].folds:
+        expected = None  # the products are more work than the transforms
     if folding is None:
         return prove(name, folder, images, wanted, expected)
     try:

@@ -9,7 +9,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from nas.export.ensemble import ENSEMBLE, PROBE, member_folders
 from nas.export.evaluate import Opened
 from nas.export.formats import FORMATS, Taken, missing
 from nas.export.formats.folding import candidates, exported
+from nas.export.formats.fourier import transforms_as_products
 from searchspaces import Network
 
 OWN = "nas"
@@ -72,14 +73,15 @@ def running(export: Opened) -> Iterator[tuple[list[Form], dict[str, str]]]:
             if reason := missing(name) or _copied(export, name, folder):
                 left_out[name] = reason
                 continue
-            files = [export.directory / file for file in (form.files[0], *form.reads)]
+            more = [file for file in form.files[1:] if file.endswith(".safetensors")]
+            files = [export.directory / file for file in (form.files[0], *form.reads, *more)]
             try:
                 run = _started(name, folder)
                 run(np.zeros((2, *export.architecture.input), np.float32))
             except Exception as error:  # whatever a runtime raises of a file that it does not take
                 left_out[name] = f"it does not run: {(str(error).strip().splitlines() or [type(error).__name__])[0]}"
                 continue
-            forms.append(Form(name, run, Running(run), sum(file.stat().st_size for file in files)))
+            forms.append(Form(name, run, Running(run), sum(file.stat().st_size for file in files if file.exists())))
         yield forms, left_out
 
 
@@ -102,6 +104,9 @@ def _own_bytes(directory: Path) -> int:
 def _copied(export: Opened, name: str, folder: Path) -> str:
     """Puts the files that a form takes to run into a folder; returns why not, if it must not be run."""
     form, file = FORMATS[name], FORMATS[name].files[0]
+    with user_input(str(export.directory)):
+        for needed in (*form.reads, *(() if form.is_code else (file,))):
+            shutil.copyfile(regular(export.directory / needed), folder / needed)
     if form.is_code:
         if not isinstance(export.network, Network):
             return "it is of several networks, and only the source of one can be checked"
@@ -115,9 +120,6 @@ def _copied(export: Opened, name: str, folder: Path) -> str:
                 return f"{file} is not what this version writes of the network; code of others is not run. Export again"
         except ValueError as error:
             return f"it is not what this version writes: {error}"
-    with user_input(str(export.directory)):
-        for needed in (*form.reads, *(() if form.is_code else (file,))):
-            shutil.copyfile(regular(export.directory / needed), folder / needed)
     return ""
 
 
@@ -125,11 +127,14 @@ def _written_anew(export: Opened, *, folds: bool) -> Iterator[Taken]:
     """The network of an export in every way in which it may have been written."""
     assert isinstance(export.network, Network)
     architecture = export.architecture
-    taken = Taken(export.network, architecture.input, architecture.outputs)
-    yield taken
-    if folds:
-        for graph, _ in candidates(taken.network, taken.program, taken.shape):
-            yield replace(taken, graph=exported(graph, taken.shape))
+    for products in (False, True) if folds else (False,):
+        taken = Taken(export.network, architecture.input, architecture.outputs, products=products)
+        yield taken
+        if folds:
+            with transforms_as_products() if products else nullcontext():
+                graphs = [graph for graph, _ in candidates(taken.network, taken.program, taken.shape)]
+            for graph in graphs:
+                yield replace(taken, graph=exported(graph, taken.shape))
 
 
 def _started(name: str, folder: Path) -> Run:

@@ -11,15 +11,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from nas.errors import StoppedError, WrongInputError, regular, user_input
+from nas.errors import StoppedError, WrongInputError, user_input
 from nas.export.bundle import (
     ARCHITECTURE,
     ORIGIN,
     architecture_path,
     check_sums,
+    full_weights,
     load_architecture,
-    load_weights,
-    model_path,
     read_plugins,
 )
 from nas.export.config import CONFIG
@@ -77,14 +76,14 @@ def read_surrogate(path: Path) -> Surrogate:
         plugins = ", ".join(plugin.name for plugin in read_plugins(path)) if (path / ORIGIN).exists() else ""
         hint = f" A surrogate runs none of its own plugins ({plugins}); name what it needs in plugins of the study."
         raise WrongInputError(f"{error}{hint if plugins else ''}") from None
-    load_weights(architecture, model_path(path))
+    weights = full_weights(path)
     try:
         trained = json.loads(read_text(path / TRAINED, LARGEST)) if (path / TRAINED).exists() else None
         if trained is not None and trained["name"] not in SURROGATES:
             raise ValueError(f"it names {trained['name']!r}")
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise WrongInputError(f"{path / TRAINED} is damaged ({error}). Restore it from a copy.") from None
-    return Surrogate(architecture.to_json(), regular(model_path(path)).read_bytes(), trained)
+    return Surrogate(architecture.to_json(), weights, trained)
 
 
 def transferring(objectives: Mapping[str, Objective]) -> dict[str, RobustAccuracy]:

@@ -15,8 +15,10 @@ from typing import Any
 
 from nas.errors import StoppedError, WrongInputError, user_input
 from nas.export.bundle import ORIGIN, read_origin
+from nas.export.card import WeightsOf
 from nas.export.evaluate import evaluate
 from nas.export.export import write_export
+from nas.export.forms import OURS_ALONE, Forms, check_forms
 from nas.export.surrogates import resolved, supplied
 from nas.plugins import Plugin, loaded_from, named, remember
 from nas.pricing import price
@@ -69,6 +71,8 @@ def train(
     test: bool,
     say: Callable[[str], None],
     watch: Callable[[int], Watch],
+    forms: Forms = OURS_ALONE,
+    of: TrialRecord | None = None,
 ) -> list[Trained]:
     """Trains ``architecture`` from scratch, once for each seed, or continues a training that was stopped.
 
@@ -79,6 +83,8 @@ def train(
         test: measure on the test split at the end, and write down that this was done.
         say: called with what a person should know.
         watch: seed -> function to call after every epoch.
+        forms: in which it is written besides our own.
+        of: trial of a search whose network it is.
 
     Raises:
         WrongInputError: if something given cannot be used; nothing was trained.
@@ -116,10 +122,11 @@ def train(
     folders = [out] if len(chosen) == 1 else [out / f"seed-{seed}" for seed in chosen]
     for folder in folders:
         _check_place(folder)
+    check_forms(forms, architecture.outputs, measured=True)
     ready: dict[str, Any] = {"settings": settings, "data": data, "trainer": trainer, "say": say}
     surrogates = supplied(objectives, copies, out, **ready)
     trainings = [
-        _Training(architecture, settings, data, trainer, seed, folder, say, watch(seed), surrogates)
+        _Training(architecture, settings, data, trainer, seed, folder, say, watch(seed), surrogates, forms, of)
         for seed, folder in zip(chosen, folders, strict=True)
     ]
     return [training.trained(test=test) for training in trainings]
@@ -142,6 +149,8 @@ class _Training:
     say: Callable[[str], None]
     watch: Watch
     surrogates: dict[str, Surrogate]
+    forms: Forms
+    of: TrialRecord | None
 
     @property
     def belongs_to(self) -> dict[str, Any]:
@@ -228,14 +237,19 @@ class _Training:
                 signal.signal(number, handler)
         if outcome.weights is None:
             raise StoppedError(f"the training failed ({outcome.record.failure}): {outcome.record.error}")
+        record = outcome.record
+        if self.of is not None:
+            record = replace(record, number=self.of.number, picks=self.of.picks)
         exported = write_export(
-            outcome.record,
+            record,
             self.settings,
             outcome.weights,
             self.out,
             plugins=self.plugins,
             surrogates=list(self.surrogates.values()),
             kept=[LOG],
+            forms=self.forms,
+            weights_of=WeightsOf(searched=False, trial=self.of),
         )
         return exported.record
 

@@ -1,8 +1,8 @@
 """The weights of a trial: as it left them, or trained again where they were deleted to save space."""
 
 import shlex
-from collections.abc import Callable, Iterable
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import safetensors.torch
@@ -10,8 +10,10 @@ from safetensors import SafetensorError
 
 from nas.errors import StoppedError, WrongInputError, regular
 from nas.export.bundle import check_tensors
-from nas.export.evaluate import same_data
-from nas.problem import find_dataset, find_trainer, network_of
+from nas.export.evaluate import same_data, there
+from nas.export.surrogates import transferring
+from nas.plugins import Plugin
+from nas.problem import find_dataset, find_objectives, find_trainer, network_of
 from nas.settings import Settings
 from nas.store.artifacts import PREDICTIONS, weights_path
 from nas.store.files import write_atomically
@@ -92,10 +94,49 @@ def train_again(
     if not _is_same(outcome, path.with_name(PREDICTIONS)):
         raise StoppedError(
             f"trial {record.number} was trained again, but to another network than it was: that takes the same kind of "
-            "processor and version of torch, and no GPU. Nothing was written. nas train "
+            "processor, the same versions of mixing-nas and torch, and no GPU. Nothing was written. nas train "
             f"{shlex.quote(f'{directory}#{record.number}')} trains one like it."
         )
     write_atomically(path, outcome.weights)
+
+
+@dataclass(frozen=True)
+class FullTraining:
+    """How the network of a trial is trained in full for an export.
+
+    Args:
+        epochs: passes over the training images; those of the study or the preset unless given.
+        preset: published recipe in place of the study's.
+        seeds: trainings, with the seeds 0, 1, ...
+    """
+
+    epochs: int | None = None
+    preset: str | None = None
+    seeds: int = 1
+
+    def __bool__(self) -> bool:
+        return self != FullTraining()
+
+    def settings(self, study: Settings, plugins: Sequence[Plugin], data: str | None) -> Settings:
+        """Settings of the training; objectives that attack by surrogates of the study are left out.
+
+        Args:
+            study: its settings, resolved.
+            plugins: the copies that the study has.
+            data: its data set as ``name`` or ``name:location``, where it lies elsewhere on this machine.
+        """
+        training = {**study.training} if self.preset is None else {"preset": self.preset}
+        training |= {} if self.epochs is None else {"epochs": self.epochs}
+        training |= {"inherit": False} if training.get("inherit") else {}
+        surrogates = transferring(find_objectives(study))
+        return replace(
+            study,
+            training=training,
+            objectives=[name for name in study.objectives if name not in surrogates],
+            objective={name: table for name, table in study.objective.items() if name not in surrogates},
+            data=study.data if data is None else there(study, data),
+            plugins=[plugin.path for plugin in plugins],
+        )
 
 
 def _relative(directory: Path, record: TrialRecord) -> Relative | None:

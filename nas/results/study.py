@@ -519,6 +519,8 @@ class Study:
         *,
         formats: Sequence[str] | None = (),
         batch: int | None = 1,
+        materialise: bool = False,
+        products: bool = False,
         force: bool = False,
     ) -> Path:
         """Takes the picked architecture away into ``out`` and proves what was written; see `nas.export.export`.
@@ -526,11 +528,13 @@ class Study:
         Args:
             formats: in which it is written besides, such as ``("pt2", "onnx")``; None for all that are exact.
             batch: images at a time for which graphs are folded; None: they are written as the network is defined.
+            materialise: write frozen tensors out, of which the weights else hold seeds.
+            products: write Fourier transforms in graphs as matrix products.
         """
         record = self.pick(rule)
         self.load_plugins()
         with user_input("formats"):
-            forms = Forms.of(formats, batch)
+            forms = Forms.of(formats, batch, materialise=materialise, products=products)
         return self.write_export(record, Path(out), forms=forms, force=force).directory
 
     def write_export(

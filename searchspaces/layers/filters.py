@@ -8,12 +8,12 @@ a smoothed filter that of the filter before the blur.
 
 import math
 import re
+from functools import partial
 
 import numpy as np
-import torch
-import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
+from searchspaces.layers.draws import Draw, Words, exponential, new_seed, put, single, summed
 from searchspaces.registry import unknown
 
 FILTER_MODES = {
@@ -37,6 +37,9 @@ NUMBERED = ("smooth", "heads", "taps", "gauss")
 
 WHOLE = ("heads", "taps")
 """Modes whose number is an integer."""
+
+INEXACT = ("orthogonal",)
+"""Modes whose last bits are those of a machine: their filters are never stored as a seed."""
 
 FILTER_NORM = math.sqrt(1 / 3)
 
@@ -80,17 +83,12 @@ def canonical_filters(mode: str, kernel: int, multiplier: int = 1) -> str:
 
 
 def filter_bank(
-    mode: str,
-    channels: int,
-    kernel: int,
-    generator: torch.Generator,
-    *,
-    multiplier: int = 1,
-    norm_match: bool = True,
+    mode: str, channels: int, kernel: int, words: Words, *, multiplier: int = 1, norm_match: bool = True
 ) -> Tensor:
     """Filters of a depthwise convolution, ``(channels * multiplier, 1, kernel, kernel)``.
 
-    Each has the L2 norm sqrt(1/3), or its own without ``norm_match``.
+    Each has the L2 norm sqrt(1/3), or its own without ``norm_match``. All but orthogonal ones are the same bit for bit
+    on every machine (`searchspaces.layers.draws`).
 
     Filter ``i * multiplier + q`` is filter ``q`` of input channel ``i`` (PyTorch's order for ``groups=channels``).
 
@@ -100,58 +98,84 @@ def filter_bank(
     name, number = parse_filters(mode)
     k, n = kernel, channels * multiplier
 
-    def uniform(count: int) -> Tensor:
-        return (2 * torch.rand(count, k, k, generator=generator) - 1) / k
+    def uniform(count: int) -> np.ndarray:
+        return (2 * words.units(count, k, k) - 1) / k
 
     if name == "random":
         bank = uniform(n)
     elif name == "normal":
-        bank = torch.randn(n, k, k, generator=generator)
+        bank = words.normals(n, k, k) / (math.sqrt(3) * k)
     elif name == "same":
-        bank = uniform(1).expand(n, k, k)
+        bank = uniform(1).repeat(n, 0)
     elif name == "same_per_multiplier":
-        bank = uniform(multiplier).repeat(channels, 1, 1)
+        bank = np.tile(uniform(multiplier), (channels, 1, 1))
     elif name == "heads":
         distinct = uniform(min(int(number or 1), n))
-        bank = distinct[torch.arange(n) % len(distinct)]
+        bank = distinct[np.arange(n) % len(distinct)]
     elif name == "smooth":
         sharp = uniform(n)
-        bank = _scaled(_blur(sharp, float(number or 1.0)), sharp.flatten(1).norm(dim=1))
+        bank = _scaled(_blur(sharp, float(number or 1.0)), _norms(sharp))
     elif name == "box":
-        bank = torch.full((n, k, k), 1 / k**2)
+        bank = np.full((n, k, k), 1 / k**2)
     elif name == "taps":
-        ranks = torch.rand(n, k * k, generator=generator).argsort(1).argsort(1)  # a random permutation for each filter
+        ranks = words.order(n, k * k)
         taps = min(int(number or 1), k * k)
-        bank = (ranks < taps).float().view(n, k, k) / taps
+        bank = (ranks < taps).astype(np.float64).reshape(n, k, k) / taps
     elif name == "gauss":
-        centres = torch.randint(k, (2, n, 1), generator=generator)
-        rows, columns = torch.exp(-0.5 * ((torch.arange(k) - centres) / float(number or 1.0)) ** 2)
+        centres = words.below(k, 2, n, 1)
+        rows, columns = exponential(-0.5 * ((np.arange(k) - centres) / float(number or 1.0)) ** 2)
         bank = rows[:, :, None] * columns[:, None, :]
     elif name in ("identity", "impulse"):
         centre = (k - 1) // 2 * (k + 1)  # flat index of the tap ((k-1)//2, (k-1)//2)
-        places = torch.randint(k * k, (n,), generator=generator) if name == "impulse" else torch.full((n,), centre)
-        bank = F.one_hot(places, k * k).float().view(n, k, k)
+        places = words.below(k * k, n) if name == "impulse" else np.full(n, centre)
+        bank = (np.arange(k * k) == places[:, None]).astype(np.float64).reshape(n, k, k)
     else:
         if multiplier != k * k:
             raise ValueError(f"orthogonal filters need multiplier = kernel^2 = {k * k}, got {multiplier}.")
-        q, r = torch.linalg.qr(torch.randn(channels, k * k, k * k, generator=generator))
+        q, r = np.linalg.qr(words.normals(channels, k * k, k * k))
         # With the signs of R's diagonal, Q is uniform over the orthogonal matrices (Mezzadri 2007).
-        bank = (q * torch.sign(torch.diagonal(r, dim1=-2, dim2=-1)).unsqueeze(-2)).mT.reshape(n, k, k)
-    bank = _scaled(bank, torch.full((n,), FILTER_NORM)) if norm_match else bank
-    filters: Tensor = bank.unsqueeze(1).contiguous()
-    return filters
+        signs = np.sign(np.diagonal(r, axis1=-2, axis2=-1))[:, None, :]
+        bank = (q * signs).swapaxes(-1, -2).reshape(n, k, k)
+    bank = _scaled(bank, np.full(n, FILTER_NORM)) if norm_match else bank
+    return single(bank[:, None])
 
 
-def _scaled(bank: Tensor, norms: Tensor) -> Tensor:
+def put_filters(
+    convolution: nn.Conv2d, mode: str, channels: int, kernel: int, *, multiplier: int = 1, norm_match: bool = True
+) -> None:
+    """Fills a depthwise convolution with the bank of a mode, drawn from a new seed."""
+    make = partial(filter_bank, mode, channels, kernel, multiplier=multiplier, norm_match=norm_match)
+    draw = Draw(make, tuple(convolution.weight.shape), new_seed())
+    if parse_filters(mode)[0] in INEXACT:
+        if not convolution.weight.is_meta:
+            convolution.weight.data.copy_(draw.tensor())
+    else:
+        put(convolution, "weight", draw)
+
+
+def _norms(bank: np.ndarray) -> np.ndarray:
+    """L2 norms of filters (n, k, k)."""
+    flat = bank.reshape(len(bank), -1)
+    norms: np.ndarray = np.sqrt(summed(flat * flat))
+    return norms
+
+
+def _scaled(bank: np.ndarray, norms: np.ndarray) -> np.ndarray:
     """Filters (n, k, k) scaled to the L2 norms (n,)."""
-    scaled: Tensor = bank * (norms / bank.flatten(1).norm(dim=1).clamp_min(1e-12)).view(-1, 1, 1)
+    scaled: np.ndarray = bank * (norms / np.maximum(_norms(bank), 1e-12))[:, None, None]
     return scaled
 
 
-def _blur(bank: Tensor, sigma: float) -> Tensor:
+def _blur(bank: np.ndarray, sigma: float) -> np.ndarray:
     """Filters convolved with a Gaussian of radius ceil(3 sigma), zero outside the filter, cropped to its size."""
-    radius = math.ceil(3 * sigma)
-    tap = torch.exp(-0.5 * (torch.arange(-radius, radius + 1) / sigma) ** 2)
-    tap = tap / tap.sum()
-    rows = F.conv2d(bank.unsqueeze(1), tap.view(1, 1, -1, 1), padding=(radius, 0))
-    return F.conv2d(rows, tap.view(1, 1, 1, -1), padding=(0, radius)).squeeze(1)
+    k, radius = bank.shape[-1], math.ceil(3 * sigma)
+    distances = np.arange(-max(radius, k), max(radius, k) + 1)
+    tap = np.where(abs(distances) <= radius, exponential(-0.5 * (distances / sigma) ** 2), 0.0)
+    tap = tap / summed(tap)
+    shifts = [tap[len(tap) // 2 + np.arange(k) - j] for j in range(k)]  # what each place takes of place j
+    rows, columns = np.zeros_like(bank), np.zeros_like(bank)
+    for j in range(k):
+        rows += shifts[j][:, None] * bank[:, j : j + 1, :]
+    for j in range(k):
+        columns += shifts[j] * rows[:, :, j : j + 1]
+    return columns

@@ -11,6 +11,8 @@ matrices J are ever formed: a commutation is a view, a random permutation one ``
 
 import math
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from functools import partial
 from typing import Literal, get_args
 
 import torch
@@ -19,6 +21,7 @@ from torch import Tensor, nn
 from searchspaces.architecture import Shape
 from searchspaces.costs import Cost, elementwise, linear
 from searchspaces.layers.activations import ACTIVATIONS
+from searchspaces.layers.draws import Draw, Words, new_seed, put
 from searchspaces.registry import check_one_of
 
 Permutation = Literal["commutation", "random", "random_inverse", "identity"]
@@ -41,10 +44,22 @@ def commutation(tokens: int, channels: int) -> Tensor:
     return torch.arange(tokens * channels).view(channels, tokens).t().reshape(-1)
 
 
-def draw(kind: Permutation, size: int) -> tuple[Tensor, Tensor]:
-    """Indices of random J1 and J2, int64 (size,) each, from torch's global generator: ``(J x)[i] = x[index[i]]``."""
-    before = torch.randperm(size)
-    return before, before.argsort() if kind == "random_inverse" else torch.randperm(size)
+def draw_order(size: int, words: Words) -> Tensor:
+    """Index of a random J, int64 (size,): ``(J x)[i] = x[index[i]]``."""
+    return torch.from_numpy(words.order(size))
+
+
+def draw_inverse(size: int, words: Words) -> Tensor:
+    """Index of the inverse of what `draw_order` returns."""
+    return torch.from_numpy(words.order(size).argsort())
+
+
+def draw(kind: Permutation, size: int) -> tuple[Draw, Draw]:
+    """Indices of random J1 and J2."""
+    before = Draw(partial(draw_order, size), (size,), new_seed(), torch.int64)
+    if kind == "random_inverse":
+        return before, replace(before, make=partial(draw_inverse, size))
+    return before, replace(before, seed=new_seed())
 
 
 def check_mlp(expansion: float, hidden: int, activation: str, permutation: str = "commutation") -> None:
@@ -162,8 +177,8 @@ class PermutedMLP(nn.Module):
         self.order = tuple(order) if permutation == "commutation" else tuple(range(len(sizes)))
         if self.random:
             before, after = draw(permutation, shape[0] * shape[1] * shape[2])
-            self.register_buffer("before", before)
-            self.register_buffer("after", after)
+            put(self, "before", before)
+            put(self, "after", after)
             self.channels = shape[0]
             _derive_channels_last(self)
             self.register_load_state_dict_post_hook(_derive_channels_last)  # type: ignore[no-untyped-call]

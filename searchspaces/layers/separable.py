@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from searchspaces.architecture import Shape
 from searchspaces.costs import Cost, batch_norm, convolution
 from searchspaces.freezing import Freeze, Mixer
-from searchspaces.layers.filters import canonical_filters, filter_bank
+from searchspaces.layers.filters import canonical_filters, put_filters
 from searchspaces.layers.pointwise import Conv1x1, thinned
 from searchspaces.registry import check_one_of
 
@@ -111,18 +111,8 @@ class SeparableConvolution(Mixer):
         self.depthwise = nn.Conv2d(channels, expanded, k, stride, k // 2, groups=channels, bias=False)
         self.norm = nn.BatchNorm2d(expanded) if config.variant == "mobilenet" else None
         self.pointwise = Conv1x1(expanded, config.dim, bias=False)
-        if not self.depthwise.weight.is_meta:
-            generator = torch.Generator().manual_seed(int(torch.randint(2**31, ())))
-            with torch.no_grad():
-                bank = filter_bank(
-                    config.filters,
-                    channels,
-                    k,
-                    generator,
-                    multiplier=config.multiplier,
-                    norm_match=config.norm_match,
-                )
-                self.depthwise.weight.copy_(bank)
+        multiplier, norm_match = config.multiplier, config.norm_match
+        put_filters(self.depthwise, config.filters, channels, k, multiplier=multiplier, norm_match=norm_match)
 
     def forward(self, x: Tensor) -> Tensor:
         if self.stride > 1:

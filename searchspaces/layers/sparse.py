@@ -6,12 +6,16 @@ one ``embedding_bag``, a weighted sum of rows of the transposed input: 30 to 110
 connections of a batch, which needs batch x connections elements.
 """
 
+from functools import partial
 from typing import Any, Literal, get_args
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
+
+from searchspaces.layers.draws import Draw, Words, new_seed, put
 
 Mask = Literal["exact", "bernoulli", "fan_in"]
 """Which connections there are: a share of all, drawn at random; each with its own chance; as many for every output."""
@@ -25,32 +29,30 @@ def connection_count(rows: int, columns: int, density: float, mask: Mask) -> int
     return round(density * rows * columns)
 
 
-def draw_places(rows: int, columns: int, density: float, mask: Mask) -> Tensor:
-    """Sorted places of the connections in the flattened matrix, int64, from torch's global generator.
+def draw_places(rows: int, columns: int, density: float, mask: Mask, words: Words) -> np.ndarray:
+    """Sorted places of the connections in the flattened matrix, int64.
 
     Not of ``bernoulli``, whose number is not fixed.
     """
     if mask == "exact":
-        return _draw_subsets(1, rows * columns, connection_count(rows, columns, density, mask)).flatten()
-    return (_draw_subsets(rows, columns, _fan_in(columns, density)) + columns * torch.arange(rows)[:, None]).flatten()
+        return _draw_subsets(1, rows * columns, connection_count(rows, columns, density, mask), words).ravel()
+    drawn = _draw_subsets(rows, columns, _fan_in(columns, density), words)
+    return (drawn + columns * np.arange(rows)[:, None]).ravel()
 
 
 def _fan_in(columns: int, density: float) -> int:
     return max(1, round(density * columns))
 
 
-def _draw_subsets(number: int, of: int, size: int) -> Tensor:
+def _draw_subsets(number: int, of: int, size: int, words: Words) -> np.ndarray:
     """``number`` uniformly random subsets, of ``size`` each, of the integers below ``of``: sorted (number, size)."""
     if 4 * size > of:
-        return torch.rand(number, of, dtype=torch.float64).argsort(1)[:, :size].sort(1).values
+        return np.sort(words.order(number, of)[:, :size], 1)
     # Few of many: a permutation of all would take as much memory as the dense matrix.
-    drawn = torch.randint(of, (number, size)).sort(1).values
-    while not drawn.is_meta:
-        repeated = drawn[:, 1:] == drawn[:, :-1]
-        if not repeated.any():
-            break
-        drawn[:, 1:][repeated] = torch.randint(of, (int(repeated.sum()),))
-        drawn = drawn.sort(1).values
+    drawn = np.sort(words.below(of, number, size), 1)
+    while (repeated := drawn[:, 1:] == drawn[:, :-1]).any():
+        drawn[:, 1:][repeated] = words.below(of, int(repeated.sum()))
+        drawn.sort(1)
     return drawn
 
 
@@ -66,7 +68,8 @@ class MaskedLinear(nn.Module):
         super().__init__()
         self.weight = nn.Parameter(torch.randn(outputs, inputs) / (density * inputs) ** 0.5)
         self.bias = nn.Parameter(torch.zeros(outputs))
-        self.register_buffer("mask", draw_mask(outputs, inputs, density, mask))
+        make = partial(draw_mask, outputs, inputs, density, mask)
+        put(self, "mask", Draw(make, (outputs, inputs), new_seed(), torch.bool))
 
     def effective(self) -> Tensor:
         """The masked matrix (outputs, inputs)."""
@@ -76,13 +79,24 @@ class MaskedLinear(nn.Module):
         return F.linear(x, self.effective(), self.bias)
 
 
-def draw_mask(rows: int, columns: int, density: float, mask: Mask) -> Tensor:
+def draw_mask(rows: int, columns: int, density: float, mask: Mask, words: Words) -> Tensor:
     """Boolean (rows, columns), True where there is a connection; see `draw_places`."""
     if mask == "bernoulli":
-        return torch.rand(rows, columns) < density
-    kept = torch.zeros(rows * columns, dtype=torch.bool)
-    kept[draw_places(rows, columns, density, mask)] = True
-    return kept.view(rows, columns)
+        return torch.from_numpy(words.units(rows, columns) < density)
+    kept = np.zeros(rows * columns, np.bool_)
+    kept[draw_places(rows, columns, density, mask, words)] = True
+    return torch.from_numpy(kept.reshape(rows, columns))
+
+
+def draw_columns(rows: int, columns: int, density: float, mask: Mask, words: Words) -> Tensor:
+    """The column of each connection, row by row, int32; see `draw_places`."""
+    return torch.from_numpy((draw_places(rows, columns, density, mask, words) % columns).astype(np.int32))
+
+
+def draw_starts(rows: int, columns: int, density: float, mask: Mask, words: Words) -> Tensor:
+    """The number of the first connection of each row, int32; see `draw_places`."""
+    places = draw_places(rows, columns, density, mask, words)
+    return torch.from_numpy(np.searchsorted(places, columns * np.arange(rows)).astype(np.int32))
 
 
 def _derive_transposed(layer: "ListedLinear", *loaded: object) -> None:
@@ -118,12 +132,13 @@ class ListedLinear(nn.Module):
     def __init__(self, inputs: int, outputs: int, density: float, mask: Mask) -> None:
         super().__init__()
         self.inputs, self.outputs = inputs, outputs
-        places = draw_places(outputs, inputs, density, mask)
+        seed, connections = new_seed(), connection_count(outputs, inputs, density, mask)
         # (1, connections), not a vector: it stands for a matrix, and decays as one.
-        self.weight = nn.Parameter(torch.randn(1, len(places)) / (density * inputs) ** 0.5)
+        self.weight = nn.Parameter(torch.randn(1, connections) / (density * inputs) ** 0.5)
         self.bias = nn.Parameter(torch.zeros(outputs))
-        self.register_buffer("columns", (places % inputs).int())
-        self.register_buffer("starts", torch.searchsorted(places, inputs * torch.arange(outputs), out_int32=True))
+        makes = (("columns", connections, draw_columns), ("starts", outputs, draw_starts))  # of the same places
+        for name, length, make in makes:
+            put(self, name, Draw(partial(make, outputs, inputs, density, mask), (length,), seed, torch.int32))
         _derive_transposed(self)
         self.register_load_state_dict_post_hook(_derive_transposed)  # type: ignore[no-untyped-call]
 

@@ -9,13 +9,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from searchspaces.architecture import Shape, TokenMixer, spec
 from searchspaces.costs import Cost, convolution
 from searchspaces.freezing import Freeze, Mixer
-from searchspaces.layers.filters import canonical_filters, filter_bank
+from searchspaces.layers.filters import canonical_filters, put_filters
 
 
 @spec("depthwise")
@@ -84,11 +83,7 @@ class DepthwiseConvolution(Mixer):
         self.conv = nn.Conv2d(
             channels, channels, config.kernel, padding=inside, dilation=config.dilation, groups=channels
         )
-        if not self.conv.weight.is_meta:
-            generator = torch.Generator().manual_seed(int(torch.randint(2**31, ())))
-            with torch.no_grad():
-                bank = filter_bank(config.filters, channels, config.kernel, generator, norm_match=config.norm_match)
-                self.conv.weight.copy_(bank)
+        put_filters(self.conv, config.filters, channels, config.kernel, norm_match=config.norm_match)
 
     def forward(self, x: Tensor) -> Tensor:
         y: Tensor = self.conv(self.pad(x))

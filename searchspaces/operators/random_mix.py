@@ -5,6 +5,7 @@ global mean (at 196 positions 92 % of its energy is in one singular value), henc
 """
 
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Literal
 
 import torch
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 from searchspaces.architecture import Shape, TokenMixer, Weights, spec
 from searchspaces.costs import Cost
 from searchspaces.freezing import Freeze, Mixer
+from searchspaces.layers.draws import Draw, Words, new_seed, put, single, softmax
 from searchspaces.layers.groups import check_groups
 from searchspaces.registry import check_least, check_positive
 
@@ -61,6 +63,11 @@ class RandomMix(TokenMixer):
         return RandomMatrices(shape[1] * shape[2], self)
 
 
+def draw_rows(shape: tuple[int, ...], tau: float | None, words: Words) -> Tensor:
+    """Matrices whose rows are softmax(tau * normal), or softmax(uniform) for None."""
+    return single(softmax(words.units(*shape) if tau is None else tau * words.normals(*shape)))
+
+
 class RandomMatrices(Mixer):
     """Module of `RandomMix`; the matrices (groups, N, N) are buffers, stored in a checkpoint."""
 
@@ -69,14 +76,13 @@ class RandomMatrices(Mixer):
     def __init__(self, positions: int, config: RandomMix) -> None:
         super().__init__()
         shape = (config.groups, positions, positions)
-        if config.init == "uniform":
-            matrices = torch.rand(shape).softmax(-1)
-        elif config.init == "softmax":
-            matrices = (config.tau * torch.randn(shape)).softmax(-1)
-        else:
-            matrices = torch.empty(shape)
-            for matrix in matrices:
-                nn.init.orthogonal_(matrix)
+        if config.init != "orthogonal":
+            make = partial(draw_rows, shape, None if config.init == "uniform" else config.tau)
+            put(self, "matrices", Draw(make, shape, new_seed()))
+            return
+        matrices = torch.empty(shape)  # of which another machine has other last bits
+        for matrix in matrices:
+            nn.init.orthogonal_(matrix)
         self.register_buffer("matrices", matrices)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -3,15 +3,17 @@
 For sweeps of S tokens and C channels at a fixed number of connections (2306.01470).
 """
 
+import math
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from searchspaces.architecture import Shape, Stem, spec
 from searchspaces.costs import Cost, convolution
+from searchspaces.layers.draws import Draw, Words, new_seed, put, single
 from searchspaces.layers.pointwise import Conv1x1
 
 
@@ -67,6 +69,11 @@ class ProjectedStem(Stem):
         return ProjectedEmbedding(shape, self)
 
 
+def draw_projection(shape: tuple[int, int], words: Words) -> Tensor:
+    """(tokens, patches), normal with variance 1 / patches."""
+    return single(words.normals(*shape) / math.sqrt(shape[1]))
+
+
 class ProjectedEmbedding(nn.Module):
     """Module of `ProjectedStem`."""
 
@@ -75,9 +82,10 @@ class ProjectedEmbedding(nn.Module):
     def __init__(self, shape: Shape, config: ProjectedStem) -> None:
         super().__init__()
         self.patch, self.grid = config.patch, (shape[1] // config.patch, shape[2] // config.patch)
-        patches = self.grid[0] * self.grid[1]
-        self.register_buffer("projection", torch.randn(config.tokens, patches) / patches**0.5)
-        self.conv = Conv1x1(shape[0] * config.patch**2, config.dim).requires_grad_(not config.frozen)
+        channels, patches = shape[0], self.grid[0] * self.grid[1]
+        sides = config.tokens, patches
+        put(self, "projection", Draw(partial(draw_projection, sides), sides, new_seed()))
+        self.conv = Conv1x1(channels * config.patch**2, config.dim).requires_grad_(not config.frozen)
 
     def forward(self, x: Tensor) -> Tensor:
         (rows, columns), p = self.grid, self.patch

@@ -74,7 +74,7 @@ def test_three_tokens_of_two_channels_by_hand() -> None:
 
 @every_table
 def test_i10_permutations_and_copies_leave_the_singular_values(tokens: int, channels: int) -> None:
-    w, (j1, j2) = random(2 * tokens, tokens), draw("random", tokens * channels)
+    w, (j1, j2) = random(2 * tokens, tokens), (one.tensor() for one in draw("random", tokens * channels))
     permuted = kron(eye(channels), w)[:, j1]
     values = torch.linalg.svdvals(w).repeat_interleave(channels).sort(descending=True).values
     close(torch.linalg.svdvals(permuted), values)
@@ -98,7 +98,7 @@ def test_i12_a_mixer_is_a_monarch_product_with_shared_blocks(tokens: int, channe
 
 @every_table
 def test_i14_every_row_and_column_has_as_many_connections_as_a_block_is_long(tokens: int, channels: int) -> None:
-    j1, j2 = draw("random", tokens * channels)
+    j1, j2 = (one.tensor() for one in draw("random", tokens * channels))
     connected = matrix(j2) @ kron(eye(channels), random(tokens, tokens)) @ matrix(j1) != 0
     assert set(connected.sum(0).tolist()) == set(connected.sum(1).tolist()) == {tokens}
 

@@ -1,7 +1,7 @@
 """What a form of an export is: how it is written, and how it runs elsewhere."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property
 from importlib.util import find_spec
@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.export import ExportedProgram
 
 from nas.export.formats.folding import Folding, exported, folded
+from nas.export.formats.fourier import transforms_as_products
 from nas.problem import find_dataset
 from nas.settings import DataSettings
 from searchspaces import Architecture, Network, Shape
@@ -72,6 +73,7 @@ class Taken:
         made: file -> its content, where several forms start from it and making it takes seconds.
         batch: images at a time for which its graph is folded, where that gains; None: it is not.
         graph: its graph, if that is made already.
+        products: write Fourier transforms in graphs as matrix products.
     """
 
     network: Network
@@ -85,6 +87,7 @@ class Taken:
     made: dict[str, bytes] = field(default_factory=dict, compare=False)
     batch: int | None = None
     graph: ExportedProgram | None = None
+    products: bool = False
 
     @property
     def folding(self) -> Folding | None:
@@ -98,7 +101,7 @@ class Taken:
 
     @cached_property
     def _graph(self) -> tuple[ExportedProgram, Folding | None]:
-        with refusing("torch.export"):
+        with refusing("torch.export"), transforms_as_products() if self.products else nullcontext():
             if self.batch is None:
                 program, folding = self.graph or exported(self.network, self.shape), None
             else:

@@ -8,6 +8,7 @@ import inspect
 from pathlib import Path
 from typing import ClassVar
 
+import safetensors
 import safetensors.torch
 
 from nas.errors import WrongInputError
@@ -146,6 +147,8 @@ def forecast(network: Callable[[Tensor], Tensor], path: str) -> str:
     outputs = network(torch.from_numpy(scaled.T.astype(np.float32))[None, None])[0, 0]  # (variates, horizon)
     return table.continued(VARIATES, outputs.numpy().T * np.array(STD) + np.array(MEAN))
 '''
+FROZEN = "frozen.safetensors"
+"""What ``model.py`` reads besides the weights: tensors that these lack."""
 CONSTANTS = ("WINDOW_MS", "HOP_MS", "FLOOR_DB", "LOWEST_HZ", "SIDES", "RATES")
 
 
@@ -154,7 +157,7 @@ class Python(Format):
     """Source for torch."""
 
     name = "python"
-    files: ClassVar[tuple[str, ...]] = ("model.py", "predict.py", "preprocess.py")
+    files: ClassVar[tuple[str, ...]] = ("model.py", FROZEN, "predict.py", "preprocess.py")
     reads: ClassVar[tuple[str, ...]] = ("model.safetensors",)
     runner = f"""
 import sys
@@ -186,9 +189,11 @@ def costs(shape):
         except WrongInputError as error:
             raise ValueError(str(error)) from None
         write_atomically(folder / "model.py", found.source.encode())
-        if found.state.keys() != taken.network.state_dict().keys():  # buffers that our own classes make anew
-            tensors = {name: tensor.contiguous() for name, tensor in found.state.items()}
-            write_atomically(folder / "model.safetensors", safetensors.torch.save(tensors))
+        # Seeds, and buffers that our own classes make anew, in full.
+        lacking = found.state.keys() - stored(folder / "model.safetensors")
+        if lacking:
+            tensors = {name: found.state[name].contiguous() for name in sorted(lacking)}
+            write_atomically(folder / FROZEN, safetensors.torch.save(tensors))
         if taken.scale is not None:
             write_atomically(folder / "predict.py", FORECAST.encode())
             write_atomically(folder / "preprocess.py", series_source(taken.scale).encode())
@@ -219,6 +224,12 @@ def series_source(scale: Scale) -> str:
     )
     sizes = {name: list(getattr(scale, name)) for name in ("variates", "mean", "std")}
     return SERIES.format(source=own.strip(), context=scale.context, **sizes)
+
+
+def stored(path: Path) -> set[str]:
+    """Names of the tensors in a safetensors file."""
+    with safetensors.safe_open(path, "pt") as file:
+        return set(file.keys())
 
 
 def sound_source(front_end: audio.LogMel) -> str:

@@ -44,10 +44,12 @@ def read_tensors(path: str) -> dict[str, Tensor]:
 
 
 def build(weights: str | None = None) -> NETWORK:
-    """The network in eval mode, with the tensors of a file, whose names and shapes must be its own."""
+    """The network in eval mode, with the tensors of a file and of ``frozen.safetensors`` beside it, if any."""
     model = NETWORK()
     if weights is not None:
-        model.load_state_dict(read_tensors(weights))
+        frozen = Path(weights).with_name("frozen.safetensors")
+        more = read_tensors(str(frozen)) if frozen.exists() else {}
+        model.load_state_dict({**more, **read_tensors(weights)})
     return model.eval()
 '''
 

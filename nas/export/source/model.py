@@ -90,7 +90,14 @@ def _inlined(network: nn.Module, *, gradients: bool = True, documented: bool = T
     copied = {name for name in packages if name not in ("torch", "builtins")} - set(sys.stdlib_module_names)
     reach = Reach(copied, gradients=gradients, documented=documented, described=described)
     classes = Classes(network, reach)
-    for module, member in (("torch", ""), ("torch", "nn"), ("torch", "Tensor"), ("json", ""), ("math", "")):
+    for module, member in (
+        ("torch", ""),
+        ("torch", "nn"),
+        ("torch", "Tensor"),
+        ("json", ""),
+        ("math", ""),
+        ("pathlib", "Path"),
+    ):
         reach.library(module, member, member or module)
     state = {**network.state_dict(), **classes.stored}
     source = _file(network, classes, {tensor.dtype for tensor in state.values()})

@@ -1,6 +1,9 @@
 """Exports: whole, read back, measured again, and honest about the test split."""
 
+import io
 import json
+import os
+import pickle
 import random
 import resource
 import shutil
@@ -8,6 +11,7 @@ import signal
 import subprocess
 import sys
 import time
+import zipfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -113,6 +117,35 @@ def test_a_trial_whose_weights_were_deleted_is_trained_again_to_the_same_bits(st
     assert path.read_bytes() == before
 
 
+def test_a_trial_is_trained_in_full_and_its_card_says_which_weights_it_holds(study: Study, tmp_path: Path) -> None:
+    out, options = tmp_path / "out", ["--epochs", 3, "--seeds", 2, "--format", "none"]
+    given = ["export", study.directory, "--pick", "trial:1", "-o", out, *options]
+    refused = run(*given)
+    assert (refused.returncode, "--epochs, --preset and --seeds say how --retrain trains" in refused.stderr) == (
+        2,
+        True,
+    )
+    done = run(*given, "--retrain")
+    assert done.returncode == 0, done.stderr
+    assert f"exported to {out / 'seed-1'}: accuracy" in done.stdout
+    searched = study.trial(1)
+    for seed in (0, 1):
+        measured = json.loads((out / f"seed-{seed}/measured.json").read_text())
+        assert (measured["trial"], measured["network"], measured["training"]["seed"]) == (1, searched.key, seed)
+        assert measured["training"]["epochs"] == 3
+        assert measured["weights"]["of"] == "training"
+        assert measured["weights"]["search"]["measured"] == searched.measured
+        assert measured["bit_for_bit"] is not None
+        card = (out / f"seed-{seed}/README.md").read_text()
+        assert (
+            f"weights: not of a search, but trained in full, 3 epochs with seed {seed}; in the search trial 1" in card
+        )
+    states = [nas.load(out / f"seed-{seed}").state_dict() for seed in (0, 1)]
+    assert any(not torch.equal(tensor, states[1][name]) for name, tensor in states[0].items())
+    study.export("trial:1", tmp_path / "found")
+    assert "weights: those of trial 1 of the search" in (tmp_path / "found/README.md").read_text()
+
+
 def test_a_training_that_leads_to_another_network_is_not_taken_for_the_trial(study: Study) -> None:
     path = study.directory / "artifacts/0/weights.safetensors"
     path.unlink()
@@ -160,6 +193,26 @@ def test_the_use_of_the_test_images_stays_known_when_the_same_network_is_exporte
     assert len((out / "evaluations.jsonl").read_text().splitlines()) == 1
     study.export(f"trial:{study.complete[-1].number}", out, force=True)
     assert not (out / "evaluations.jsonl").exists()
+
+
+def test_frozen_tensors_are_written_out_where_that_is_said_and_it_stays_known_that_test_images_were_used(
+    small: dict[str, Any], tmp_path: Path
+) -> None:
+    choices = {**small["space"]["choices"], "s1.freeze": ["chans"]}
+    table = {**small, "trials": 1, "space": {"kind": "convmixer", "choices": choices}}
+    (tmp_path / "small.toml").write_text(tomli_w.dumps(table))
+    study, out = nas.search(tmp_path / "small.toml", out=tmp_path / "run"), tmp_path / "out"
+    study.export("trial:0", out)
+    evaluate(out, None, "test")
+    assert "frozen tensors are stored as their seeds (splitmix64-1)" in (out / "README.md").read_text()
+    before = nas.load(out).state_dict()
+    options = ["--materialise", "--format", "none", "--force"]
+    done = run("export", study.directory, "--pick", "trial:0", "-o", out, *options)
+    assert done.returncode == 0, done.stderr
+    assert "frozen" not in json.loads((out / "config.json").read_text())
+    assert safetensors.torch.load_file(out / "model.safetensors").keys() == before.keys()
+    assert all(torch.equal(tensor, before[name]) for name, tensor in nas.load(out).state_dict().items())
+    assert (out / "evaluations.jsonl").exists()
 
 
 def test_the_front_is_never_written_into_an_export(study: Study, tmp_path: Path) -> None:
@@ -221,34 +274,31 @@ def test_a_folder_that_cannot_be_replaced_as_a_whole_is_refused(
 
 
 @pytest.mark.slow
-def test_twenty_kills_of_an_export_over_an_export_leave_a_whole_one(trained: Path, tmp_path: Path) -> None:
+def test_24_kills_of_an_export_in_all_forms_over_an_export_leave_a_whole_one(trained: Path, tmp_path: Path) -> None:
     first = nas.open(trained).complete[0].number
-    command = [
-        sys.executable,
-        "-m",
-        "nas",
-        "export",
-        trained,
-        "-o",
-        tmp_path / "out",
-        "--force",
-        "--format",
-        "python",
-        "--pick",
-    ]
-    subprocess.run([*command, f"trial:{first}"], check=True, capture_output=True)
-    generator, whole, killed = random.Random(0), 0, 0
-    for _ in range(20):
-        process = subprocess.Popen([*command, "best:macs"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        deadline = time.monotonic() + 30
-        while process.poll() is None and not list(tmp_path.glob(".out.*")) and time.monotonic() < deadline:
+    command = [sys.executable, "-m", "nas", "export", trained, "-o", tmp_path / "out", "--force", "--pick"]
+
+    def begun(rule: str) -> tuple[subprocess.Popen[bytes], float]:
+        """An export that has begun to write, and when."""
+        process = subprocess.Popen([*command, rule], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        while process.poll() is None and not list(tmp_path.glob(".out.*")):
             time.sleep(0.002)
-        time.sleep(generator.uniform(0, 0.06))
+        return process, time.monotonic()
+
+    process, start = begun(f"trial:{first}")
+    assert process.wait() == 0
+    seconds = time.monotonic() - start
+    generator, whole, killed = random.Random(0), 0, 0
+    for number in range(24):
+        process, _ = begun("best:macs")
+        # Evenly over all that is written, half of them in its last tenth, in which the folders change places.
+        time.sleep(generator.uniform(0, seconds) if number % 2 else generator.uniform(0.9, 1.02) * seconds)
         process.kill()
         killed += process.wait() == -signal.SIGKILL
         check_sums(tmp_path / "out")
+        assert (tmp_path / "out/model.py").exists()
         whole += isinstance(nas.load(tmp_path / "out"), torch.nn.Module)
-    assert (whole, killed > 5) == (20, True)
+    assert (whole, killed > 11) == (24, True)
     subprocess.run([*command, "best:macs"], check=True, capture_output=True)
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
@@ -318,6 +368,64 @@ def test_without_checksums_an_export_is_still_checked(
     spoil(tmp_path / "out")
     with pytest.raises(WrongInputError, match=message):
         nas.load(tmp_path / "out")
+
+
+class Ran:
+    """Makes a folder when it is unpickled."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return os.mkdir, (str(self.folder),)
+
+
+def bomb(size: int) -> bytes:
+    """A zip archive of a thousandth of the zeros that it holds."""
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("model.safetensors", bytes(size))
+    return file.getvalue()
+
+
+def saved(value: object) -> bytes:
+    """A file of ``torch.save``, a pickle in an archive."""
+    file = io.BytesIO()
+    torch.save(value, file)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("hostile", "message"),
+    [
+        (lambda mark: pickle.dumps(Ran(mark)), r"model\.safetensors is damaged"),
+        (lambda mark: saved(Ran(mark)), r"model\.safetensors is damaged"),
+        (lambda mark: bomb(20_000_000), r"model\.safetensors is damaged"),
+        (lambda mark: (2**62).to_bytes(8, "little") + b"{}", r"model\.safetensors is damaged"),
+    ],
+    ids=["pickle", "torch.save", "zip bomb", "a header without end"],
+)
+def test_what_is_no_safetensors_file_is_refused_and_never_run(
+    study: Study, tmp_path: Path, hostile: Callable[[Path], bytes], message: str
+) -> None:
+    out = study.export("trial:0", tmp_path / "out")
+    (out / "SHA256SUMS").unlink()
+    (out / "model.safetensors").write_bytes(hostile(tmp_path / "mark"))
+    with pytest.raises(WrongInputError, match=message):
+        nas.load(out)
+    assert not (tmp_path / "mark").exists()
+
+
+def test_an_architecture_that_would_fill_the_memory_is_refused_by_what_it_has_for_weights(
+    study: Study, tmp_path: Path
+) -> None:
+    out = study.export("trial:0", tmp_path / "out")
+    (out / "SHA256SUMS").unlink()
+    config = json.loads((out / "config.json").read_text())
+    config["architecture"]["stem"]["dim"] = 1_000_000
+    (out / "config.json").write_text(json.dumps(config))
+    with pytest.raises(WrongInputError, match=r"it holds [\d,]+ numbers, the network has [\d,]{9,} parameters"):
+        nas.load(out)
 
 
 def test_weights_that_are_not_finite_are_not_exported(study: Study, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import getpass
 import json
+import random
 import shutil
 import socket
 import subprocess
@@ -28,6 +29,7 @@ from nas.export.evaluate import evaluate
 from nas.export.export import export
 from nas.export.formats import FORMATS, Format, Taken, missing
 from nas.export.formats.graph import ExpectedCosts
+from nas.export.formats.onnx import content as onnx_content
 from nas.export.formats.python import sound_source
 from nas.export.forms import Forms
 from nas.export.predict import predict
@@ -36,6 +38,7 @@ from nas.export.running import OWN
 from nas.pricing import price
 from nas.results.exports import compare_exports
 from nas.results.study import Study
+from nas.trial import serialize
 from searchspaces import SEARCH_SPACES, Architecture, build
 from trainers.audio import LogMel, read_wave
 
@@ -134,7 +137,7 @@ def test_an_export_of_another_version_is_refused(out: Path, tmp_path: Path) -> N
     with pytest.raises(WrongInputError, match=r"config\.json is damaged"):
         nas.load(own)  # by its checksum
     (own / "SHA256SUMS").unlink()
-    with pytest.raises(WrongInputError, match="its format is 99, and this version reads format 1"):
+    with pytest.raises(WrongInputError, match="its format is 99, and this version reads formats 1 to 2"):
         nas.load(own)
 
 
@@ -318,6 +321,17 @@ def test_networks_of_every_space_are_proven_in_every_form(space: str, tmp_path: 
         assert isinstance(proof, Proof)
         assert proof.costs is not None
         assert proof.largest_difference <= TOLERANCE
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("space", sorted(SEARCH_SPACES))
+def test_a_graph_of_onnx_takes_at_most_115_percent_of_the_weights(space: str) -> None:
+    shape, generator = (1, 64, 96) if space == "asm_rh" else (3, 32, 32), random.Random(0)
+    found = SEARCH_SPACES[space](shape, 10)
+    drawn = (found.network(found.draw(generator)) for _ in range(500))
+    architecture = next(one for one in drawn if one and 1.2e5 < price(one).total.parameters < 2e6)
+    network = build(architecture).eval()
+    assert len(onnx_content(Taken(network, shape))) <= 1.15 * len(serialize(network))
 
 
 def test_forms_that_were_proven_run_beside_each_other(study: Study, out: Path, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from searchspaces.layers.draws import Words
 from searchspaces.layers.filters import FILTER_MODES, filter_bank, parse_filters
 from searchspaces.operators.depthwise import Depthwise
 
@@ -19,8 +20,7 @@ def written(name: str) -> str:
 
 def bank(mode: str, channels: int = 16, kernel: int = 3, *, seed: int = 0, multiplier: int = 1) -> Tensor:
     """(channels * multiplier, kernel, kernel)"""
-    generator = torch.Generator().manual_seed(seed)
-    return filter_bank(mode, channels, kernel, generator, multiplier=multiplier).squeeze(1)
+    return filter_bank(mode, channels, kernel, Words(seed), multiplier=multiplier).squeeze(1)
 
 
 def high_frequency_share(filters: Tensor) -> float:
@@ -35,7 +35,7 @@ def high_frequency_share(filters: Tensor) -> float:
 @pytest.mark.parametrize("name", FILTER_MODES)
 def test_every_filter_of_every_mode_has_the_norm_of_a_random_one(name: str, kernel: int) -> None:
     multiplier = kernel**2 if name == "orthogonal" else 2
-    filters = filter_bank(written(name), 6, kernel, torch.Generator().manual_seed(0), multiplier=multiplier)
+    filters = filter_bank(written(name), 6, kernel, Words(0), multiplier=multiplier)
     assert filters.shape == (6 * multiplier, 1, kernel, kernel)
     torch.testing.assert_close(filters.flatten(1).norm(dim=1), torch.full((6 * multiplier,), math.sqrt(1 / 3)))
 
@@ -193,14 +193,14 @@ def test_a_wrong_mode_is_answered_with_what_is_meant(mode: str, message: str) ->
 
 
 def test_taps_are_so_many_equal_ones_at_places_of_their_own() -> None:
-    bank = filter_bank("taps(3)", 200, 5, torch.Generator().manual_seed(0)).flatten(1)
+    bank = filter_bank("taps(3)", 200, 5, Words(0)).flatten(1)
     assert ((bank > 0).sum(1) == 3).all()
     assert torch.allclose(bank[bank > 0], torch.tensor((1 / 3) ** 0.5 / 3**0.5))
     assert ((bank > 0).float().mean(0) > 0.03).all()
 
 
 def test_a_gauss_has_its_peak_anywhere_and_falls_off_by_its_sigma() -> None:
-    bank = filter_bank("gauss(1)", 200, 5, torch.Generator().manual_seed(0)).squeeze(1)
+    bank = filter_bank("gauss(1)", 200, 5, Words(0)).squeeze(1)
     assert len(set(bank.flatten(1).argmax(1).tolist())) == 25
     centred = next(f for f in bank if f.flatten().argmax() == 12)
     assert (centred[2, 3] / centred[2, 2]).item() == pytest.approx(math.exp(-0.5), rel=1e-5)
@@ -233,12 +233,10 @@ def test_filters_that_a_bank_with_one_filter_per_channel_cannot_hold_are_refused
 
 @pytest.mark.parametrize(("mode", "norm"), [("box", 1 / 5), ("identity", 1.0), ("impulse", 1.0), ("taps(4)", 1 / 2)])
 def test_filters_that_keep_their_own_scale_have_the_norm_of_their_definition(mode: str, norm: float) -> None:
-    bank = filter_bank(mode, 6, 5, torch.Generator().manual_seed(0), norm_match=False)
+    bank = filter_bank(mode, 6, 5, Words(0), norm_match=False)
     assert bank.flatten(1).norm(dim=1).tolist() == pytest.approx([norm] * 6)
 
 
 def test_a_smoothed_filter_of_its_own_scale_has_the_norm_from_before_the_blur() -> None:
-    sharp, smooth = (
-        filter_bank(mode, 6, 5, torch.Generator().manual_seed(0), norm_match=False) for mode in ("random", "smooth(1)")
-    )
+    sharp, smooth = (filter_bank(mode, 6, 5, Words(0), norm_match=False) for mode in ("random", "smooth(1)"))
     assert smooth.flatten(1).norm(dim=1).tolist() == pytest.approx(sharp.flatten(1).norm(dim=1).tolist())

@@ -60,9 +60,14 @@ def test_i3_commutation_swaps_the_factors(tokens: int, channels: int) -> None:
     assert channels == 1 or not torch.equal(j.T @ torch.kron(eye(tokens), v) @ j, swapped)  # V inside is wrong
 
 
+def drawn(kind: Permutation, size: int) -> tuple[Tensor, Tensor]:
+    before, after = draw(kind, size)
+    return before.tensor(), after.tensor()
+
+
 @every_table
 def test_i4_permutations_move_through_activations(tokens: int, channels: int) -> None:
-    z, (index, _) = random(1, tokens * channels), draw("random", tokens * channels)
+    z, (index, _) = random(1, tokens * channels), drawn("random", tokens * channels)
     assert torch.equal(torch.nn.functional.gelu(z)[:, index], torch.nn.functional.gelu(z[:, index]))
 
 
@@ -172,15 +177,15 @@ def test_token_mlp_counts_of_the_reference_table(shape: tuple[int, int, int], pa
 
 @pytest.mark.parametrize("permutation", ["random", "random_inverse"])
 def test_drawn_indices_are_permutations_of_integers(permutation: Permutation) -> None:
-    for index in draw(permutation, 40):
+    for index in drawn(permutation, 40):
         assert index.dtype == torch.int64
         assert index.sort().values.tolist() == list(range(40))
 
 
 def test_random_inverse_undoes_itself_and_random_does_not() -> None:
-    before, after = draw("random_inverse", 40)
+    before, after = drawn("random_inverse", 40)
     assert torch.equal(matrix(after), matrix(before).T)
-    before, after = draw("random", 40)
+    before, after = drawn("random", 40)
     assert not torch.equal(matrix(after), matrix(before).T)
 
 

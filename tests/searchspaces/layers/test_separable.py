@@ -9,6 +9,7 @@ from torch import Tensor
 
 from objectives.counting import count
 from searchspaces.freezing import FREEZE_PATTERNS, Freeze, freeze
+from searchspaces.layers.draws import Words
 from searchspaces.layers.filters import filter_bank
 from searchspaces.layers.separable import Separable, SeparableConvolution, canonical_filters
 
@@ -112,8 +113,7 @@ def test_the_bank_holds_the_filters_that_were_asked_for(mode: str) -> None:
     torch.manual_seed(0)
     for size in (36 * 9, 2 * 36):  # what the two convolutions draw first
         torch.rand(size)
-    generator = torch.Generator().manual_seed(int(torch.randint(2**31, ())))
-    expected = filter_bank(mode, 4, 3, generator, multiplier=9).double()
+    expected = filter_bank(mode, 4, 3, Words(int(torch.randint(2**31, ()))), multiplier=9).double()
     assert torch.equal(module.depthwise.weight, expected)
 
 
@@ -143,7 +143,7 @@ def test_multiply_accumulates_are_those_of_the_two_parts_and_of_what_is_run(mult
 )
 def test_modes_that_give_the_same_bank_have_one_writing(mode: str, multiplier: int, canonical: str) -> None:
     assert canonical_filters(mode, 3, multiplier) == canonical
-    banks = [filter_bank(m, 4, 3, torch.Generator().manual_seed(0), multiplier=multiplier) for m in (mode, canonical)]
+    banks = [filter_bank(m, 4, 3, Words(0), multiplier=multiplier) for m in (mode, canonical)]
     assert torch.equal(*banks)
 
 

@@ -5,34 +5,33 @@ import math
 import pytest
 import torch
 
+from searchspaces.layers.draws import Words
 from searchspaces.layers.sparse import ListedLinear, Mask, MaskedLinear, draw_mask, draw_places
 
 
 @pytest.mark.parametrize("p", [0.01, 0.3, 1.0])
 def test_masks_have_the_density_that_was_asked_for(p: float) -> None:
-    torch.manual_seed(0)
-    assert int(draw_mask(200, 300, p, "exact").sum()) == round(p * 60_000)
-    assert draw_mask(200, 300, p, "fan_in").sum(1).tolist() == [round(p * 300)] * 200
+    assert int(draw_mask(200, 300, p, "exact", Words(0)).sum()) == round(p * 60_000)
+    assert draw_mask(200, 300, p, "fan_in", Words(0)).sum(1).tolist() == [round(p * 300)] * 200
     tolerance = 4 * math.sqrt(p * (1 - p) / 60_000)
-    assert draw_mask(200, 300, p, "bernoulli").float().mean().item() == pytest.approx(p, abs=tolerance + 1e-9)
+    assert draw_mask(200, 300, p, "bernoulli", Words(0)).float().mean().item() == pytest.approx(p, abs=tolerance + 1e-9)
 
 
 @pytest.mark.parametrize("mask", ["exact", "fan_in"])
 @pytest.mark.parametrize("p", [0.2, 0.4])  # few of many, and many
 def test_every_connection_is_as_likely_as_any_other(mask: Mask, p: float) -> None:
-    torch.manual_seed(0)
-    draws = 3000
-    shares = sum(draw_mask(4, 5, p, mask).double() for _ in range(draws)) / draws
+    words, draws = Words(0), 3000
+    shares = sum(draw_mask(4, 5, p, mask, words).double() for _ in range(draws)) / draws
     assert (shares - p).abs().max() < 4 * math.sqrt(p * (1 - p) / draws)
 
 
 def test_an_output_has_at_least_one_connection_of_a_fixed_fan_in() -> None:
-    assert draw_mask(7, 5, 1e-3, "fan_in").sum(1).tolist() == [1] * 7
+    assert draw_mask(7, 5, 1e-3, "fan_in", Words(0)).sum(1).tolist() == [1] * 7
 
 
 def test_connections_of_a_matrix_that_would_not_fit_into_memory_are_drawn() -> None:
-    places = draw_places(2**18, 2**18, 2**-30, "exact")
-    assert len(places.unique()) == len(places) == 64
+    places = draw_places(2**18, 2**18, 2**-30, "exact", Words(0))
+    assert len(set(places.tolist())) == len(places) == 64
 
 
 def test_weights_start_with_the_variance_of_their_connections() -> None:
