@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from nas.store.surrogates import Surrogate
 from objectives import OBJECTIVES, Goal, Objective, as_value, to_minimise
 from objectives.attacks import Attack, make_attack
 from objectives.attacks.transfer import Transfer
+from objectives.objective import tasks_of
 from searchspaces import SEARCH_SPACES, Architecture, SearchSpace, Shape
 from searchspaces.heads import fitted
 from searchspaces.registry import lookup, unknown
@@ -103,11 +105,11 @@ def check_task(name: str, objective: Objective, dataset: Dataset) -> None:
         WrongInputError: if it is for another task.
     """
     task = dataset.poses().name
-    if objective.task not in ("", task):
-        others = ", ".join(sorted(other for other, kind in OBJECTIVES.items() if kind.task == task))
+    if objective.task and task not in tasks_of(objective):
+        others = ", ".join(sorted(other for other, kind in OBJECTIVES.items() if task in tasks_of(kind)))
         raise WrongInputError(
-            f"objective {name!r} is for {objective.task}, but what is learnt from {dataset.name} is {task}. "
-            f"Objectives for that: {others}; and all costs."
+            f"objective {name!r} is for {' and '.join(tasks_of(objective))}, but what is learnt from {dataset.name} is "
+            f"{task}. Objectives for that: {others}; and all costs."
         )
 
 
@@ -193,7 +195,8 @@ def training_attack(name: str, epsilon: float | str | None, steps: int | None, o
 def find_space(settings: Settings, input: Shape, outputs: int | Shape) -> SearchSpace:
     """The search space of ``[space]`` for images ``input`` = (C, H, W), narrowed as the study says.
 
-    Spaces are of classifiers; for ``outputs`` (C, H, W) each network gets the head that makes them.
+    Spaces are of classifiers; for ``outputs`` (C, H, W) each network gets the head that makes them. A space that takes
+    ``outputs`` chooses a head that forecasts itself.
 
     Raises:
         WrongInputError: if it is unknown, its settings are wrong or a choice is narrowed to what it cannot be.
@@ -208,10 +211,12 @@ def find_space(settings: Settings, input: Shape, outputs: int | Shape) -> Search
             raise ValueError(f"kind is missing. Known: {', '.join(sorted(SEARCH_SPACES))}.")
         factory = lookup(SEARCH_SPACES, "search space", kind)
     classes = outputs if isinstance(outputs, int) else 1
-    space = construct(factory, table, "space", input=input, classes=classes)
+    made = {"outputs": None if classes == outputs else outputs} if "outputs" in signature(factory).parameters else {}
+    space = construct(factory, table, "space", input=input, classes=classes, **made)
     if classes != outputs:
         decoded = space.to_architecture
-        space = replace(space, to_architecture=lambda picks: fitted(decoded(picks), outputs))
+        aligned = find_dataset(settings.data).poses().aligned
+        space = replace(space, to_architecture=lambda picks: fitted(decoded(picks), outputs, aligned=aligned))
     with user_input("space.choices"):
         space = space.narrow(dotted(choices))
     with user_input("space.tie"):
@@ -323,7 +328,7 @@ class Problem:
     @property
     def goals(self) -> dict[str, Goal]:
         """What the values of every objective mean, by name."""
-        return {name: Goal.of(objective) for name, objective in self.objectives.items()}
+        return {name: Goal.of(objective, self.data.task.name) for name, objective in self.objectives.items()}
 
     @cached_property
     def probe(self) -> Probe:

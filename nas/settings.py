@@ -22,6 +22,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from nas.errors import WrongInputError, user_input
 from nas.plugins import FOLDER, Plugin, load_plugins
+from nas.presets import PRESETS, study_file
 from nas.store.files import LONGEST_PATH, check_path, read_text, write_atomically
 from nas.store.records import SCHEMA, brief, refusal
 from objectives import Goal
@@ -91,6 +92,7 @@ class DataSettings:
         """The data set with its options in one word, for a person: ``fsdd:speaker=theo``."""
         options = dict(self.options)
         given = options.pop("given", {})  # options of the data set that this one is derived from
+        options = {key: value for key, value in options.items() if not isinstance(value, list | tuple)}  # too long
         place = ":".join(filter(None, (str(options.pop(key, "")) for key in ("source", "location"))))
         words = [f"{key}={value}" for table in (given, options) for key, value in sorted(table.items())]
         return ":".join(filter(None, [self.name, ",".join(filter(None, [place, *words]))]))
@@ -381,19 +383,32 @@ def read_settings(path: Path, overrides: Iterable[str] = ()) -> Settings:
     Raises:
         WrongInputError: naming the key, what was expected and the nearest right spelling.
     """
-    try:
-        text = read_text(path, LARGEST_FILE)
-    except FileNotFoundError:
-        raise WrongInputError(f"study file {path} does not exist. Give the path of a .toml file.") from None
-    except (OSError, ValueError) as error:
-        raise WrongInputError(f"study file {path} cannot be read: {error}.") from None
-    try:
-        table = parse(text)
-    except ValueError as error:
-        raise WrongInputError(f"study file {path} is not valid TOML: {error}.") from None
+    table = read_table(path)
     if "schema" in table:  # a resolved study
         table = _resolved(table, path)[0]
     return settings_of(table, overrides, folder=path.parent)
+
+
+def read_table(path: Path) -> Table:
+    """The tables of a study file as they stand there; of a preset, where there is no such file.
+
+    Raises:
+        WrongInputError: if it cannot be read.
+    """
+    path = study_file(path)
+    try:
+        text = read_text(path, LARGEST_FILE)
+    except FileNotFoundError:
+        known = ", ".join(PRESETS)
+        raise WrongInputError(
+            f"study file {path} does not exist. Give the path of a .toml file, or the name of a preset: {known}."
+        ) from None
+    except (OSError, ValueError) as error:
+        raise WrongInputError(f"study file {path} cannot be read: {error}.") from None
+    try:
+        return parse(text)
+    except ValueError as error:
+        raise WrongInputError(f"study file {path} is not valid TOML: {error}.") from None
 
 
 def parse(text: str) -> Table:
@@ -417,10 +432,10 @@ def settings_of(table: Table, overrides: Iterable[str] = (), *, folder: Path | N
     here = Path.cwd()
     table = _with_absolute_paths(table, here if folder is None else folder)
     # Another data set first: it does not take the options of the one in the file.
-    for override in sorted(overrides, key=lambda text: not _names_data(text)):
-        if _names_data(override) and isinstance(table.get("data"), dict):
+    for text in sorted(overrides, key=lambda text: not _names_data(text)):
+        if _names_data(text) and isinstance(table.get("data"), dict):
             table["data"] = {key: value for key, value in table["data"].items() if key in DATA_KEYS}
-        _override(table, override)
+        set_key(table, text)
     return settings_from(_with_absolute_paths(table, here))
 
 
@@ -559,10 +574,15 @@ def _absolute(path: str, folder: Path) -> Path:
         raise WrongInputError(f"{brief(path)} names the home folder of nobody. Write the path in full.") from None
 
 
-def _override(table: Table, override: str) -> None:
-    key, equals, text = override.partition("=")
+def set_key(table: Table, given: str) -> None:
+    """Sets a dotted key of nested tables, as ``KEY=VALUE`` says.
+
+    Raises:
+        WrongInputError: if it says something else, or a part of the key is no table.
+    """
+    key, equals, text = given.partition("=")
     if not equals or not key.strip():
-        raise WrongInputError(f"--set needs KEY=VALUE, as in --set data.name=cifar10, got {override!r}.")
+        raise WrongInputError(f"--set needs KEY=VALUE, as in --set data.name=cifar10, got {given!r}.")
     try:
         (value,) = parse(f"value = {text}").values()
     except ValueError:  # no TOML, or more than one value
@@ -571,7 +591,7 @@ def _override(table: Table, override: str) -> None:
     for parent in parents:
         table = table.setdefault(parent, {})
         if not isinstance(table, dict):
-            raise WrongInputError(f"--set {brief(override)}: {brief(parent)} is not a table.")
+            raise WrongInputError(f"--set {brief(given)}: {brief(parent)} is not a table.")
     table[last] = value
 
 

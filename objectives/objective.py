@@ -140,7 +140,7 @@ class Candidate:
         """
         images = self.inputs()
         if self.targets is None:
-            raise ValueError("this objective is for image regression, but the data have classes to be found.")
+            raise ValueError("this objective is for values, but the data have classes to be found.")
         for first in range(0, len(images), batch):
             yield images[first : first + batch], self.targets[first : first + batch]
 
@@ -202,9 +202,9 @@ class Goal:
     unit: str = ""
 
     @classmethod
-    def of(cls, kind: "Objective | type[Objective]") -> Self:
-        """That of an objective."""
-        return cls(kind.direction, kind.scale, kind.unit)
+    def of(cls, kind: "Objective | type[Objective]", task: str = "") -> Self:
+        """That of an objective, for the task of that name."""
+        return cls(kind.direction, kind.scale, kind.units.get(task, kind.unit))
 
 
 Doubt = Literal["binomial", "sample", "jackknife", "runs", "replicates"]
@@ -287,8 +287,10 @@ class Objective(ABC):
     """``fraction``: a value in [0, 1]; ``count``: a positive number that is compared by its logarithm."""
     unit: ClassVar[str] = ""
     """Of the values, in a word such as ``MACs``; empty for a plain number."""
-    task: ClassVar[str] = ""
-    """Name of the only task that it is for, such as ``classification``; empty for any."""
+    units: ClassVar[Mapping[str, str]] = {}
+    """Other units of the values, by the name of the task that has them."""
+    task: ClassVar[str | tuple[str, ...]] = ""
+    """Name of the only task that it is for, such as ``classification``, or several names; empty for any."""
 
     @abstractmethod
     def measure(self, candidate: Candidate) -> float:
@@ -311,6 +313,12 @@ class Objective(ABC):
     def suited(self, data: DataTraits) -> Self:
         """The objective with the settings that were left open set to what suits ``data``."""
         return self
+
+
+def tasks_of(kind: "Objective | type[Objective]") -> tuple[str, ...]:
+    """Names of the tasks that an objective is for; none if it is for any."""
+    names = kind.task
+    return tuple(filter(None, (names,))) if isinstance(names, str) else names
 
 
 OBJECTIVES: dict[str, type[Objective]] = {}
@@ -346,7 +354,7 @@ def objective(name: str) -> Callable[[T], T]:
         words = dir(cls)
         if "measure" not in words:
             raise ValueError(f"objective {name!r} must define measure(self, candidate) -> float.")
-        for word in ("check_classes", "settings", "suited", "unit", "task", "worst"):
+        for word in ("check_classes", "settings", "suited", "unit", "units", "task", "worst"):
             if word not in words:  # a class that does not derive from Objective
                 setattr(cls, word, getattr(Objective, word))
         OBJECTIVES[name] = cls

@@ -1,5 +1,10 @@
-"""How far the images that a network returns are from those it should: squared errors of pixels in [0, 1]."""
+"""How far values that a network returns are from those they should be: pixels in [0, 1], or what follows in a series.
 
+Values of a series are on its standardised scale: 1 is a standard deviation of the training part, so that the mean of
+that part forecast for ever has an MSE of about 1, and an MAE of about 0.8 where they are normal.
+"""
+
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -19,7 +24,7 @@ class OfValues(Objective):
     direction: ClassVar[Direction] = "maximize"
     needs: ClassVar[Needs] = "training"
     scale: ClassVar[Scale] = "count"
-    task: ClassVar[str] = "image regression"
+    task: ClassVar[str | tuple[str, ...]] = ("image regression", "forecasting")
 
     def settings(self, candidate: Candidate) -> dict[str, Any]:
         return {"samples": sum(len(targets) for _, targets in candidate.pairs(BATCH))}
@@ -28,15 +33,31 @@ class OfValues(Objective):
 @objective("mse")
 @dataclass(frozen=True)
 class Mse(OfValues):
-    """Mean squared error of a pixel, compared by its logarithm."""
+    """Mean squared error of a pixel or of a standardised value, compared by its logarithm."""
 
     direction: ClassVar[Direction] = "minimize"
+    units: ClassVar[Mapping[str, str]] = {"forecasting": "sd²"}
 
     def worst(self) -> float:
-        return 1.0  # white for black everywhere
+        return 1.0  # white for black everywhere; of a series its mean for ever
 
     def measure(self, candidate: Candidate) -> Estimate:
         return Estimate.mean(_errors(candidate, clipped=False).clamp_min(LEAST))
+
+
+@objective("mae")
+@dataclass(frozen=True)
+class Mae(OfValues):
+    """Mean absolute error of a pixel or of a standardised value, compared by its logarithm."""
+
+    direction: ClassVar[Direction] = "minimize"
+    units: ClassVar[Mapping[str, str]] = {"forecasting": "sd"}
+
+    def worst(self) -> float:
+        return 1.0
+
+    def measure(self, candidate: Candidate) -> Estimate:
+        return Estimate.mean(_errors(candidate, clipped=False, squared=False).clamp_min(LEAST))
 
 
 @objective("psnr")
@@ -45,6 +66,7 @@ class Psnr(OfValues):
     """Peak signal-to-noise ratio, mean over the images, of outputs that are cut off at black and white."""
 
     unit: ClassVar[str] = "dB"
+    task: ClassVar[str | tuple[str, ...]] = "image regression"
 
     def worst(self) -> float:
         return 1.0
@@ -57,9 +79,9 @@ class Psnr(OfValues):
 @objective("r2")
 @dataclass(frozen=True)
 class R2(OfValues):
-    """Share of the variance of the pixels that is explained, 1 - MSE / MSE of the mean image; 0 if that is better.
+    """Share of the variance of the values that is explained, 1 - MSE / MSE of the mean target; 0 if that is better.
 
-    The mean image is that of the images measured on.
+    The mean target is that of the images, or of the windows, measured on.
     """
 
     scale: ClassVar[Scale] = "fraction"
@@ -76,11 +98,12 @@ class R2(OfValues):
 
 
 @torch.no_grad()
-def _errors(candidate: Candidate, *, clipped: bool) -> torch.Tensor:
-    """(N,) mean squared error of each image, in float64.
+def _errors(candidate: Candidate, *, clipped: bool, squared: bool = True) -> torch.Tensor:
+    """(N,) mean error of each image or window, in float64.
 
     Args:
         clipped: of outputs that are cut off at 0 and 1.
+        squared: or absolute.
 
     Raises:
         FloatingPointError: if an output is not finite.
@@ -91,5 +114,5 @@ def _errors(candidate: Candidate, *, clipped: bool) -> torch.Tensor:
         if not torch.isfinite(outputs).all():
             raise FloatingPointError("the model's outputs are not finite.")
         error = (outputs.clamp(0, 1) if clipped else outputs).double() - targets.double()
-        found.append(error.square().flatten(1).mean(1))
+        found.append((error.square() if squared else error.abs()).flatten(1).mean(1))
     return torch.cat(found)

@@ -162,6 +162,10 @@ class Head(Spec):
     table = HEADS
     noun = "head"
     dense: ClassVar[bool] = False
+    forecasts: ClassVar[bool] = False
+    """Whether the values of a dense head are those of other positions than its tokens."""
+    reversible: bool = False
+    """Whether rows of the input are normalised, and those of the outputs brought back to their scale."""
     last: ClassVar[str] = "classifier"
     """Name of its last layer, for tables."""
 
@@ -250,6 +254,11 @@ class Architecture:
         if self.head.dense == isinstance(self.outputs, int):
             need = "a head that is not dense" if self.head.dense else "a dense head"
             raise ValueError(f"a network of {answer(self.outputs)} needs {need}, got {self.head.label()}.")
+        if self.head.reversible and self.input[:2] != self.outputs[:2]:  # type: ignore[index]
+            raise ValueError(
+                f"a reversible head returns as many rows as it is given, got input {self.input} and outputs "
+                f"{self.outputs}. Set reversible to false."
+            )
         if (blocks := sum(stage.depth for stage in self.stages)) > MOST_BLOCKS:
             raise ValueError(f"an architecture has at most {MOST_BLOCKS:,} blocks, got {blocks:,}.")
 

@@ -55,6 +55,39 @@ class Network(nn.Module):
         return y
 
 
+class InstanceNormalize(nn.Module):
+    """Every row of ``(B, C, H, W)`` without its mean and divided by its deviation, with both, ``(B, C, H, 1)``.
+
+    Both count as constants for the gradient, as published.
+    """
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        mean = x.detach().mean(3, keepdim=True)
+        centred = x - mean
+        std = (centred.detach().square().mean(3, keepdim=True) + 1e-5).sqrt()
+        return centred / std, mean, std
+
+
+class ReversibleNetwork(Network):
+    """A network whose rows are normalised one by one, and whose outputs are brought back to their scale."""
+
+    def __init__(self, architecture: Architecture) -> None:
+        super().__init__(architecture)
+        self.instance = InstanceNormalize()
+
+    def features(self, x: Tensor) -> Tensor:
+        """``(B, F)``: what the last layer reads."""
+        rows, _, _ = self.instance(self.normalize(x))
+        y: Tensor = self.head(self.blocks(self.stem(rows)))
+        return y
+
+    def forward(self, x: Tensor) -> Tensor:
+        rows, mean, std = self.instance(self.normalize(x))
+        y: Tensor = self.classifier(self.head(self.blocks(self.stem(rows))))
+        restored: Tensor = y * std + mean
+        return restored
+
+
 @runtime_checkable
 class Fusable(Protocol):
     """A module with a form that is cheaper to run than the one that defines it."""
@@ -77,7 +110,8 @@ def build(architecture: Architecture, *, seed: int = 0, fused: bool = True) -> N
     """
     with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
         torch.manual_seed(seed)
-        network = Network(architecture.canonical())
+        kind = ReversibleNetwork if architecture.head.reversible else Network
+        network = kind(architecture.canonical())
     for module in network.modules():
         if not fused and isinstance(module, Fusable):
             module.fused = False

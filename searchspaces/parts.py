@@ -51,7 +51,8 @@ def parts(architecture: Architecture, count: Callable[[Spec, Shape], Cost] | Non
         count: as in `architecture_cost`.
     """
     shape = architecture.input
-    yield Part("normalization", None, shape, _normalization_cost(shape))
+    reversible, before = architecture.head.reversible, _normalization_cost(shape)
+    yield Part("normalization", None, shape, before + _instance_cost(shape) if reversible else before)
 
     def step(name: str, node: Spec, repeat: int = 1) -> Part:
         nonlocal shape
@@ -72,7 +73,8 @@ def parts(architecture: Architecture, count: Callable[[Spec, Shape], Cost] | Non
     yield step("head", architecture.head)
     head, outputs = architecture.head, architecture.outputs
     output = (outputs, 1, 1) if isinstance(outputs, int) else outputs
-    yield Part(head.last, None, output, head.readout_cost(shape, outputs))
+    readout = head.readout_cost(shape, outputs)
+    yield Part(head.last, None, output, readout + _reversal_cost(output) if reversible else readout)
 
 
 def _cost(node: Spec, shape: Shape, count: Callable[[Spec, Shape], Cost] | None) -> Cost:
@@ -102,3 +104,14 @@ def _normalization_cost(shape: Shape) -> Cost:
     """Of subtracting and dividing the pixels; the image needs no gradient, so that nothing is kept."""
     channels, height, width = shape
     return Cost(elementwise_flops=2 * channels * height * width, buffer_bytes=2 * 4 * channels)
+
+
+def _instance_cost(shape: Shape) -> Cost:
+    """Of normalising each row of (C, H, W): mean, difference, square, mean, quotient; then what a row has once."""
+    size, rows = shape[0] * shape[1] * shape[2], shape[0] * shape[1]
+    return Cost(elementwise_flops=5 * size + 2 * rows, activations=rows)
+
+
+def _reversal_cost(shape: Shape) -> Cost:
+    """Of bringing outputs (C, H, W) back to the scale of their rows, which `_instance_cost` keeps."""
+    return Cost(elementwise_flops=2 * shape[0] * shape[1] * shape[2])

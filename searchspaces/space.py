@@ -22,7 +22,10 @@ Picks = Mapping[str, Value]
 F = TypeVar("F", bound=Callable[..., "SearchSpace"])
 
 SEARCH_SPACES: dict[str, Callable[..., "SearchSpace"]] = {}
-"""Name -> function ``(input: Shape, classes: int, **settings) -> SearchSpace``."""
+"""Name -> function ``(input: Shape, classes: int, **settings) -> SearchSpace``.
+
+One that takes ``outputs: Shape | None`` as well is told what networks return that have no classes.
+"""
 
 
 def search_space(name: str) -> Callable[[F], F]:

@@ -9,19 +9,32 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+import torch
 
 import nas
+from nas.presets import CLAIMS
 from nas.pricing import price
-from nas.problem import Problem, find_trainer
+from nas.problem import Problem, find_dataset, find_trainer
+from nas.results.design import read_claim, read_design
+from nas.search.reproduce import chosen, kept, lacking
 from nas.search.samplers.random import RandomSampler
 from nas.settings import read_settings, settings_of
+from nas.show.claims import markdown
 from searchspaces import SEARCH_SPACES
 from searchspaces.architecture import CHANNEL_MIXERS, TOKEN_MIXERS
 from searchspaces.spaces.mixing import CONTROLS
+from trainers import training_data
+from trainers.datasets.seasons import Seasons
 
 ROOT = Path(__file__).parent.parent / "studies"
 DATA = {"asm_rh": "spectrograms"}
 """Data sets of the spaces that are not for images."""
+PAPERS = {
+    "spatial-mixing": "2503.16760",
+    "spartan": "2507.10999",
+    "asm-rh": "2402.18007",
+    "wide-sparse": "2306.01470",
+}
 
 
 @cache
@@ -30,10 +43,39 @@ def problem(path: Path) -> Problem:
     return Problem.of(read_settings(path))
 
 
-@pytest.mark.parametrize("path", sorted(ROOT.rglob("*.toml")), ids=lambda path: str(path.relative_to(ROOT)))
+@pytest.mark.parametrize("path", sorted(ROOT.glob("*.toml")), ids=lambda path: path.name)
 def test_a_shipped_study_resolves_and_is_described(path: Path) -> None:
-    assert problem(path).settings.name == read_settings(path).name == path.stem
-    assert f"`{path.relative_to(ROOT)}`" in (ROOT / "README.md").read_text()
+    settings = read_settings(path)
+    assert settings.name == path.stem
+    assert f"`{path.name}`" in (ROOT / "README.md").read_text()
+    if not find_dataset(settings.data).found():
+        pytest.skip(f"the data of {path.name} are not on this machine")
+    assert problem(path).settings.name == path.stem
+
+
+@pytest.mark.parametrize("name", CLAIMS)
+def test_a_claim_is_a_design_that_can_be_run(name: str) -> None:
+    path = CLAIMS[name]
+    claim = read_claim(path)
+    assert claim.arxiv == PAPERS[claim.paper]
+    if lacking(path):
+        pytest.skip(f"the data of {name} are not on this machine")
+    design = read_design(path, ["data.limit=120"])
+    assert design.settings.name == name
+    assert design.expectations
+    assert design.plan.seeds >= 3
+
+
+def test_there_is_a_quick_claim_of_each_paper() -> None:
+    quick = chosen(None, quick=True)
+    assert {claim.paper for claim in quick.values()} == set(PAPERS)
+    assert len(quick) == len(PAPERS)
+
+
+def test_the_table_of_verdicts_is_made_of_what_came_out() -> None:
+    claims = chosen(None, quick=False)
+    found = kept(ROOT / "claims" / "results")
+    assert markdown(claims, found) in (ROOT / "claims" / "README.md").read_text()
 
 
 @pytest.mark.parametrize(("role", "table"), [("mixer", TOKEN_MIXERS), ("channel", CHANNEL_MIXERS)])
@@ -71,6 +113,19 @@ def script(path: str) -> ModuleType:
     sys.modules[spec.name] = module  # dataclasses look there
     spec.loader.exec_module(module)
     return module
+
+
+def test_every_row_of_the_table_of_forecasts_is_a_network_for_its_series() -> None:
+    found = script("forecasting.py")
+    data = training_data(Seasons(context=48, horizon=30, steps=400), limit=None, validation=0.2, seed=0)
+    networks = found.networks(data, 30)
+    assert {"DLinear", "PatchTSMixer", "TSM2 (s6 along time)", "TimeMixer"} <= networks.keys()
+    for make in networks.values():
+        assert (make().input, make().outputs) == ((1, 4, 48), (1, 4, 30))
+        assert price(make()).total.parameters > 0
+    x = torch.arange(48.0).view(1, 1, 1, 48)
+    assert found.Repeated(24, 30)(x).flatten().tolist() == [*range(24, 48), *range(24, 30)]
+    assert found.Repeated(1, 3)(x).flatten().tolist() == [47, 47, 47]
 
 
 def test_every_row_of_the_accuracy_table_can_be_trained() -> None:

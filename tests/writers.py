@@ -1,11 +1,12 @@
 """Small data sets in their official layouts, written by tests."""
 
+import datetime
 import gzip
 import io
 import lzma
 import pickle
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -44,6 +45,18 @@ def write_series(folder: Path, columns: int = 16, separator: str = "\t") -> Path
             lines.append(separator.join([("1", "-1")[index % 2], *map(str, wave)]))
         (folder / f"Waves_{split}.tsv").write_text("\n".join(lines) + "\n")
     return folder / "Waves"
+
+
+def write_table(file: Path, steps: int = 300, names: Sequence[str] = ("load", "oil")) -> Path:
+    """Waves of a day, every hour, one column for each name, as the ETT files have them."""
+    hours, random = np.arange(steps), np.random.default_rng(0)
+    lines = [",".join(["date", *names])]
+    for hour in hours:
+        time = datetime.datetime(2016, 7, 1) + datetime.timedelta(hours=int(hour))
+        waves = [np.sin(2 * np.pi * hour / 24 + place) + 0.1 * random.standard_normal() for place in range(len(names))]
+        lines.append(",".join([str(time), *(f"{100 + 10 * wave:.4f}" for wave in waves)]))
+    file.write_text("\n".join(lines) + "\n")
+    return file
 
 
 def write_picture(file: Path, pixels: np.ndarray) -> None:

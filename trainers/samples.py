@@ -48,7 +48,8 @@ class Samples:
     """Images with their labels.
 
     Args:
-        images: (N, C, H, W), uint8 in 0..levels, or float32 in 0..1 with ``levels`` 1; an array or `Images`.
+        images: (N, C, H, W), uint8 in 0..levels, or float32 in 0..1 with ``levels`` 1 (values of series, which are no
+            pictures, are float32 on their standardised scale); an array or `Images`.
         labels: (N,) int64 class numbers from 0.
         levels: the pixel value that is white.
         groups: (N,) numbers of what must not be divided between training and validation, for example speakers; None if

@@ -54,14 +54,18 @@ class TrainingData:
 
     @property
     def input(self) -> Shape:
-        """(C, H, W) of one image."""
-        channels, height, width = self.train.images.shape[1:]
-        return channels, height, width
+        """(C, H, W) of what a network is given of one sample."""
+        return self.task.takes(self._sample)
 
     @property
     def outputs(self) -> int | Shape:
         """What a network for these data returns for one image: so many logits, or (C, H, W) values."""
-        return self.task.outputs(self.input, len(self.classes))
+        return self.task.outputs(self._sample, len(self.classes))
+
+    @property
+    def _sample(self) -> Shape:
+        channels, height, width = self.train.images.shape[1:]
+        return channels, height, width
 
 
 def training_data(
@@ -83,6 +87,8 @@ def training_data(
         FileNotFoundError, ValueError: see `Dataset.load`; or if a class cannot be in both parts, or nothing is to be
             seen in the training images.
     """
+    if resolution is not None and not dataset.poses().pictures:
+        raise ValueError(f"resolution is for images; {dataset.name} has {dataset.things}. Leave data.resolution out.")
     if dataset.own_validation and not validation:
         raise ValueError("the data have a validation split of their own; leave data.validation as it is.")
     shares = Shares(dataset, limit, validation or 0.2, seed)

@@ -40,6 +40,8 @@ from trainers.trainer import DivergedError, Epoch, Trainer, trainer
 
 RESIDENT_BYTES = 4_000_000_000
 """Largest training set that is held in the memory of the device; larger ones are fetched batch by batch, ahead."""
+OF_PICTURES = ("flip", "shift", "crop", "erase", "operations", "stretch", "level", "mask_mel", "mask_frames", "cutmix")
+"""Settings that change pictures, and would make something else of a series."""
 
 
 @trainer("supervised")
@@ -132,6 +134,8 @@ class Supervised(Augmentation, Trainer):
         for name in ("label_smoothing", "decoupled", "bce"):
             check_idle(self, name, data.poses().labelled, "classes to learn")
         check_idle(self, "mix_sounds", data.decibels, "spectrograms of sounds")
+        for name in OF_PICTURES:
+            check_idle(self, name, data.poses().pictures, "pictures to train on")
         return self
 
     def halved(self) -> Self:

@@ -8,11 +8,11 @@ import sys
 
 import click
 
-from nas.cli import catalogue, exports, measuring, results, search
+from nas.cli import ablations, catalogue, exports, measuring, results, search
 from nas.cli.frame import cli
 from nas.errors import StoppedError, WrongInputError
 
-__all__ = ["catalogue", "cli", "exports", "main", "measuring", "results", "search"]
+__all__ = ["ablations", "catalogue", "cli", "exports", "main", "measuring", "results", "search"]
 
 
 def main() -> None:

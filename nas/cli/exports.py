@@ -175,7 +175,8 @@ def export_one(
     done = study.write_export(record, out, verify=verify, forms=forms, force=force)
     checked = ", ".join(f"{name} {value:.4f}" for name, value in done.measured.items())
     verdict = f"OK, read back and measured again: {checked}" if verify.wanted else "not measured again"
-    verdict += "; its logits are those of the trial, bit for bit" if done.identical else ""
+    returned = "outputs" if "outputs" in done.record.architecture else "logits"
+    verdict += f"; its {returned} are those of the trial, bit for bit" if done.identical else ""
     echo(f"exported trial {record.number} to {out}: {verdict}")
     if done.proofs:
         files = ", ".join(f"{proof.format} (within {proof.largest_difference:.0e})" for proof in done.proofs)
@@ -274,18 +275,23 @@ def train(
 @may_run_plugins
 @answers
 def predict(directory: Path, files: tuple[Path, ...]) -> Answer:
-    """Classes of pictures, sounds or arrays (.npy), with their probabilities, by an exported network.
+    """Classes of pictures, sounds or arrays (.npy), or what follows the series in CSV files, by an exported network.
 
     \b
     Example: nas predict knee picture.png
+             nas predict knee power.csv > forecast.csv
     """
+    from nas.export.predict import Continued
     from nas.export.predict import predict as predicted
 
     found = predicted(directory, files)
-    rows = [{"file": one.file, "classes": one.chances} for one in found]
+    rows = [vars(one) if isinstance(one, Continued) else {"file": one.file, "classes": one.chances} for one in found]
 
     def draw(console: Console) -> None:
         for one in found:
+            if isinstance(one, Continued):
+                console.print(one.csv, soft_wrap=True, end="", markup=False, highlight=False)
+                continue
             best = ", ".join(f"{name} {chance:.3f}" for name, chance in list(one.chances.items())[:3])
             console.print(f"{one.file}: {best}", soft_wrap=True)
 

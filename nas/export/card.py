@@ -12,6 +12,7 @@ from typing import Any
 
 from nas.drawing import drawn, svg
 from nas.errors import printable
+from nas.export.formats.format import Scale
 from nas.export.losses import Losses
 from nas.export.proof import TOLERANCE, Proof
 from nas.problem import find_objectives, network_of
@@ -153,6 +154,8 @@ class Sheet:
         kind = DATASETS.get(settings.data.name, Dataset)
         options = settings.data.options
         pixels = "pixels in [0, 1]" + "".join(f", {key} {options[key]}" for key in kind.decided if key in options)
+        if scale := Scale.of(settings.data):
+            pixels = f"{len(scale.variates)} variates on the scale of config.json, and {scale.context} steps"
         returned = "logits" if isinstance(network.outputs, int) else "values"
         return f"""---
 {self._index()}
@@ -184,6 +187,10 @@ Network `{record.key}` for {channels}x{height}x{width} {self.things} and {answer
 `evaluations.jsonl` that this was done. `sha256sum -c SHA256SUMS` checks the files.
 """
 
+    @property
+    def _classifies(self) -> bool:
+        return isinstance(network_of(self.record).outputs, int)
+
     def _index(self) -> str:
         """The model-index; its text as JSON, which is YAML too, so that no name can break it."""
         metrics = [
@@ -192,8 +199,8 @@ Network `{record.key}` for {channels}x{height}x{width} {self.things} and {answer
             if name not in self.record.flags
         ]
         data = {"name": self.settings.data.name, "type": self.settings.data.name, "split": self.split}
-        classes = isinstance(network_of(self.record).outputs, int)
-        task = {"type": TASKS.get(self.things, "other") if classes else "image-to-image"}
+        kind = "time-series-forecasting" if self.things == "windows" else "image-to-image"
+        task = {"type": TASKS.get(self.things, "other") if self._classifies else kind}
         name = f"{self.settings.name}, trial {self.record.number}"
         entry = {"name": name, "results": [{"task": task, "dataset": data, "metrics": metrics}]}
         return f"library_name: pytorch\ntags: [neural-architecture-search]\nmodel-index: {json.dumps([entry])}"
@@ -217,12 +224,14 @@ Network `{record.key}` for {channels}x{height}x{width} {self.things} and {answer
             share, trial = record.inherited["share"], record.inherited["trial"]
             lines.append(f"began with the weights of trial {trial} of the study, {share:.0%} of its parameters")
         if self.again:
-            lines.append(f"logits of the trial, bit for bit: {'yes' if self.identical else 'no'}")
+            returned = "logits" if self._classifies else "outputs"
+            lines.append(f"{returned} of the trial, bit for bit: {'yes' if self.identical else 'no'}")
         return "\n".join(f"- {_plain(line)}" for line in lines)
 
     def _forms(self, returned: str, pixels: str) -> str:
         """How each form is run."""
         channels, height, width = network_of(self.record).input
+        scaled = Scale.of(self.settings.data) is not None
         text = f"""With this framework:
 
 ```python
@@ -234,12 +243,16 @@ model = nas.load({self.name!r})  # nn.Module in eval mode
 
 """
         for proof in sorted(self.proofs, key=lambda proof: list(HOW).index(proof.format)):
-            text += HOW[proof.format].replace("SHAPE", f"(B, {channels}, {height}, {width})") + "\n"
+            how = HOW[proof.format].replace("SHAPE", f"(B, {channels}, {height}, {width})") + "\n"
+            if not self._classifies:
+                how = how.replace(PREDICT, PREDICT.replace("predict.py", "predict.py FILE.csv") if scaled else "")
+            text += how
             text += (
                 f"Proven on {proof.images} {self.things} in a process without this framework: outputs within "
-                f"{max(proof.largest_difference, 1e-9):.0e} of the largest ({TOLERANCE:.0e} is allowed), the same "
-                f"class for all of them{f' but {proof.ties} that are ties' if proof.ties else ''}."
+                f"{max(proof.largest_difference, 1e-9):.0e} of the largest ({TOLERANCE:.0e} is allowed)"
             )
+            same = f", the same class for all of them{f' but {proof.ties} that are ties' if proof.ties else ''}"
+            text += f"{same if self._classifies else ''}."
             text += f" Counted from its graph: {proof.cost}." if proof.cost else ""
             text += f" Folded in its graph: {proof.folding}." if proof.folding else ""
             text += "\n\n"
@@ -254,14 +267,15 @@ model = nas.load({self.name!r})  # nn.Module in eval mode
         return text
 
 
-HOW = {
-    "python": """With torch alone; `model.py` is the network as source:
-
-```sh
+PREDICT = """```sh
 python predict.py
 ```
 
-```python
+"""
+HOW = {
+    "python": f"""With torch alone; `model.py` is the network as source:
+
+{PREDICT}```python
 from model import build
 
 model = build("model.safetensors")

@@ -11,6 +11,7 @@ from nas.settings import Settings, Table
 from nas.store.records import TrialRecord
 from searchspaces.registry import brief
 from trainers import DATASETS, Dataset
+from trainers.windows import SeriesWindows
 
 CONFIG = "config.json"
 FORMAT, READ = 2, (1, 2)
@@ -29,7 +30,12 @@ def config_of(record: TrialRecord, settings: Settings) -> dict[str, Any]:
         "format": FORMAT,
         "name": f"{settings.name}, trial {record.number}",
         "architecture": record.architecture,
-        "input": {"of": kind.things, "layout": "BCHW", "shape": list(network.input), "range": [0, 1]},
+        "input": {
+            "of": kind.things,
+            "layout": "BCHW",
+            "shape": list(network.input),
+            "range": None if issubclass(kind, SeriesWindows) else [0, 1],
+        },
         "output": "logits" if isinstance(network.outputs, int) else "values",
         "classes": classes,
         "preprocessing": {"data": data.name, "resolution": data.resolution, "options": options, "normalize": "inside"},

@@ -67,8 +67,9 @@ class Opened:
         Raises:
             WrongInputError: if it does not.
         """
-        shape = images.samples.images.shape[1:]
-        outputs = images.task.outputs(shape, len(images.classes))  # type: ignore[arg-type]
+        channels, height, width = images.samples.images.shape[1:]
+        shape = images.task.takes((channels, height, width))
+        outputs = images.task.outputs((channels, height, width), len(images.classes))
         if shape != self.architecture.input or outputs != self.architecture.outputs:
             raise WrongInputError(
                 f"{images.label} has {images.dataset.things} {shape} and {answer(outputs)}, but the network takes "
@@ -290,10 +291,10 @@ def candidate_of(
     with user_input("data"):  # images that stay in their files are read now
         images, labels = samples.tensors()
     inputs, targets = task.measured(images)
-    shape = samples.images.shape
+    _, channels, height, width = samples.images.shape
     return Candidate(
         network,
-        (shape[1], shape[2], shape[3]),
+        task.takes((channels, height, width)),
         inputs,
         labels,
         seed=settings.data.part_seed,

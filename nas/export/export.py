@@ -29,6 +29,7 @@ from nas.export.config import CONFIG
 from nas.export.ensemble import ENSEMBLE, MEMBERS, PROBE
 from nas.export.evaluate import candidate_of, measure, same_data
 from nas.export.formats import FORMATS, Taken, front_end_of
+from nas.export.formats.format import Scale
 from nas.export.forms import OURS_ALONE, Forms, check_forms, write_forms
 from nas.export.losses import Losses, calibration
 from nas.export.proof import BATCHES, Proof
@@ -282,7 +283,8 @@ def _taken(network: Network, record: TrialRecord, settings: Settings) -> Taken:
     """The network with what those need to know who write its forms."""
     architecture = network_of(record)
     things, front_end = DATASETS.get(settings.data.name, Dataset).things, front_end_of(settings.data)
-    return Taken(network, architecture.input, architecture.outputs, things, front_end, architecture)
+    scale = Scale.of(settings.data)
+    return Taken(network, architecture.input, architecture.outputs, things, front_end, scale, architecture)
 
 
 @dataclass(frozen=True)

@@ -6,15 +6,17 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import nn
 
 from nas.errors import WrongInputError, regular, user_input
 from nas.export.bundle import architecture_path, load, load_architecture, read_origin
 from nas.export.ensemble import member_folders
-from nas.export.formats.format import front_end_of
+from nas.export.formats.format import Scale, front_end_of
 from searchspaces import Shape
 from trainers import DATASETS, Dataset
 from trainers.audio import LogMel, read_wave
 from trainers.formats.image_files import picture
+from trainers.formats.table import read_table
 
 
 @dataclass(frozen=True)
@@ -29,11 +31,28 @@ class Answer:
     chances: dict[str, float]
 
 
-def predict(directory: Path, files: Sequence[Path], *, trust: bool = False) -> list[Answer]:
-    """Classes of files with their probabilities, by an exported network.
+@dataclass(frozen=True)
+class Continued:
+    """What follows the series in a file, in its units.
+
+    Args:
+        values: (horizon, variates).
+        csv: both and the times, as a table.
+    """
+
+    file: str
+    times: list[str]
+    variates: list[str]
+    values: list[list[float]]
+    csv: str
+
+
+def predict(directory: Path, files: Sequence[Path], *, trust: bool = False) -> list[Answer] | list[Continued]:
+    """Classes of files with their probabilities, or what follows their series, by an exported network.
 
     A picture is read as those of a folder are (its middle square, upright), a sound as the study's data set reads them,
-    an ``.npy`` file holds (C, H, W) values in [0, 1].
+    an ``.npy`` file holds (C, H, W) values in [0, 1]. Of a series, a CSV file with the columns of the study, the newest
+    steps are taken.
 
     Raises:
         WrongInputError: if the directory is no export or its network returns no classes, or a file cannot be read.
@@ -42,6 +61,8 @@ def predict(directory: Path, files: Sequence[Path], *, trust: bool = False) -> l
     network = load(directory, trust=trust)
     home = member_folders(directory)[0]  # an ensemble is of one study
     architecture, data = load_architecture(architecture_path(home)), read_origin(home).settings.data
+    if (scale := Scale.of(data)) is not None:
+        return [_continued(network, file, scale) for file in files]
     if not isinstance(architecture.outputs, int):
         raise WrongInputError(f"{directory} returns images, not classes. Use nas.load in Python.")
     named = data.classes if data.classes and len(data.classes) == architecture.outputs else None
@@ -56,6 +77,20 @@ def predict(directory: Path, files: Sequence[Path], *, trust: bool = False) -> l
         order = chances.argsort(descending=True, stable=True).tolist()
         found.append(Answer(str(file), {names[i]: float(chances[i]) for i in order}))
     return found
+
+
+def _continued(network: nn.Module, file: Path, scale: Scale) -> Continued:
+    """What follows the series in a file."""
+    mean, std = np.array(scale.mean), np.array(scale.std)
+    with user_input(""):
+        table = read_table(regular(file))
+    with user_input(str(file)):
+        scaled = (table.last(scale.variates, scale.context) - mean) / std
+    with torch.no_grad():
+        outputs = network(torch.from_numpy(scaled.T.astype(np.float32))[None, None])[0, 0]  # (variates, horizon)
+    values = outputs.numpy().T * std + mean
+    names, times = list(scale.variates), table.following(len(values))
+    return Continued(str(file), times, names, values.tolist(), table.continued(names, values))
 
 
 def read(file: Path, shape: Shape, things: str, front_end: LogMel | None) -> np.ndarray:

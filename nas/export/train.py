@@ -103,12 +103,13 @@ def train(
     objectives, copies = resolved(find_objectives(settings, dataset), data)
     tables = objective_tables(settings, objectives)
     settings = replace(settings, objective=tables, data=described(settings.data, data))
-    if (architecture.input, architecture.outputs) != (data.input, data.outputs):
+    fitting = fitted(architecture, data.outputs, input=data.input, aligned=data.task.aligned)
+    if fitting != architecture:
         say(
             f"the architecture takes {architecture.input} and has {answer(architecture.outputs)}; it is built for "
             f"{data.input} and {answer(data.outputs)} of {settings.data.label}."
         )
-        architecture = fitted(replace(architecture, input=data.input), data.outputs)
+        architecture = fitting
     with user_input("architecture"):
         price(architecture)
     remember(loaded_from(path) for path in settings.plugins)

@@ -19,7 +19,7 @@ from nas.settings import Settings, construct, parse
 from nas.store.artifacts import weights_path
 from nas.store.measurements import Measurement, open_measurements
 from nas.store.records import INHERITED, TrialRecord
-from objectives import OBJECTIVES, Estimate, Objective, as_settings, as_value
+from objectives import OBJECTIVES, Estimate, Goal, Objective, as_settings, as_value
 from searchspaces.registry import lookup
 
 
@@ -105,7 +105,8 @@ def _measured_by(
 ) -> Callable[[TrialRecord], Measurement]:
     """What measures a trial: on the validation images of the study, on one thread."""
     settings = study.settings
-    known: dict[str, Any] = {"direction": objective.direction, "scale": objective.scale, "unit": objective.unit}
+    goal = Goal.of(objective, find_dataset(settings.data).poses().name)
+    known: dict[str, Any] = {"direction": goal.direction, "scale": goal.scale, "unit": goal.unit}
 
     def finish(record: TrialRecord, value: float, how: dict[str, Any]) -> Measurement:
         spread = value.spread() if isinstance(value, Estimate) else {}

@@ -7,40 +7,34 @@ continues where it was stopped. Replicates run on the executor of the study; the
 import shutil
 import time
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
 import numpy as np
 
-from nas.errors import StoppedError, WrongInputError, user_input
+from nas.errors import WrongInputError, user_input
 from nas.export.evaluate import samples_of_test
 from nas.export.surrogates import resolved, supplied
 from nas.problem import Problem, network_of
 from nas.results.confirmation import Confirmation, confirm, next_trial
 from nas.results.study import Study
-from nas.search.executors import Executor, open_executor
 from nas.search.interruption import Interruption
 from nas.search.launch import open_study, overriding
+from nas.search.trainings import Say, Trainings
 from nas.settings import STUDY, read_settings
-from nas.store.artifacts import checkpoint_path, checkpointed, read_checkpoint
+from nas.store.artifacts import checkpointed, read_checkpoint
 from nas.store.confirmations import Protocol, Replicate, Split, open_confirmations
-from nas.store.files import write_atomically
-from nas.store.live import Report
 from nas.store.log import Journal
 from nas.store.records import TrialRecord, trial_seed
-from nas.trial import TrialOutcome, TrialPlan
+from nas.trial import TrialPlan
 from objectives import Objective
 from objectives.robust_accuracy import RobustAccuracy
-from trainers import TrainingData
 
 FOLDER = "confirm"
 """Below a study directory: checkpoints of unfinished replicates."""
 MOST = 1000
 """Replicates of a trial by one protocol."""
-FAILURES = 3
-"""Replicates that fail in a row before the command stops; a trial with two failures gets no more."""
 
 
 @dataclass(frozen=True)
@@ -64,9 +58,6 @@ class Wish:
     pick: str = "front"
     split: Split = "validation"
     where: tuple[str, ...] = ()
-
-
-Say = Callable[[str], None]
 
 
 def confirm_study(
@@ -115,6 +106,7 @@ def confirm_study(
         settings = problem.settings
         with Interruption(settings.execution.grace_seconds, settings.limits.seconds, say) as interruption:
             work.run(data, interruption)
+        shutil.rmtree(work.directory, ignore_errors=True)
     return Study(directory)
 
 
@@ -143,8 +135,10 @@ def _attacking(problem: Problem, attack: str | None, directory: Path, say: Say) 
     return replace(problem, objectives=objectives, surrogates={**problem.surrogates, **surrogates})
 
 
-class _Work:
-    """The replicates of one command: which comes next, what runs; the listener of the executor."""
+class _Work(Trainings):
+    """The replicates of one command: which comes next."""
+
+    what = "replicates"
 
     def __init__(
         self,
@@ -156,19 +150,16 @@ class _Work:
         say: Say,
         picked: list[TrialRecord] | None,
     ) -> None:
-        self.study, self.problem, self.wish, self.protocol = study, problem, wish, protocol
-        self.kept, self.say = kept, say
+        folder = f"{protocol.epochs}-{protocol.attack or 'same'}-{protocol.split}"
+        super().__init__(study.directory / FOLDER / folder, problem.settings.execution, say)
+        self.study, self.problem, self.wish, self.protocol, self.kept = study, problem, wish, protocol, kept
         self.picked = None if picked is None else [record.number for record in picked]
-        self.directory = study.directory / FOLDER / f"{protocol.epochs}-{protocol.attack or 'same'}-{protocol.split}"
         if self.picked is not None:
             self.wanted = wish.seeds * len(self.picked)
         elif wish.split == "test":
             self.wanted = wish.seeds * len(study.front)
         else:
             self.wanted = 3 * len(study.searched_front) if wish.budget is None else wish.budget
-        self.running: dict[int, TrialPlan] = {}
-        self.lost: Counter[int] = Counter()
-        self.failed_in_a_row = 0
 
     @property
     def mine(self) -> list[Replicate]:
@@ -191,49 +182,22 @@ class _Work:
                     "look at them would choose by them; give the options of the first to continue it."
                 )
 
-    def run(self, data: TrainingData, interruption: Interruption) -> None:
-        """Runs until nothing more is wanted, or it is to stop."""
-        with open_executor(data, self.problem.settings.execution, self) as executor:
-            interruption.listen()
-            while True:
-                while len(self.running) < executor.slots and not interruption.reason and self._start(executor):
-                    pass
-                if not self.running:
-                    break
-                if (outcome := executor.wait()) is not None:
-                    self._end(outcome, executor)
-        if interruption.by_user:
-            raise KeyboardInterrupt
-        shutil.rmtree(self.directory, ignore_errors=True)
+    def title(self, number: int) -> str:
+        return f"replicate {number % MOST} of trial {number // MOST}"
 
-    def report(self, report: Report) -> None:
-        """A replicate lives."""
-
-    def checkpoint(self, number: int, content: bytes) -> None:
-        """Stores a checkpoint of a replicate."""
-        try:
-            write_atomically(checkpoint_path(self.directory, number), content)
-        except StoppedError as error:
-            self.say(
-                f"{error} Should its worker be lost, replicate {number % MOST} of trial {number // MOST} starts anew."
-            )
-
-    def _start(self, executor: Executor) -> bool:
-        """Hands out the next replicate, if there is one: those that an earlier command began come first."""
+    def next_plan(self) -> TrialPlan | None:
+        """That of the next replicate: those that an earlier command began come first."""
         if len(self.mine) + len(self.running) >= self.wanted:
-            return False
+            return None
         done = {one.trial * MOST + one.number for one in self.mine} | self.running.keys()
         begun = sorted(checkpointed(self.directory) - done)
         trial = begun[0] // MOST if begun else self._next()
         if trial is None:
             if not self.running:
                 self.say(f"nothing is in doubt after {len(self.mine)} replicates.")
-            return False
+            return None
         number = begun[0] if begun else next(n for n in range(trial * MOST, (trial + 1) * MOST) if n not in done)
-        plan = self._plan(self.study.trial(trial), number)
-        self.running[number] = plan
-        executor.submit(plan)
-        return True
+        return self._plan(self.study.trial(trial), number)
 
     def _next(self) -> int | None:
         """The trial to repeat next."""
@@ -276,26 +240,13 @@ class _Work:
         how = {name: record.settings[name] for name in known if name in record.settings}
         return replace(plan, measured=measured, settings=how, checkpoint=read_checkpoint(self.directory, number))
 
-    def _end(self, outcome: TrialOutcome, executor: Executor) -> None:
-        number, failure = outcome.record.number, outcome.record.failure
-        plan = self.running.pop(number)
-        smaller = plan.trainer.halved() if failure == "out_of_memory" and plan.trainer.micro_batches == 1 else None
-        self.lost[number] += failure == "worker_lost"
-        if smaller or (failure == "worker_lost" and self.lost[number] < self.problem.settings.execution.attempts):
-            checkpoint = read_checkpoint(self.directory, number)
-            again = replace(plan, attempt=plan.attempt + 1, checkpoint=checkpoint, trainer=smaller or plan.trainer)
-            self.running[number] = again
-            executor.submit(again)
-            return
-        record = replace(outcome.record, number=number // MOST, ended=time.time())
+    def book(self, record: TrialRecord) -> None:
+        number = record.number
+        record = replace(record, number=number // MOST, ended=time.time())
         self.kept.add(Replicate(number % MOST, self.protocol, self.wanted, record))
-        shutil.rmtree(checkpoint_path(self.directory, number).parent, ignore_errors=True)  # weights as well
         self.say(
             f"{len(self.mine)}/{self.wanted} replicates, {_line(record, number % MOST, list(self.study.objectives))}"
         )
-        self.failed_in_a_row = self.failed_in_a_row + 1 if failure else 0
-        if self.failed_in_a_row >= FAILURES:
-            raise StoppedError(f"{FAILURES} replicates in a row failed, the last one ({failure}): {record.error}")
 
 
 def attacked(objectives: dict[str, Objective], attack: str | None) -> dict[str, Objective]:

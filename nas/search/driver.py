@@ -260,13 +260,14 @@ class Driver:
 
 def write_environment(directory: Path) -> None:
     """Writes ``environment.json``: what the study ran on."""
-    packages = ("mixing-nas", "torch", "numpy", "optuna", "ray", "scikit-learn", "safetensors")
-    content = {
-        "python": sys.version.split()[0],
-        "platform": platform.platform(),
-        "packages": {name: _version(name) for name in packages},
-    }
+    content = {"python": sys.version.split()[0], "platform": platform.platform(), "packages": versions()}
     write_atomically(directory / "environment.json", (json.dumps(content, indent=2) + "\n").encode())
+
+
+def versions() -> dict[str, str | None]:
+    """Those of the installed packages that results may depend on, by name."""
+    packages = ("mixing-nas", "torch", "numpy", "optuna", "ray", "scikit-learn", "safetensors")
+    return {name: _version(name) for name in packages}
 
 
 def _version(package: str) -> str | None:

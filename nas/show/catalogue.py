@@ -92,14 +92,15 @@ def _distinct(space: Mapping[str, Any]) -> str:
 
 
 def known_figures() -> dict[str, dict[str, Any]]:
-    """Input, classes and counts of every published network."""
+    """Input, classes (or the shape of other outputs) and counts of every published network."""
     found = {}
     for name, make in KNOWN.items():
         architecture = make()
         total = price(architecture).total
         found[name] = {
             "input": list(architecture.input),
-            "classes": architecture.classes,
+            "classes": architecture.outputs if isinstance(architecture.outputs, int) else None,
+            "outputs": None if isinstance(architecture.outputs, int) else list(architecture.outputs),
             "parameters": total.parameters,
             "macs": total.macs,
         }
@@ -115,7 +116,8 @@ def known_table(found: Mapping[str, Mapping[str, Any]]) -> Table:
         table.add_column(column, justify="right")
     for name, row in found.items():
         size = "x".join(map(str, row["input"]))
-        table.add_row(name, size, f"{row['classes']:,}", f"{row['parameters']:,}", f"{row['macs']:,}")
+        returned = "x".join(map(str, row["outputs"])) if row["outputs"] else f"{row['classes']:,}"
+        table.add_row(name, size, returned, f"{row['parameters']:,}", f"{row['macs']:,}")
     return table
 
 

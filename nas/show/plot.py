@@ -15,6 +15,7 @@ from nas.errors import WrongInputError, printable, user_input
 from nas.results.study import Study
 from nas.store.files import write_atomically
 from nas.store.records import TrialRecord
+from objectives import Goal
 
 PAIRS = 10
 """Pairs of objectives that are drawn: all of five."""
@@ -67,7 +68,7 @@ def plot(study: Study, path: Path, *, everything: bool = False) -> None:
         known = {n: h for axes in grid.flat for h, n in zip(*axes.get_legend_handles_labels(), strict=True)}
         figure.legend(known.values(), known.keys(), loc="outside upper right", ncols=len(known), frameon=False)
         figure.suptitle(
-            f"{_plain(study.settings.name)}: {len(study.front)} of {len(study.complete)} trials on the front",
+            f"{plain(study.settings.name)}: {len(study.front)} of {len(study.complete)} trials on the front",
             fontsize=9,
             ha="left",
             x=0.01,
@@ -128,7 +129,7 @@ def _draw(study: Study, axes: Axes, pair: tuple[str, str], *, everything: bool) 
     axes.scatter(front[0], front[1], **look)
     axes.scatter(values(x, [knee]), values(y, [knee]), s=70, marker="*", color=KNEE, label="knee", zorder=4)
     for name, set_label, set_scale in ((x, axes.set_xlabel, axes.set_xscale), (y, axes.set_ylabel, axes.set_yscale)):
-        set_label(_named(study, name))
+        set_label(named(study.objectives[name], name))
         if study.objectives[name].scale == "count":
             set_scale("log")
     axes.grid(alpha=0.3, linewidth=0.5)
@@ -168,13 +169,12 @@ def _number(study: Study, axes: Axes, x: str, y: str) -> None:
             break
 
 
-def _named(study: Study, name: str) -> str:
+def named(goal: Goal, name: str) -> str:
     """The name of an axis, with its unit and where it is better."""
-    goal = study.objectives[name]
-    unit = f" [{_plain(goal.unit)}]" if goal.unit and goal.unit.lower() != name.lower() else ""
-    return f"{_plain(name)}{unit} ({'higher' if goal.direction == 'maximize' else 'lower'} is better)"
+    unit = f" [{plain(goal.unit)}]" if goal.unit and goal.unit.lower() != name.lower() else ""
+    return f"{plain(name)}{unit} ({'higher' if goal.direction == 'maximize' else 'lower'} is better)"
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     """Text without formulas."""
     return printable(text).replace("$", r"\$")

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from objectives import Candidate, Estimate, Objective, Timing, to_minimise
-from objectives.objective import Direction, Needs, Scale
+from objectives.objective import Direction, Needs, Scale, tasks_of
 from searchspaces import Architecture, Stage, build
 from searchspaces.blocks.convmixer import ConvMixerBlock
 from searchspaces.heads import AverageHead, fitted
@@ -28,7 +28,7 @@ def candidate(kind: type[Objective], *, seed: int = 0, number: int = 60) -> Cand
 
     A classifier is right for nine images of ten; values are to be those of the images.
     """
-    architecture = fitted(ARCHITECTURE, ARCHITECTURE.input) if kind.task == "image regression" else ARCHITECTURE
+    architecture = fitted(ARCHITECTURE, ARCHITECTURE.input) if "image regression" in tasks_of(kind) else ARCHITECTURE
     if kind.needs == "shapes":
         with torch.device("meta"):
             return Candidate(build(architecture).eval(), architecture.input)

@@ -6,13 +6,25 @@ from typing import Any
 
 from searchspaces.architecture import Architecture
 from searchspaces.freezing import FREEZE_PATTERNS, Freeze
-from searchspaces.known import affnet, asm_rh, convmixer, mlps, ms_mlp, poolformer, raft_mlp, resnet, spartan, strip_mlp
+from searchspaces.known import (
+    affnet,
+    asm_rh,
+    convmixer,
+    mlps,
+    ms_mlp,
+    poolformer,
+    raft_mlp,
+    resnet,
+    series,
+    spartan,
+    strip_mlp,
+)
 from searchspaces.known.small import SURROGATES
 from searchspaces.registry import brief, lookup
 
 KNOWN: dict[str, Callable[[], Architecture]] = {
     name: make
-    for family in (convmixer, poolformer, spartan, mlps, raft_mlp, ms_mlp, strip_mlp, affnet, asm_rh, resnet)
+    for family in (convmixer, poolformer, spartan, mlps, raft_mlp, ms_mlp, strip_mlp, affnet, asm_rh, resnet, series)
     for name, make in family.NETWORKS.items()
 }
 

@@ -85,6 +85,11 @@ class SelectiveScan(TokenMixer):
         total += layer_norm(inner, tokens) + elementwise(size, kept=2 * size)
         return total + convolution(channels * size, channels * inner, size, trained=channel)
 
+    def weight_operations(self, channels: int) -> int:
+        """Of the element-wise operations in `cost`, those on weights alone: decays and factors of D, once a pass."""
+        scans = self.directions * self.expansion * channels
+        return 2 * scans * self.states + scans
+
     @classmethod
     def options(cls, shape: Shape) -> dict[str, tuple[Any, ...]]:
         return {"states": (4, 8, 16), "expansion": (1, 2), "directions": DIRECTIONS, "kernel": (3, 5)}

@@ -82,6 +82,7 @@ STILL: dict[str, dict[str, Any]] = {
     "nin": {"gate": "none"},
     "mab": {"gated": False},
     "strip": {"local": 0},
+    "axis_mlp": {"gate": "none"},
 }
 """Dynamic token mixers with fields by which nothing in them depends on the image: ``static(dsm)``."""
 OURS |= {f"static({name})": (name,) for name in STILL}

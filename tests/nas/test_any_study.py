@@ -41,9 +41,21 @@ ALWAYS = {"status", "pareto", "explain", "report", "optuna", "watch", "mlflow"}
 if find_spec("mlflow"):
     COMMANDS["mlflow"] = ["-o {out}"]
 PLOT = "pareto {directory} --plot {out}.png"
-ELSE = {"compare", "cost", "data", "evaluate", "known", "predict", "profile", "search", "spaces", "train"} | (
-    {"mlflow"} - COMMANDS.keys()
-)
+ELSE = {
+    "ablate",
+    "new",
+    "reproduce",
+    "compare",
+    "cost",
+    "data",
+    "evaluate",
+    "known",
+    "predict",
+    "profile",
+    "search",
+    "spaces",
+    "train",
+} | ({"mlflow"} - COMMANDS.keys())
 """Commands that read no study, or make one."""
 REFUSED = {
     ("one", "diff {directory} --front"): "no objective of",  # nothing says what is cheap

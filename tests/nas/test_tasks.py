@@ -74,12 +74,29 @@ def test_one_network_is_trained_for_values_instead_of_classes(study_file: StudyF
         (
             {"objectives": ["accuracy", "macs"]},
             r"objective 'accuracy' is for classification, but what is learnt from denoise is image regression\. "
-            r"Objectives for that: mse, psnr, r2; and all costs\.",
+            r"Objectives for that: mae, mse, psnr, r2; and all costs\.",
         ),
         ({"objectives": ["robust_accuracy"]}, "objective 'robust_accuracy' is for classification"),
         (
             {"data": {"name": "digits"}},
-            "objective 'r2' is for image regression, but what is learnt from digits is class",
+            "objective 'r2' is for image regression and forecasting, but what is learnt from digits is class",
+        ),
+        (
+            {"data": {"name": "seasons"}, "objectives": ["psnr"]},
+            "objective 'psnr' is for image regression, but what is learnt from seasons is forecasting. Objectives for "
+            "that: mae, mse, r2; and all costs",
+        ),
+        (
+            {"data": {"name": "seasons"}, "objectives": ["accuracy"]},
+            "objective 'accuracy' is for classification, but what is learnt from seasons is forecasting",
+        ),
+        (
+            {"data": {"name": "seasons:steps=200,context=96,horizon=96"}},
+            r"data: seasons: a window has 96 \+ 96 steps .* the train part has 140 of the 200 steps",
+        ),
+        (
+            {"data": {"name": "denoise:seasons"}},
+            "denoise takes a data set for classification, got seasons",
         ),
         ({"training": {"label_smoothing": 0.1}}, r"label_smoothing = 0\.1 does nothing without classes to learn"),
         ({"training": {"kind": "adversarial"}}, "training: kind = 'adversarial' is for classification, got denoise"),

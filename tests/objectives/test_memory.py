@@ -14,6 +14,7 @@ from objectives import Candidate
 from objectives.costs import CheckpointBytes
 from objectives.memory import ActivationMemory, TrainingMemory
 from searchspaces import SEARCH_SPACES, build
+from searchspaces.known import KNOWN
 
 
 def kept_bytes(model: nn.Module, images: Tensor) -> int:
@@ -40,6 +41,15 @@ def test_activation_memory_is_what_autograd_keeps_of_a_batch(space: str) -> None
         with torch.device("meta"):
             meta = Candidate(build(architecture), architecture.input)
         assert ActivationMemory(batch=5).measure(meta) == kept_bytes(build(architecture), torch.rand(5, 1, 8, 8))
+
+
+@pytest.mark.parametrize("name", ["patchtsmixer", "dlinear", "timemixer"])
+def test_activation_memory_of_a_forecast_is_what_autograd_keeps_of_a_batch(name: str) -> None:
+    architecture = KNOWN[name]()
+    with torch.device("meta"):
+        meta = Candidate(build(architecture), architecture.input)
+    windows = torch.rand(5, *architecture.input)
+    assert ActivationMemory(batch=5).measure(meta) == kept_bytes(build(architecture), windows)
 
 
 def test_training_memory_of_a_linear_network_by_hand() -> None:

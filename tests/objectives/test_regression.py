@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from nas.testing.objectives import candidate
 from objectives import OBJECTIVES, Candidate
 from objectives.accuracy import Accuracy
-from objectives.regression import R2, Mse, Psnr
+from objectives.regression import R2, Mae, Mse, Psnr
 
 
 def returned(outputs: list[list[float]], targets: list[list[float]]) -> Candidate:
@@ -21,6 +21,12 @@ def test_errors_by_hand() -> None:
     assert Mse().measure(one) == pytest.approx(1.01 / 4)
     # Cut off at 1, the second image errs by 0.25: mean squared errors 0.005 and 0.125.
     assert Psnr().measure(one) == pytest.approx((23.0103 + 9.0309) / 2, abs=1e-4)
+
+
+def test_absolute_errors_by_hand() -> None:
+    one = returned([[0.5, 0.5], [0.5, 1.5]], [[0.5, 0.6], [0.5, 0.5]])  # errors 0, 0.1, 0, 1
+    assert Mae().measure(one) == pytest.approx(1.1 / 4)
+    assert Mae().measure(returned([[0.5, -3.0]], [[0.5, -3.0]])) == pytest.approx(1e-12)
 
 
 def test_the_mean_image_explains_nothing_and_the_image_itself_everything() -> None:
@@ -40,8 +46,9 @@ def test_perfect_and_worst_outputs_are_still_counts() -> None:
 @pytest.mark.parametrize("name", [name for name, kind in OBJECTIVES.items() if kind.task])
 def test_an_objective_of_one_task_refuses_candidates_of_another(name: str) -> None:
     kind = OBJECTIVES[name]
-    other = candidate(Mse if kind.task == "classification" else Accuracy)
-    with pytest.raises(ValueError, match=f"this objective is for {kind.task}, but the data have"):
+    classifies = kind.task == "classification"
+    other, wanted = candidate(Mse if classifies else Accuracy), "classification" if classifies else "values"
+    with pytest.raises(ValueError, match=f"this objective is for {wanted}, but the data have"):
         kind().measure(other)
 
 

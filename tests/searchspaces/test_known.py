@@ -56,6 +56,9 @@ PUBLISHED = {
     "resnet18_d9": (11_448_714, 592_913_408),
     "resnet18_d1": (1_439_626, 73_049_088),
     "resnet20_d9": (323_018, 54_250_112),
+    "patchtsmixer": (2_040, 6_528),
+    "dlinear": (18_528, 129_024),
+    "timemixer": (75_377, 10_683_456),
 }
 """Parameters and MACs."""
 
@@ -205,7 +208,8 @@ def test_a_known_network_trains_one_kind_of_mixing_where_its_name_says_so(name: 
 def test_every_known_network_takes_every_pattern(name: str) -> None:
     costs = {pattern: architecture_cost(known_network(f"{name},freeze={pattern}")) for pattern in FREEZE_PATTERNS}
     assert {(cost.parameters, cost.macs) for cost in costs.values()} == {PUBLISHED[name]}
-    assert costs["full"].trainable_parameters == PUBLISHED[name][0] > costs["space"].trainable_parameters
+    assert costs["full"].trainable_parameters == PUBLISHED[name][0]
+    assert costs["space"].trainable_parameters < PUBLISHED[name][0] or not known_network(name).stages
 
 
 @pytest.mark.parametrize(

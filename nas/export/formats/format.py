@@ -21,8 +21,38 @@ from searchspaces.registry import register
 from trainers import DATASETS, Dataset
 from trainers.audio import LogMel
 from trainers.formats.clips import Clips
+from trainers.windows import SeriesWindows
 
 FORMATS: dict[str, type["Format"]] = {}
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How values of a series become what a network takes, and its outputs values of the series.
+
+    Args:
+        variates, mean, std: names of the columns, and what is taken from each and by what it is divided.
+        context, horizon: steps that the network takes and returns.
+    """
+
+    variates: tuple[str, ...]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    context: int
+    horizon: int
+
+    @classmethod
+    def of(cls, data: DataSettings) -> "Scale | None":
+        """That of a study's data; None if they are no series, or the study does not say."""
+        options = data.options
+        if not issubclass(DATASETS.get(data.name, Dataset), SeriesWindows) or not all(map(options.get, SCALED)):
+            return None
+        found = find_dataset(data)
+        assert isinstance(found, SeriesWindows)
+        return cls(found.variates or (), found.mean or (), found.std or (), found.context, found.horizon)
+
+
+SCALED = ("variates", "mean", "std")
 KEPT = ("val", "tensor_meta")
 """What nodes of an exported graph keep; the rest are stack traces, with the paths of whoever exported."""
 
@@ -37,6 +67,7 @@ class Taken:
         outputs: number of classes, or (C, H, W) of what it returns.
         things: what its inputs are called.
         front_end: what makes them of sounds.
+        scale: that of a series, where they are windows of one.
         architecture: that the network is of; what it costs is compared with what is written.
         calibration: (N, C, H, W) training images, by which forms that round choose their scales.
         made: file -> its content, where several forms start from it and making it takes seconds.
@@ -50,6 +81,7 @@ class Taken:
     outputs: int | Shape = 1
     things: str = "images"
     front_end: LogMel | None = None
+    scale: Scale | None = None
     architecture: Architecture | None = None
     calibration: Tensor | None = None
     made: dict[str, bytes] = field(default_factory=dict, compare=False)

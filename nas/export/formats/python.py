@@ -12,11 +12,13 @@ import safetensors
 import safetensors.torch
 
 from nas.errors import WrongInputError
-from nas.export.formats.format import Format, Taken, bundle_format
+from nas.export.formats.format import Format, Scale, Taken, bundle_format
 from nas.export.formats.graph import TORCH_COSTS
 from nas.export.source import inlined
 from nas.store.files import write_atomically
 from trainers import audio
+from trainers.formats import reading as reading_of
+from trainers.formats import table
 
 PREDICT = '''\
 """python predict.py [FILE]: likely classes and their probabilities, of FILE or of the example that lies beside it."""
@@ -110,6 +112,43 @@ def read(path: str) -> Tensor:
 '''
 FROZEN = "frozen.safetensors"
 """What ``model.py`` reads besides the weights: tensors that these lack."""
+FORECAST = '''\
+"""python predict.py [FILE]: what follows the series in a CSV file, as CSV; without FILE of the scaled example."""
+
+import sys
+from pathlib import Path
+
+import torch
+from model import build, read_tensors
+
+here = Path(__file__).resolve().parent
+network = build(str(here / "model.safetensors"))
+with torch.no_grad():
+    if len(sys.argv) > 1:
+        from preprocess import forecast
+
+        sys.stdout.write(forecast(network, sys.argv[1]))
+    else:
+        print(network(read_tensors(str(here / "example.safetensors"))["images"])[0, 0])
+'''
+SERIES = '''\
+"""A series as the network takes it, and its forecast: the newest steps of a CSV file, standardised. Needs numpy."""
+
+{source}
+
+VARIATES = {variates!r}
+MEAN = {mean!r}
+STD = {std!r}
+CONTEXT = {context}
+
+
+def forecast(network: Callable[[Tensor], Tensor], path: str) -> str:
+    """What follows the series in a file, as CSV, in the units of the file."""
+    table = read_table(Path(path))
+    scaled = (table.last(VARIATES, CONTEXT) - np.array(MEAN)) / np.array(STD)
+    outputs = network(torch.from_numpy(scaled.T.astype(np.float32))[None, None])[0, 0]  # (variates, horizon)
+    return table.continued(VARIATES, outputs.numpy().T * np.array(STD) + np.array(MEAN))
+'''
 CONSTANTS = ("WINDOW_MS", "HOP_MS", "FLOOR_DB", "LOWEST_HZ", "SIDES", "RATES")
 
 
@@ -155,6 +194,10 @@ def costs(shape):
         if lacking:
             tensors = {name: found.state[name].contiguous() for name in sorted(lacking)}
             write_atomically(folder / FROZEN, safetensors.torch.save(tensors))
+        if taken.scale is not None:
+            write_atomically(folder / "predict.py", FORECAST.encode())
+            write_atomically(folder / "preprocess.py", series_source(taken.scale).encode())
+            return
         if not isinstance(taken.outputs, int):
             return  # it returns images, not classes
         write_atomically(folder / "predict.py", PREDICT.encode())
@@ -170,6 +213,23 @@ def stored(path: Path) -> set[str]:
     """Names of the tensors in a safetensors file."""
     with safetensors.safe_open(path, "pt") as file:
         return set(file.keys())
+
+
+def series_source(scale: Scale) -> str:
+    """Source that reads tables of a series and writes what follows."""
+    own = inspect.getsource(table).partition('"""\n\n')[2]
+    errors = inspect.getsource(reading_of)
+    start = errors.index("class ContentError")
+    imports = (
+        "from collections.abc import Callable, Iterator, Sequence\nfrom contextlib import contextmanager\n",
+        "import torch\nfrom torch import Tensor\n",
+    )
+    own = own.replace("from collections.abc import Sequence\n", imports[0])
+    own = own.replace(
+        "from trainers.formats.reading import ContentError, reading\n", f"{imports[1]}\n\n{errors[start:]}"
+    )
+    sizes = {name: list(getattr(scale, name)) for name in ("variates", "mean", "std")}
+    return SERIES.format(source=own.strip(), context=scale.context, **sizes)
 
 
 def sound_source(front_end: audio.LogMel) -> str:

@@ -364,7 +364,7 @@ def test_names_of_the_space_stand_for_operators_with_settings(name: str, label: 
 
 STATIC_KINDS = {
     "identity", "pooling", "depthwise", "convolution", "token_mlp", "raft", "spatial_fc", "random_mix", "roll_mix",
-    "gfilter", "sparse_mlp", "spartan_mixer", "roll_token_mlp",
+    "gfilter", "sparse_mlp", "spartan_mixer", "roll_token_mlp", "each_row",
 }  # fmt: skip
 """Token mixers by which no position is weighted by what the image shows; those of SpaRTAN gate channels."""
 
@@ -383,7 +383,7 @@ def test_the_controls_are_one_name_in_a_study() -> None:
     labels = {block(decode(space(), s1__mixer=name)).token.label() for name in CONTROLS}
     assert labels == {
         "identity", "avgpool3", "dw7", "token_mlp x1", "gfilter", "fc", "dsm static", "nin h2 x2 none",
-        "mab ungated", "strip local0",
+        "mab ungated", "strip local0", "row_mlp x2",
     }  # fmt: skip
 
 

@@ -5,7 +5,16 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from writers import write_cifar100, write_folder, write_idx, write_mnist, write_npz, write_series, write_svhn
+from writers import (
+    write_cifar100,
+    write_folder,
+    write_idx,
+    write_mnist,
+    write_npz,
+    write_series,
+    write_svhn,
+    write_table,
+)
 
 from nas.testing.datasets import DatasetContract
 from trainers import DATASETS, Dataset
@@ -15,13 +24,16 @@ from trainers.datasets.cifar10 import Cifar10
 from trainers.datasets.cifar100 import Cifar100
 from trainers.datasets.denoise import Denoise
 from trainers.datasets.digits import Digits
+from trainers.datasets.etth1 import Etth1
 from trainers.datasets.fashion_mnist import FashionMnist
 from trainers.datasets.folder import Folder
+from trainers.datasets.forecast import Forecast
 from trainers.datasets.fsdd import Fsdd
 from trainers.datasets.kmnist import Kmnist
 from trainers.datasets.mnist import Mnist
 from trainers.datasets.npz import Npz
 from trainers.datasets.ravdess import Ravdess
+from trainers.datasets.seasons import Seasons
 from trainers.datasets.series import Series
 from trainers.datasets.spectrograms import Spectrograms
 from trainers.datasets.speech_commands import SpeechCommands
@@ -49,6 +61,9 @@ EXAMPLES: dict[str, Callable[[pytest.FixtureRequest, Path], Dataset]] = {
     "npz": lambda request, folder: Npz(str(write_npz(folder))),
     "folder": lambda request, folder: Folder(str(write_folder(folder))),
     "series": lambda request, folder: Series(str(write_series(folder))),
+    "seasons": lambda request, folder: Seasons(context=12, horizon=6, steps=400),
+    "forecast": lambda request, folder: Forecast(str(write_table(folder / "power.csv")), context=12, horizon=6),
+    "etth1": lambda request, folder: Etth1(str(request.getfixturevalue("nas_data"))),
     "audiofolder": lambda request, folder: AudioFolder(small_sounds(request, "audiofolder")),
     "fsdd": lambda request, folder: Fsdd(small_sounds(request, "fsdd")),
     "ravdess": lambda request, folder: Ravdess(small_sounds(request, "ravdess")),
@@ -67,7 +82,7 @@ class TestDatasets(DatasetContract):
         return EXAMPLES[name](request, tmp_path)
 
 
-@pytest.mark.parametrize("kind", [kind for kind in DATASETS.values() if kind not in (Digits, Spectrograms)])
+@pytest.mark.parametrize("kind", [kind for kind in DATASETS.values() if kind not in (Digits, Seasons, Spectrograms)])
 def test_a_place_where_nothing_is_has_a_clear_answer(kind: type[Dataset], tmp_path: Path) -> None:
     source = {"source": "folder"} if issubclass(kind, Derived) else {}
     absent = kind(str(tmp_path / "nothing"), **source)
