@@ -274,32 +274,33 @@ def test_a_folder_that_cannot_be_replaced_as_a_whole_is_refused(
 
 
 @pytest.mark.slow
-def test_24_kills_of_an_export_in_all_forms_over_an_export_leave_a_whole_one(trained: Path, tmp_path: Path) -> None:
+def test_24_kills_of_an_export_over_an_export_leave_a_whole_one(trained: Path, tmp_path: Path) -> None:
     first = nas.open(trained).complete[0].number
     command = [sys.executable, "-m", "nas", "export", trained, "-o", tmp_path / "out", "--force", "--pick"]
 
-    def begun(rule: str) -> tuple[subprocess.Popen[bytes], float]:
+    def begun(rule: str, *forms: str) -> tuple[subprocess.Popen[bytes], float]:
         """An export that has begun to write, and when."""
-        process = subprocess.Popen([*command, rule], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        process = subprocess.Popen([*command, rule, *forms], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         while process.poll() is None and not list(tmp_path.glob(".out.*")):
             time.sleep(0.002)
         return process, time.monotonic()
 
-    process, start = begun(f"trial:{first}")
-    assert process.wait() == 0
-    seconds = time.monotonic() - start
     generator, whole, killed = random.Random(0), 0, 0
-    for number in range(24):
-        process, _ = begun("best:macs")
-        # Evenly over all that is written, half of them in its last tenth, in which the folders change places.
-        time.sleep(generator.uniform(0, seconds) if number % 2 else generator.uniform(0.9, 1.02) * seconds)
-        process.kill()
-        killed += process.wait() == -signal.SIGKILL
-        check_sums(tmp_path / "out")
-        assert (tmp_path / "out/model.py").exists()
-        whole += isinstance(nas.load(tmp_path / "out"), torch.nn.Module)
-    assert (whole, killed > 11) == (24, True)
-    subprocess.run([*command, "best:macs"], check=True, capture_output=True)
+    for kills, forms in ((2, ()), (22, ("--format", "python"))):  # in all forms it takes five times as long
+        process, start = begun(f"trial:{first}", *forms)
+        assert process.wait() == 0
+        seconds = time.monotonic() - start
+        for number in range(kills):
+            process, _ = begun("best:macs", *forms)
+            # Evenly over all that is written, half of them near its end, where the folders change places.
+            time.sleep(generator.uniform(0, seconds) if number % 2 else generator.uniform(0.9, 1.02) * seconds)
+            process.kill()
+            killed += process.wait() == -signal.SIGKILL
+            check_sums(tmp_path / "out")
+            assert (tmp_path / "out/model.py").exists()
+            whole += isinstance(nas.load(tmp_path / "out"), torch.nn.Module)
+    assert (whole, killed > 5) == (24, True)
+    subprocess.run([*command, "best:macs", "--format", "python"], check=True, capture_output=True)
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
