@@ -34,7 +34,8 @@ DOCUMENTS = documents()
 
 def check(path: Path) -> None:
     architecture = load_architecture(path)
-    assert min(*architecture.input, architecture.classes) >= 1
+    outputs = architecture.outputs
+    assert min(*architecture.input, *((outputs,) if isinstance(outputs, int) else outputs)) >= 1
     assert sum(stage.depth for stage in architecture.stages) <= 10_000
     assert Architecture.from_json(architecture.to_json()).key == architecture.key
     figures = cost_figures(architecture)

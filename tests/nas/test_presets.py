@@ -14,7 +14,7 @@ STUDIES = Path(__file__).parents[2] / "studies"
 
 
 def test_presets_and_claims_are_the_files_of_the_repository() -> None:
-    assert {"quickstart", "robust", "audio"} <= PRESETS.keys()
+    assert {"quickstart", "robust", "audio", "forecast"} <= PRESETS.keys()
     for name, path in PRESETS.items():
         assert path.read_bytes() == (STUDIES / f"{name}.toml").read_bytes()
     assert set(CLAIMS) == {path.stem for path in (STUDIES / "claims").glob("*.toml")}
@@ -34,7 +34,9 @@ def test_a_preset_is_found_by_its_name_where_no_file_has_it(tmp_path: Path, monk
     (tmp_path / "quickstart").write_text('name = "mine"\nobjectives = ["accuracy"]\n')
     assert read_settings(Path("quickstart")).name == "mine"
     assert study_file(Path("quikstart")) == Path("quikstart")
-    with pytest.raises(WrongInputError, match=r"does not exist.*or the name of a preset: audio, quickstart, robust"):
+    with pytest.raises(
+        WrongInputError, match=r"does not exist.*or the name of a preset: audio, forecast, quickstart, robust"
+    ):
         read_settings(Path("quikstart"))
 
 
