@@ -18,7 +18,7 @@ from searchspaces.registry import brief
 
 FROZEN = "frozen"
 """The part of ``config.json``."""
-MOST = 2**28
+MOST = 2**26
 """Numbers that the seeds of one export make at most: a small file must not fill the memory. The rest is stored."""
 
 
