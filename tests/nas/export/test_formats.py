@@ -324,7 +324,7 @@ def test_networks_of_every_space_are_proven_in_every_form(space: str, tmp_path: 
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("space", sorted(SEARCH_SPACES))
+@pytest.mark.parametrize("space", ["asm_rh", "convmixer", "resnet", "spartan", "wide_sparse"])
 def test_a_graph_of_onnx_takes_at_most_115_percent_of_the_weights(space: str) -> None:
     shape, generator = (1, 64, 96) if space == "asm_rh" else (3, 32, 32), random.Random(0)
     found = SEARCH_SPACES[space](shape, 10)

@@ -48,12 +48,13 @@ def test_a_terminal_of_80_columns_is_not_exceeded_and_has_a_scatter(searched: Pa
     assert "+----" not in shown(nas.open(searched), terminal=False)
 
 
-def test_the_change_to_the_member_above_is_in_words(searched: Path) -> None:
-    study = nas.open(searched)
+def test_the_change_to_the_member_above_is_in_words(searched: Path, tmp_path: Path) -> None:
+    values = [{"accuracy": 0.9 - n / 10, "robust_accuracy": 0.5, "macs": 9000 - 1000 * n} for n in range(3)]
+    study = changed(searched, tmp_path / "run", *({"measured": value} for value in values))
     text = shown(study, terminal=False)
-    first, second = study.front[:2]
-    if first.picks["dim"] != second.picks["dim"]:
-        assert f"dim {first.picks['dim']} -> {second.picks['dim']}" in text
+    first, second, _ = study.front
+    changes = [f"{name} {old} -> {new}" for name, old in first.picks.items() if (new := second.picks[name]) != old]
+    assert any(change in text for change in changes)  # the first of them: a line has 80 columns
 
 
 def test_failures_say_why_and_stay_text(searched: Path, tmp_path: Path) -> None:
