@@ -142,6 +142,7 @@ def test_nothing_but_a_line_feed_ends_a_line_and_damage_leaves_the_file_as_it_is
         ("settings", {"accuracy": {"samples": "x"}}, "whose samples and one_sample are numbers above 0"),
         ("settings", {"accuracy": {"one_sample": 0}}, "whose samples and one_sample are numbers above 0"),
         ("seconds", {"train": -1}, "seconds must be an object of numbers from 0"),
+        ("measured", {"macs": -1e300}, "measured must be an object of finite numbers"),
         ("seed", 10**400, "seed must be a whole number from 0"),
         ("copied_from", 1.5, "copied_from must be a whole number from 0"),
         ("micro_batches", 0, "micro_batches must be a whole number from 1"),
