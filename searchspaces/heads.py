@@ -91,19 +91,17 @@ class ExpandedHead(Head):
         return nn.Sequential(conv, norm, nn.SiLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
 
 
-@spec("dense")
 @dataclass(frozen=True)
-class DenseHead(Head):
-    """The tokens as they are, after a norm unless it is ``none``; each then becomes a patch of the outputs.
+class OfTokens(Head):
+    """The tokens as they are, after a norm unless it is ``none``; what makes the outputs of them follows.
 
-    The last layer is the reverse of a patch embedding: one linear map, the same for all tokens, to the values of a
-    patch. With as many tokens as positions it is a 1x1 convolution.
+    Args:
+        norm: of every position.
     """
 
     norm: Norm = "none"
 
     dense = True
-    last = "unembedding"
 
     def cost(self, shape: Shape) -> Cost:
         return NORM_COSTS[self.norm](shape[0], shape[1] * shape[2])
@@ -114,6 +112,18 @@ class DenseHead(Head):
 
     def build(self, shape: Shape) -> nn.Module:
         return nn.Sequential(make_norm(self.norm, shape[0]))
+
+
+@spec("dense")
+@dataclass(frozen=True)
+class DenseHead(OfTokens):
+    """The tokens as they are, after a norm unless it is ``none``; each then becomes a patch of the outputs.
+
+    The last layer is the reverse of a patch embedding: one linear map, the same for all tokens, to the values of a
+    patch. With as many tokens as positions it is a 1x1 convolution.
+    """
+
+    last = "unembedding"
 
     def readout(self, features: Shape, outputs: Shape) -> nn.Module:
         return Unembedding(features, outputs)
@@ -149,35 +159,26 @@ class Unembedding(nn.Conv2d):
 
 @spec("forecast")
 @dataclass(frozen=True)
-class ForecastHead(Head):
+class ForecastHead(OfTokens):
     """The tokens as they are, after a norm unless it is ``none``; each row of them then becomes rows of the outputs.
 
     The last layer is one linear map from the values of a row of tokens to those of its outputs, the same for all rows:
     of series ``(1, variates, time)`` the flatten head of PatchTSMixer (2306.09364).
 
     Args:
-        norm: of every position.
         reversible: each row of the input has its mean taken away and is divided by its deviation before the stem; the
             outputs of its row are multiplied by that deviation and get the mean again (RevIN without factors of its
             own, Kim et al. 2022; the standard scaling of PatchTSMixer).
     """
 
-    norm: Norm = "none"
     reversible: bool = False
 
-    dense = True
     forecasts = True
     last = "forecast"
 
-    def cost(self, shape: Shape) -> Cost:
-        return NORM_COSTS[self.norm](shape[0], shape[1] * shape[2])
-
     @classmethod
     def options(cls, shape: Shape) -> dict[str, tuple[Any, ...]]:
-        return {"norm": get_args(Norm), "reversible": (False, True)}
-
-    def build(self, shape: Shape) -> nn.Module:
-        return nn.Sequential(make_norm(self.norm, shape[0]))
+        return {**super().options(shape), "reversible": (False, True)}
 
     def readout(self, features: Shape, outputs: Shape) -> nn.Module:
         return RowMap(features, outputs)
@@ -303,7 +304,7 @@ def fitted(
     head = architecture.head
     values = not isinstance(outputs, int)
     if head.dense != values or (values and head.forecasts == aligned):
-        norm = head.norm if isinstance(head, AverageHead | DenseHead | ForecastHead) else "none"
+        norm = head.norm if isinstance(head, AverageHead | OfTokens) else "none"
         dense = DenseHead(norm) if aligned else ForecastHead(norm, reversible=True)
         head = dense if values else AverageHead(norm)
     return replace(architecture, input=input or architecture.input, outputs=outputs, head=head)

@@ -5,20 +5,19 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import pytest
 import tomli_w
+from quick_trainer import Quick
 from terminal import run
 
 import nas
 from nas.errors import StoppedError, WrongInputError
 from nas.results.design import read_design
 from nas.search.ablate import ablate
-from trainers import TRAINERS, Supervised, TrainingData
-from trainers.trainer import Trainer
+from trainers import TRAINERS
 
 CHOICES = {"dim": 8, "depth": 1, "patch": 2, "groups": 1, "kernel": 3, "dilation": 1, "filters": "random"}
 STUDY: dict[str, Any] = {
@@ -33,24 +32,6 @@ STUDY: dict[str, Any] = {
     "iso": {"macs": 0.0},
 }
 Write = Callable[..., Path]
-
-
-@dataclass(frozen=True)
-class Quick(Trainer):
-    """Draws the weights of the classifier; interrupts, or fails, when it is told to."""
-
-    calls: ClassVar[list[int]] = []
-    interrupt_at: ClassVar[int] = -1
-    broken: ClassVar[bool] = False
-
-    def train(self, model: Any, data: TrainingData, *, seed: int, report: Any, checkpoints: Any = None) -> None:
-        if len(self.calls) == self.interrupt_at:
-            type(self).interrupt_at = -1
-            raise KeyboardInterrupt
-        if self.broken:
-            raise ValueError("on purpose")
-        self.calls.append(seed)
-        Supervised(epochs=1, learning_rate=0.02).train(model, data, seed=seed, report=report)
 
 
 @pytest.fixture(autouse=True)

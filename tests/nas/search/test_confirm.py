@@ -4,13 +4,13 @@ import io
 import json
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 import pytest
 import tomli_w
+from quick_trainer import Quick
 from terminal import run
 
 import nas
@@ -23,32 +23,11 @@ from nas.search.executors.inline import InlineExecutor
 from nas.settings import ExecutionSettings
 from nas.show.console import PlainConsole
 from nas.show.trials import print_trials, write_csv
-from trainers import TRAINERS, Supervised, TrainingData
-from trainers.trainer import Trainer
+from trainers import TRAINERS, TrainingData
 
 
 def quiet(message: str) -> None:
     pass
-
-
-@dataclass(frozen=True)
-class Quick(Trainer):
-    """Draws the weights of the classifier; interrupts, or fails, when it is told to."""
-
-    calls: ClassVar[list[int]] = []
-    sizes: ClassVar[set[int]] = set()
-    interrupt_at: ClassVar[int] = -1
-    broken: ClassVar[bool] = False
-
-    def train(self, model: Any, data: TrainingData, *, seed: int, report: Any, checkpoints: Any = None) -> None:
-        if len(self.calls) == self.interrupt_at:
-            type(self).interrupt_at = -1
-            raise KeyboardInterrupt
-        if self.broken:
-            raise ValueError("on purpose")
-        self.calls.append(self.epochs)
-        self.sizes.add(len(data.validation))
-        Supervised(epochs=1, learning_rate=0.02).train(model, data, seed=seed, report=report)
 
 
 @pytest.fixture(autouse=True)
