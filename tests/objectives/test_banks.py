@@ -59,6 +59,10 @@ MEASURED = {
 """Coverage, flatness, high-frequency ratio and rank for each of SIZES; box at k=8 has exact zeros, so no flatness."""
 
 
+FAR = {("same", "3x9"), ("smooth(1)", "3x9"), ("smooth(2)", "3x9"), ("smooth(2)", "5x16")}
+"""Of few filters: the figures of ten seeds are farther from those of forty."""
+
+
 def mean(diagnostic: Callable[[Tensor], float], mode: str, kernel: int, number: int) -> float:
     """Mean over forty seeds."""
     banks = (filter_bank(mode, number, kernel, Words(seed)) for seed in range(40))
@@ -70,10 +74,11 @@ def mean(diagnostic: Callable[[Tensor], float], mode: str, kernel: int, number: 
 def test_the_means_over_many_seeds_are_those_measured_of_ten(mode: str, size: str) -> None:
     expected = MEASURED[mode][list(SIZES).index(size)]
     got = [mean(diagnostic, mode, *SIZES[size]) for diagnostic in DIAGNOSTICS]
-    assert abs(got[0] - expected[0]) <= 0.04
-    assert expected[1] is None or abs(got[1] - expected[1]) <= (0.04 if mode == "same" else 0.02)
+    far = (mode, size) in FAR
+    assert abs(got[0] - expected[0]) <= (0.04 if far else 0.03)
+    assert expected[1] is None or abs(got[1] - expected[1]) <= (0.04 if far else 0.02)
     assert abs(got[2] - expected[2]) <= (0.08 if mode == "same" else 0.03)
-    assert abs(got[3] / expected[3] - 1) <= 0.09
+    assert abs(got[3] / expected[3] - 1) <= (0.09 if far else 0.07)
 
 
 @pytest.mark.parametrize("size", SIZES)
