@@ -100,7 +100,7 @@ def count(model: nn.Module, input: tuple[int, int, int]) -> Counts:
     training = [module for module in model.modules() if module.training]
     model.eval()
     try:
-        with torch.no_grad(), FlopCounterMode(display=False, custom_mapping=SPARSE) as products, _Tally() as tally:
+        with torch.enable_grad(), FlopCounterMode(display=False, custom_mapping=SPARSE) as products, _Tally() as tally:
             model(image)
     finally:
         for module in training:

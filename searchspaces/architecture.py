@@ -318,8 +318,15 @@ class Architecture:
 
     @property
     def key(self) -> str:
-        """Stable name of the network, 16 hexadecimal digits: equal networks have equal keys, in every process."""
-        return key_of(self.to_json())
+        """Stable name of the network, 16 hexadecimal digits: equal networks have equal keys, in every process.
+
+        That of `to_json`, whose parts are written once for all networks that share them.
+        """
+        form = self.canonical()
+        written = {name: _text(getattr(form, name)) for name in ("input", "stem", "head")}
+        written["stages"] = f"[{','.join(map(_text, form.stages))}]"
+        written["classes" if isinstance(form.outputs, int) else "outputs"] = _text(form.outputs)
+        return _digest("{" + ",".join(f'"{name}":{text}' for name, text in sorted(written.items())) + "}")
 
 
 @dataclass(frozen=True)
@@ -346,8 +353,20 @@ class _OfValues:
 
 def key_of(document: Mapping[str, Any]) -> str:
     """The key of an architecture written by `Architecture.to_json`."""
-    text = json.dumps(document, sort_keys=True, separators=(",", ":"))
+    return _digest(_dumped(document))
+
+
+def _digest(text: str) -> str:
     return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+
+
+def _dumped(value: Any) -> str:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"))
+
+
+@lru_cache(maxsize=100_000)  # candidates of a search share most of their nodes
+def _text(value: Any) -> str:
+    return _dumped(encode(value))
 
 
 def label_of(document: Mapping[str, Any]) -> str:

@@ -1,10 +1,11 @@
 """Random networks of every space in every form of an export: proven or not, how near, how large, how long it takes.
 
-    python studies/benchmarks/exports.py [--networks N] [--out FILE] [--show]
+    python studies/benchmarks/exports.py [--networks N] [--known] [--out FILE] [--show]
 
 Networks are drawn from each space in turn, at shapes for which it was made, and proven on 64 random images in processes
-that lack this project, as `nas export` proves them on measured ones. Each is a line of FILE; what stands there is not
-done again. Graphs are folded for one image where that gains; the others must cost what the architecture costs.
+that lack this project, as `nas export` proves them on measured ones; with ``--known`` every known network is proven, on
+7 images of the size for which it is known. Each is a line of FILE; what stands there is not done again. Graphs are
+folded for one image where that gains; the others must cost what the architecture costs.
 """
 
 import argparse
@@ -28,6 +29,7 @@ from nas.export.proof import answers
 from nas.pricing import price
 from searchspaces import SEARCH_SPACES, Architecture, build
 from searchspaces.architecture import Shape
+from searchspaces.known import KNOWN
 
 SHAPES: dict[str, Shape] = {"asm_rh": (1, 64, 96), "wide_sparse": (1, 28, 28), "mixing": (3, 16, 16)}
 USUAL: Shape = (3, 32, 32)
@@ -48,15 +50,22 @@ def drawn() -> Iterator[tuple[str, int, Architecture]]:
         number += 1
 
 
+def known() -> Iterator[tuple[str, int, Architecture]]:
+    """All known networks, the small ones first."""
+    networks = [(name, network()) for name, network in KNOWN.items()]
+    for number, (name, architecture) in enumerate(sorted(networks, key=lambda n: price(n[1]).total.macs)):
+        yield f"known:{name}", number, architecture
+
+
 def seconds() -> float:
     """CPU seconds of this process and of those that it started and that have ended."""
     return sum(u.ru_utime + u.ru_stime for u in (getrusage(RUSAGE_SELF), getrusage(RUSAGE_CHILDREN)))
 
 
-def tried(architecture: Architecture) -> dict[str, Any]:
-    """Of each form: the largest difference or why it is refused, bytes and CPU seconds."""
+def tried(architecture: Architecture, count: int) -> dict[str, Any]:
+    """Of each form: the largest difference on so many images or why it is refused, bytes and CPU seconds."""
     network = build(architecture).eval()
-    images = torch.rand(64, *architecture.input, generator=torch.Generator().manual_seed(0))
+    images = torch.rand(count, *architecture.input, generator=torch.Generator().manual_seed(0))
     wanted = answers(network, images)
     weights = safetensors.torch.save({name: t.contiguous() for name, t in network.state_dict().items()})
     found: dict[str, Any] = {"weights": len(weights)}
@@ -107,6 +116,7 @@ def main() -> None:
     """Tries networks and prints the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--networks", type=int, default=200)
+    parser.add_argument("--known", action="store_true", help="prove the known networks instead")
     parser.add_argument("--out", type=Path, default=Path("runs/exports.jsonl"))
     parser.add_argument("--show", action="store_true", help="try nothing: show what FILE holds")
     options = parser.parse_args()
@@ -114,11 +124,13 @@ def main() -> None:
     options.out.parent.mkdir(parents=True, exist_ok=True)
     lines = [json.loads(line) for line in options.out.read_text().splitlines()] if options.out.exists() else []
     done = {(line["space"], line["number"]) for line in lines}
-    for space, number, architecture in drawn():
-        if options.show or len(lines) >= options.networks:
+    for space, number, architecture in known() if options.known else drawn():
+        if options.show or (not options.known and len(lines) >= options.networks):
             break
-        if (space, number) not in done and price(architecture).total.parameters <= LARGEST:
-            line = {"space": space, "number": number, "label": architecture.label(), **tried(architecture)}
+        fits = options.known or price(architecture).total.parameters <= LARGEST
+        if (space, number) not in done and fits:
+            found = tried(architecture, 7 if options.known else 64)
+            line = {"space": space, "number": number, "label": architecture.label(), **found}
             lines.append(line)
             with options.out.open("a") as file:
                 file.write(json.dumps(line) + "\n")

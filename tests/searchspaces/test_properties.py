@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from nas.pricing import Probe
 from objectives.counting import count
 from searchspaces import SEARCH_SPACES, Architecture, Choice, SearchSpace, Value, architecture_cost, build
+from searchspaces.architecture import key_of
 from searchspaces.fields import FieldValues, example
 from searchspaces.patterns import Patterns
 from searchspaces.space import Numbers
@@ -82,7 +83,7 @@ def test_every_assignment_decodes_and_survives_json(name: str, data: st.DataObje
     architecture = space(name).decode(data.draw(st.fixed_dictionaries(choices)))
     text = json.dumps(architecture.to_json())
     assert Architecture.from_json(json.loads(text)) == architecture
-    assert Architecture.from_json(json.loads(text)).key == architecture.key
+    assert Architecture.from_json(json.loads(text)).key == architecture.key == key_of(architecture.to_json())
 
 
 def test_keys_are_the_same_in_another_process() -> None:

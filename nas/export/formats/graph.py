@@ -51,7 +51,7 @@ def torch_costs(module: Any, shape: Sequence[int]) -> dict[str, int | None]:
     }
     macs = []
     for batch in (1, 2):
-        with torch.no_grad(), FlopCounterMode(display=False, custom_mapping=more) as counter:
+        with torch.enable_grad(), FlopCounterMode(display=False, custom_mapping=more) as counter:
             module(torch.zeros(batch, *shape))
         macs.append(counter.get_total_flops() // 2)
     parameters = sum(parameter.numel() for parameter in module.parameters())

@@ -387,11 +387,16 @@ class _Belief:
             if points.fidelities[place] >= points.fidelities[longest.get(network, place)]:
                 longest[network] = place
         places = list(longest.values())
-        estimates = self._estimated(costs[places], Points.whole(points.rows[places], points.networks[places]))
+        if (points.fidelities[places] == 1).all():
+            means = {i: process.smoothed[places] for i, (process, _, _) in self.processes.items()}
+        else:
+            means = self._means(Points.whole(points.rows[places], points.networks[places]))
+        estimates = self._estimated(costs[places], means)
         self.members = [chosen[places[j]] for j in np.flatnonzero(non_dominated(estimates))]
         running, expected = [each.seen for each in pending], np.empty((0, costs.shape[1]))
         if pending:
-            expected = self._estimated(np.array([seen.costs for seen in running]), engine.trained_whole(running))
+            means = self._means(engine.trained_whole(running))
+            expected = self._estimated(np.array([seen.costs for seen in running]), means)
         ours = {told.network for told in engine.told if not told.foreign}
         here = np.isin(points.networks[places], list(ours))
         self.hoped = Improvement(np.vstack([estimates[here], expected]), self.aim.reference)
@@ -411,11 +416,15 @@ class _Belief:
     def _cost(self, objective: int, values: np.ndarray) -> np.ndarray:
         return bounded(values) if self.aim.fractions[objective] else values
 
-    def _estimated(self, costs: np.ndarray, points: Points) -> np.ndarray:
+    def _means(self, points: Points) -> dict[int, np.ndarray]:
+        """(n,) standardised means of every objective that must be measured, by its number."""
+        return {i: process.mean(points) for i, (process, _, _) in self.processes.items()}
+
+    def _estimated(self, costs: np.ndarray, means: Mapping[int, np.ndarray]) -> np.ndarray:
         """(n, m) the costs with those that must be measured as they are expected in the mean of many trainings."""
         costs = costs.copy()
-        for i, (process, mean, deviation) in self.processes.items():
-            costs[:, i] = self._cost(i, mean + deviation * process.mean(points))
+        for i, (_, mean, deviation) in self.processes.items():
+            costs[:, i] = self._cost(i, mean + deviation * means[i])
         return costs
 
     def promise(self, networks: Sequence[Seen]) -> np.ndarray:
@@ -444,7 +453,7 @@ class _Belief:
         Its estimate then moves by what is not known of it now, as far as the luck of one training lets that through.
         """
         points = self.engine.trained_whole(networks)
-        costs = self._estimated(np.array([seen.costs for seen in networks]), points)
+        costs = self._estimated(np.array([seen.costs for seen in networks]), self._means(points))
         moves: dict[int, tuple[np.ndarray, np.ndarray]] = {}
         unsure = np.zeros(len(networks))
         for i, (means, deviations) in self._believed(points).items():

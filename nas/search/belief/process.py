@@ -193,8 +193,8 @@ class Process:
         self.kernel, self.points, self.values = kernel, points, values
         self._weights = np.exp(kernel.log_weights)[groups]
         self._trace = max(1e-12, float((points.rows * points.rows).mean(0) @ self._weights))
-        luck = (1 - kernel.own) * kernel.nugget + 1e-8
-        self._factor = cho_factor(self._covariance(points) + luck * np.eye(len(points)), lower=True)
+        self._luck = (1 - kernel.own) * kernel.nugget + 1e-8
+        self._factor = cho_factor(self._covariance(points) + self._luck * np.eye(len(points)), lower=True)
         self._solved = cho_solve(self._factor, values)
         self._scale = max(1e-6, float(values @ self._solved) / len(points))
 
@@ -213,7 +213,13 @@ class Process:
     @property
     def luck(self) -> float:
         """Standard deviation of a measurement around the truth."""
-        return float(np.sqrt(self._scale * ((1 - self.kernel.own) * self.kernel.nugget + 1e-8)))
+        return float(np.sqrt(self._scale * self._luck))
+
+    @property
+    def smoothed(self) -> np.ndarray:
+        """(n,) means of the measured points, which take no covariance any more."""
+        smoothed: np.ndarray = self.values - self._luck * self._solved
+        return smoothed
 
     def mean(self, points: Points) -> np.ndarray:
         """(n,) means alone, in half the time."""

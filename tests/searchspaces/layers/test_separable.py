@@ -91,6 +91,27 @@ def test_the_dense_kernel_is_the_sum_over_the_filters_of_a_channel() -> None:
     torch.testing.assert_close(module.kernel()[1, 2], by_hand)
 
 
+def test_few_positions_run_as_defined_where_that_takes_less_and_no_gradient_is_kept(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    module = built(Separable(64, multiplier=2), "chans", channels=64)
+    made = list[int]()
+    kernel = module.kernel
+    monkeypatch.setattr(module, "kernel", lambda: made.append(1) or kernel())
+    few = torch.rand(2, 64, 4, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    many = few.repeat(40, 1, 1, 1)
+    with torch.no_grad():
+        alone, among = module(few), module(many)
+    assert len(made) == 1  # for the many
+    torch.testing.assert_close(alone, among[:2], atol=1e-12, rtol=0)
+    torch.testing.assert_close(module(few), alone, atol=1e-12, rtol=0)
+    assert len(made) == 2
+    with torch.no_grad():
+        graph = torch.export.export(module, (few,))
+    assert len(made) == 3
+    assert [node for node in graph.graph.nodes if "einsum" in str(node.target)]
+
+
 @pytest.mark.parametrize("pattern", FREEZE_PATTERNS)
 def test_only_a_frozen_bank_of_several_filters_with_nothing_between_is_fused(pattern: Freeze) -> None:
     assert built(Separable(6, multiplier=2), pattern).fused == (pattern == "chans")

@@ -55,6 +55,15 @@ def test_unseen_rows_are_predicted() -> None:
     assert np.corrcoef(process.predict(unseen(others.rows))[0], truth)[0, 1] > 0.95
 
 
+@pytest.mark.parametrize("rungs", [1, 3])
+def test_means_of_what_was_measured_take_no_covariance(rungs: int) -> None:
+    points, groups, values = problem()
+    if rungs > 1:
+        points = Points(points.rows, np.arange(40) % rungs / (rungs - 1), np.arange(40) // 2)
+    process = Process(Kernel(np.zeros(3), log_nugget=-1.0), groups, points, values)
+    assert process.smoothed == pytest.approx(process.mean(points), abs=1e-9)
+
+
 def test_repeated_measurements_of_one_network_are_averaged() -> None:
     rows = np.zeros((5, 1))
     noisy = Kernel(np.zeros(1), np.log(0.5), -5.0)
