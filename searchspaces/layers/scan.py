@@ -105,7 +105,7 @@ def _chunked(rows: Tensor) -> Tensor:
     """(G, N, F) to (G, L, M, F)."""
     length, number = chunks(rows.shape[1])
     filled = F.pad(rows, (0, 0, 0, length * number - rows.shape[1]))
-    return filled.view(len(rows), number, length, -1).transpose(1, 2).contiguous()
+    return filled.view(rows.shape[0], number, length, -1).transpose(1, 2).contiguous()
 
 
 def _flat(cut: Tensor, tokens: int) -> Tensor:
@@ -121,8 +121,11 @@ def _times(vectors: Tensor, matrices: Tensor) -> Tensor:
 
 
 def _groups(delta: Tensor, a: Tensor) -> Iterator[tuple[int, slice]]:
-    """Weights and rows of each group."""
+    """Weights and rows of each group; of a graph that is taken, which is for any batch, all rows are one."""
     sets, batch, tokens, channels = delta.shape
+    if torch.compiler.is_compiling():
+        yield from ((weights, slice(None)) for weights in range(sets))
+        return
     most = max(1, (ON_GPU if delta.is_cuda else CACHED) // (tokens * channels * a.shape[1]))
     for weights in range(sets):
         for first in range(0, batch, most):

@@ -224,7 +224,7 @@ class LocalStrips(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         u, v = self.wide(x), self.tall(x)
         scores = self.expand(F.gelu(self.reduce((u + v + x).mean((2, 3)))))
-        weights = scores.view(len(x), 3, -1, 1, 1).softmax(1).unbind(1)
+        weights = scores.view(x.shape[0], 3, -1, 1, 1).softmax(1).unbind(1)
         y: Tensor = weights[0] * v + weights[1] * u + weights[2] * x
         return y
 

@@ -146,10 +146,11 @@ class _Graph:
         self.module, self.graph, self.made = module, module.graph, 0
 
     def finished(self) -> GraphModule:
-        """What is left of it, with the tensors that it reads and no others."""
+        """What is left of it, with the tensors and graphs that it reads and no others."""
         self.graph.eliminate_dead_code()
         self.graph.lint()
-        read: dict[str, Any] = {str(n.target): self._tensor(n) for n in self.graph.nodes if n.op == "get_attr"}
+        read = {str(n.target): _attribute(self.module, str(n.target)) for n in self.graph.nodes if n.op == "get_attr"}
+        read = {name: value.detach() if isinstance(value, Tensor) else value for name, value in read.items()}
         for name in (node.target for node in self.graph.nodes if node.op == "call_module"):
             read[str(name)] = self.module.get_submodule(str(name))
         return GraphModule(read, self.graph).eval()
