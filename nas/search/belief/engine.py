@@ -32,9 +32,12 @@ Where a few good networks are hidden among many cheap ones, what is promised lea
 of the problem `cheap_end` ended below random draws without this.
 """
 SMALL, MANY, FEW = 50_000, 400, 128
-"""Assignments of a space that counts as small; candidates for a proposal there, and in a larger one."""
-LEARNED_FROM, PREDICTED_FROM = 150, 400
-"""Most trials from which hyperparameters are learned, and on which predictions stand."""
+"""Assignments of a space that counts as small; candidates for a proposal there, and in a larger one.
+
+Of 96 in place of 128, searches of `branches` had .893 of the front's hypervolume after 100 trials in place of .916.
+"""
+LEARNED_FROM, PREDICTED_FROM = 150, 256
+"""Most trials from which hyperparameters are learned, and on which predictions stand; 400 found no better fronts."""
 LOOKED = 5_000
 """Networks that are remembered with their traits, some ten kilobytes each."""
 CLIP = 1e-3
