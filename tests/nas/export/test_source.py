@@ -15,6 +15,7 @@ from torch.nn.utils import parametrize
 
 from nas.errors import WrongInputError
 from nas.export.bundle import one_thread
+from nas.export.formats.folding import Folding, exported, fold
 from nas.export.source import inlined, model_source, model_state
 from nas.plugins import load_plugins
 from searchspaces import SEARCH_SPACES, Architecture, Stage, build
@@ -352,6 +353,20 @@ def test_two_hundred_random_networks_are_the_same_without_this_project(tmp_path)
     assert not wrong
     assert len(lines) >= 200
     assert sorted(lines.values())[len(lines) // 2] <= 300  # two stages of four large mixers take more
+
+
+@pytest.mark.slow
+def test_graphs_of_every_mixer_take_any_batch_and_are_folded():
+    for name, architecture in of_all_mixers():
+        network, images = build(architecture).eval(), torch.rand(7, *architecture.input)
+        plain = exported(network, architecture.input)
+        graph, _ = fold(plain, Folding(1))
+        with torch.no_grad():
+            for batch in BATCHES:
+                wanted = network(images[:batch])
+                for module in (plain.module(), graph):
+                    far = float((module(images[:batch]) - wanted).abs().max() / wanted.abs().max())
+                    assert far < 1e-5, (name, batch)
 
 
 @pytest.mark.slow
