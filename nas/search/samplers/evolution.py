@@ -1,7 +1,7 @@
 """Steady-state evolution of the front, for many thousands of trials: a proposal takes about a millisecond.
 
-An archive of the best networks, by non-domination and then by their distance from each other; a child of two random
-members differs from them in a few choices.
+An archive of the best networks, by non-domination and then by their distance from each other; a child of a member of
+the front and its neighbour in cost differs from them in a few choices.
 """
 
 import bisect
@@ -49,12 +49,26 @@ class EvolutionSampler:
         generator = Random(trial_seed(self.problem.settings.seed, number, f"sampler/{draw}"))
         if explore or self._told < self.startup or len(self._members) < 2:
             return Proposal(self.problem.space.draw(generator))
-        first, second = (picks for picks, _ in generator.sample(self._members, 2))
+        first, second = self._parents(generator)
         moved, child = STEPPED * generator.random(), dict[str, Value]()
         for choice in self.problem.space.choices:
             parent = first if generator.random() < FROM_FIRST else second
             child[choice.name] = _mutated(parent[choice.name], choice.options, moved, generator)
         return Proposal(child)
+
+    def _parents(self, generator: Random) -> tuple[dict[str, Value], dict[str, Value]]:
+        """A member of the front, and the next one in cost to either side: what is good there is alike."""
+        costs = np.array([costs for _, costs in self._members])
+        order = np.argsort(costs[:, self._along(generator)], kind="stable")
+        place = generator.choice(np.flatnonzero(non_dominated(costs)[order]).tolist())
+        other = place + generator.choice((-1, 1))
+        other = other if 0 <= other < len(order) else 2 * place - other
+        return self._members[order[place]][0], self._members[order[other]][0]
+
+    def _along(self, generator: Random) -> int:
+        """Number of the objective in which neighbours are: the first one that is known before training, or any."""
+        names, known = self.problem.settings.objectives, self.problem.probe.costs
+        return next((i for i, name in enumerate(names) if name in known), generator.randrange(len(names)))
 
     def forget(self, proposal: Proposal) -> None:
         pass
