@@ -73,9 +73,10 @@ def print_title(study: Study, records: Sequence[TrialRecord], inside: Sequence[T
     """Prints what the rows are."""
     of = f"{len(study.front)} members of the front" if len(inside) == len(records) else f"{len(study.records)} trials"
     shown = f"{len(records)} of " if len(records) != len(study.front if of.endswith("front") else study.records) else ""
-    console.print(
-        f"{study.settings.name}: {shown}{of}, of {len(study.complete)} complete trials; * is the knee", soft_wrap=True
-    )
+    what = f"{study.settings.name}: {shown}{of}, of {len(study.complete)} complete trials; * is the knee"
+    goals = study.objectives.items()
+    units = [f"{name} in {goal.unit}" for name, goal in goals if goal.unit.lower() not in name.lower()]
+    console.print(printable("; ".join([what, *units])), soft_wrap=True)
 
 
 def _value(study: Study, record: TrialRecord, name: str, goal: Goal) -> str:
