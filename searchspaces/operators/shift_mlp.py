@@ -53,7 +53,7 @@ class ShiftMlp(ChannelMixer):
         weights, inner = hidden * channels, hidden * positions
         up = linear(weights * positions, weights + hidden, channels * positions, trained=trained)
         down = linear(weights * positions, weights + channels, inner, trained=trained)
-        rounding = Cost(elementwise_flops=2 * 6 * weights, kept_once=2 * weights)
+        rounding = Cost(elementwise_flops=2 * 7 * weights, kept_once=2 * weights)
         return up + elementwise(inner, kept=inner) + down + rounding
 
     def build(self, shape: Shape) -> "Shifting":
@@ -67,7 +67,7 @@ class _Power(torch.autograd.Function):
 
     @staticmethod
     def forward(weight: Tensor, lowest: int) -> Tensor:
-        return torch.exp2(weight.abs().log2().round().clamp(lowest, 0)).copysign(weight)
+        return torch.exp2(weight.abs().log2().round().clamp(lowest, 0)) * weight.sign()
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Tensor, int], output: Tensor) -> None:
