@@ -53,7 +53,7 @@ class ShiftMlp(ChannelMixer):
         weights, inner = hidden * channels, hidden * positions
         up = linear(weights * positions, weights + hidden, channels * positions, trained=trained)
         down = linear(weights * positions, weights + channels, inner, trained=trained)
-        rounding = Cost(elementwise_flops=2 * 7 * weights, kept_once=2 * weights)
+        rounding = Cost(elementwise_flops=2 * 8 * weights, kept_once=2 * weights)
         return up + elementwise(inner, kept=inner) + down + rounding
 
     def build(self, shape: Shape) -> "Shifting":
@@ -67,7 +67,8 @@ class _Power(torch.autograd.Function):
 
     @staticmethod
     def forward(weight: Tensor, lowest: int) -> Tensor:
-        return torch.exp2(weight.abs().log2().round().clamp(lowest, 0)) * weight.sign()
+        power = torch.exp2(weight.abs().log2().round().clamp(lowest, 0))
+        return torch.where(weight < 0, -power, power)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Tensor, int], output: Tensor) -> None:

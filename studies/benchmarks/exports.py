@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from resource import RUSAGE_CHILDREN, RUSAGE_SELF, getrusage
+from statistics import median
 from typing import Any
 
 import safetensors.torch
@@ -88,28 +89,35 @@ def tried(architecture: Architecture, count: int) -> dict[str, Any]:
 
 
 def shown(lines: list[dict[str, Any]]) -> str:
-    """A table by space and form."""
+    """A row for each space, and one for all known networks."""
+    forms = sorted({form for line in lines for form in FORMATS if form in line})
     rows = [
-        "| space | form | proven | largest difference | size, of the weights | folded, time then | CPU s a network |"
+        f"| of | networks | {' | '.join(forms)} | folded, time then | CPU s each |",
+        "|---|--:|" + "---|" * (len(forms) + 1) + "--:|",
     ]
-    rows.append("|---|---|---|---|---|---|---|")
-    for space in sorted({line["space"] for line in lines}):
-        for form in sorted(FORMATS):
-            own = [line for line in lines if line["space"] == space and form in line]
-            good = [line for line in own if "difference" in line[form]]
-            if own:
-                worst = max((line[form]["difference"] for line in good), default=float("nan"))
-                sizes = sorted(line[form]["bytes"] / line["weights"] for line in good)
-                size = f"{sizes[len(sizes) // 2]:.2f}" if sizes and form != "python" else ""
-                if form == "python" and good:
-                    longest = sorted(line[form]["lines"] for line in good)
-                    size = f"{longest[len(longest) // 2]} lines, {longest[-1]} at most"
-                folded = [f["after"] / f["before"] for line in good if (f := line[form]["folding"])]
-                gain = f"{len(folded)}, {sorted(folded)[len(folded) // 2]:.2f}" if folded else ""
-                spent = sum(line[form]["seconds"] for line in own) / len(own)
-                row = f"{len(good)} of {len(own)} | {worst:.0e} | {size} | {gain} | {spent:.1f}"
-                rows.append(f"| `{space}` | {form} | {row} |")
+    for space in sorted({line["space"].partition(":")[0] for line in lines}):
+        own = [line for line in lines if line["space"].partition(":")[0] == space]
+        cells = [cell([line[form] | {"weights": line["weights"]} for line in own], form) for form in forms]
+        folded = [f["after"] / f["before"] for line in own if (f := line["onnx"].get("folding"))]
+        gain = f"{len(folded)}, {median(folded):.2f}" if folded else "none"
+        spent = sum(line[form]["seconds"] for line in own for form in forms) / len(own)
+        rows.append(f"| `{space}` | {len(own)} | {' | '.join(cells)} | {gain} | {spent:.0f} |")
     return "\n".join(rows)
+
+
+def cell(found: list[dict[str, Any]], form: str) -> str:
+    """How many are proven, unless all are, the largest difference, and the median size; of source its lines."""
+    good = [one for one in found if "difference" in one]
+    if not good:
+        return "none"
+    words = [f"{len(good)} of {len(found)}"] if len(good) < len(found) else []
+    words.append(f"{max(one['difference'] for one in good):.0e}")
+    if form == "python":
+        lines = [one["lines"] for one in good]
+        words.append(f"{median(lines):.0f} to {max(lines)} lines")
+    else:
+        words.append(f"{median(one['bytes'] / one['weights'] for one in good):.2f}")
+    return ", ".join(words)
 
 
 def main() -> None:

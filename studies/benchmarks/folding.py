@@ -3,15 +3,18 @@
     python studies/benchmarks/folding.py [--networks NAME ...] [--batches N ...]
 
 Weights are random, statistics of norms those of one pass; milliseconds are the least of several passes in turn, one
-thread. What gains too little is written as it is defined.
+thread. What gains too little is written as it is defined. Beside it what our own form takes, and the same network with
+every convolution run as it is defined.
 """
 
 import argparse
 from dataclasses import asdict
+from functools import partial
 
 import torch
 
 from nas.export.formats.folding import folded
+from objectives.latency import in_turns
 from searchspaces import build
 from searchspaces.known import known_network
 
@@ -26,17 +29,22 @@ def row(name: str, batch: int) -> str:
     with torch.no_grad():
         network(torch.rand(16, *architecture.input))
     network.eval()
+    defined = build(architecture, fused=False).eval()
+    images = torch.rand(batch, *architecture.input)
+    with torch.no_grad():
+        own = "{:.1f}, {:.1f}".format(*in_turns([partial(network, images), partial(defined, images)], seconds=4))
     program, folding = folded(network, architecture.input, batch)
     if folding is None:
-        return f"| `{name}` | {batch} | nothing | | | |"
-    images, module = torch.rand(batch, *architecture.input), program.module()
+        return f"| `{name}` | {batch} | {own} | nothing | | | |"
+    module = program.module()
     with torch.no_grad():
         wanted = network(images)
         apart = float((module(images) - wanted).abs().max() / wanted.abs().max())
     known = asdict(folding)
     what = ", ".join(f"{known[part]} {words}" for part, words in PARTS.items() if known[part])
     size = sum(t.nbytes for t in program.state_dict.values()) / sum(t.nbytes for t in network.state_dict().values())
-    return f"| `{name}` | {batch} | {what} | {folding.before:.1f} -> {folding.after:.1f} | {size:.2f} | {apart:.0e} |"
+    gain = f"{folding.before:.1f} -> {folding.after:.1f}"
+    return f"| `{name}` | {batch} | {own} | {what} | {gain} | {size:.2f} | {apart:.0e} |"
 
 
 def main() -> None:
@@ -46,8 +54,10 @@ def main() -> None:
     parser.add_argument("--batches", type=int, nargs="+", default=[1, 32])
     options = parser.parse_args()
     torch.set_num_threads(1)
-    print("| network | batch | folded | ms | weights, of those before | largest difference |")
-    print("|---|---|---|---|---|---|")
+    print(
+        "| network | batch | own form, as defined: ms | folded | ms | weights, of those before | largest difference |"
+    )
+    print("|---|--:|---|---|---|---|---|")
     for name in options.networks:
         for batch in options.batches:
             print(row(name, batch), flush=True)
