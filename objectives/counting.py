@@ -39,7 +39,7 @@ ELEMENTWISE = _names(
     """
     add sub rsub mul div neg gelu relu silu mish sigmoid tanh sin cos exp log sqrt rsqrt reciprocal pow abs
     clamp clamp_min hardtanh hardswish hardsigmoid leaky_relu elu softplus where maximum minimum add_ mul_ relu_
-    silu_ exp_ exp2 log2 round lt addcmul addcmul_ lerp softshrink dropout native_dropout upsample_nearest2d
+    silu_ exp_ exp2 log2 round signbit addcmul addcmul_ lerp softshrink dropout native_dropout upsample_nearest2d
     complex
     """
 )

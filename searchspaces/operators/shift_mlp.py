@@ -68,7 +68,7 @@ class _Power(torch.autograd.Function):
     @staticmethod
     def forward(weight: Tensor, lowest: int) -> Tensor:
         power = torch.exp2(weight.abs().log2().round().clamp(lowest, 0))
-        return torch.where(weight < 0, -power, power)
+        return torch.where(torch.signbit(weight), -power, power)  # ONNX has no copysign
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Tensor, int], output: Tensor) -> None:

@@ -121,7 +121,7 @@ def test_shift_mlp_is_an_mlp_of_signed_powers_of_two() -> None:
 def test_exponents_are_cut_to_the_bits_and_the_gradient_passes_straight_through() -> None:
     weight = torch.tensor([0.0, -0.0, 1e-9, -0.1, 0.2, 0.7, -0.8, 5.0], requires_grad=True)
     found = power_of_two(weight, 3)
-    assert found.tolist() == [0.125, 0.125, 0.125, -0.125, 0.25, 0.5, -1.0, 1.0]
+    assert found.tolist() == [0.125, -0.125, 0.125, -0.125, 0.25, 0.5, -1.0, 1.0]
     assert power_of_two(weight, 5)[2] == 2**-15
     given = torch.arange(8.0)
     assert torch.equal(torch.autograd.grad(found, weight, given)[0], given)
