@@ -33,7 +33,7 @@ def drawn(study: Study, path: Path, *, everything: bool) -> str:
 
 def test_no_number_lies_on_another(crowded: Study, tmp_path: Path) -> None:
     text = drawn(crowded.with_only(["accuracy", "robust_accuracy"]), tmp_path / "front.svg", everything=False)
-    found = re.findall(r'<text style="font(?:-size)?: 6px[^>]* x="([\d.]+)" y="([\d.]+)"[^>]*>(\d+)<', text)
+    found = re.findall(r'<text style="font(?:-size: 6px;|: 6px )[^>]* x="([\d.]+)" y="([\d.]+)"[^>]*>(\d+)<', text)
     assert len(found) > 10
     boxes = [(float(x), float(y), 3.84 * len(number)) for x, y, number in found]
     for (x, y, width), (u, v, other) in combinations(boxes, 2):
