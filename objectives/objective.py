@@ -206,6 +206,10 @@ class Goal:
         """That of an objective, for the task of that name."""
         return cls(kind.direction, kind.scale, kind.units.get(task, kind.unit))
 
+    def unit_beside(self, name: str) -> str:
+        """The unit, to be said beside the name of an objective; empty where that says it already."""
+        return self.unit if self.unit.lower() != name.lower() else ""
+
 
 Doubt = Literal["binomial", "sample", "jackknife", "runs", "replicates"]
 FLAG = re.compile(r"[a-z][a-z0-9_]{0,39}")

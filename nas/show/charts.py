@@ -117,7 +117,7 @@ def _axis(study: Study, name: str) -> dict[str, Any]:
 def _named(study: Study, name: str) -> str:
     """The name of an axis, with its unit and where it is better."""
     goal = study.objectives[name]
-    unit = f" [{goal.unit}]" if goal.unit and goal.unit.lower() != name.lower() else ""
+    unit = f" [{unit}]" if (unit := goal.unit_beside(name)) else ""
     return _plain(f"{name}{unit} {'↑' if goal.direction == 'maximize' else '↓'}")
 
 

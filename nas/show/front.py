@@ -75,7 +75,7 @@ def print_title(study: Study, records: Sequence[TrialRecord], inside: Sequence[T
     shown = f"{len(records)} of " if len(records) != len(study.front if of.endswith("front") else study.records) else ""
     what = f"{study.settings.name}: {shown}{of}, of {len(study.complete)} complete trials; * is the knee"
     goals = study.objectives.items()
-    units = [f"{name} in {goal.unit}" for name, goal in goals if goal.unit.lower() not in name.lower()]
+    units = [f"{name} in {unit}" for name, goal in goals if (unit := goal.unit_beside(name))]
     console.print(printable("; ".join([what, *units])), soft_wrap=True)
 
 

@@ -171,7 +171,7 @@ def _number(study: Study, axes: Axes, x: str, y: str) -> None:
 
 def named(goal: Goal, name: str) -> str:
     """The name of an axis, with its unit and where it is better."""
-    unit = f" [{plain(goal.unit)}]" if goal.unit and goal.unit.lower() != name.lower() else ""
+    unit = f" [{plain(unit)}]" if (unit := goal.unit_beside(name)) else ""
     return f"{plain(name)}{unit} ({'higher' if goal.direction == 'maximize' else 'lower'} is better)"
 
 
