@@ -1,6 +1,7 @@
 """What all tests share: one torch thread, the folder of real data, small study files."""
 
 import os
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,8 @@ from typing import Any
 import pytest
 import tomli_w
 import torch
+
+PACKAGES = ("nas", "searchspaces", "objectives", "trainers")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -19,6 +22,22 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def _own_configuration(tmp_path_factory: pytest.TempPathFactory) -> None:
     """What tests trust does not get into the record of the person who runs them."""
     os.environ["XDG_CONFIG_HOME"] = str(tmp_path_factory.mktemp("config"))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _no_plugins_of_others() -> Iterator[None]:
+    """What plugins have registered is forgotten after the module, so that who goes through a table finds ours."""
+    yield
+    if not (plugins := sys.modules.get("nas.plugins")):
+        return
+    for name in [name for name in sys.modules if name.partition(".")[0] in PACKAGES]:
+        for table in [value for value in vars(sys.modules[name]).values() if type(value) is dict]:
+            for key in [k for k, v in table.items() if str(getattr(v, "__module__", "")).startswith(plugins.PREFIX)]:
+                del table[key]
+    for module in plugins._RUN.values():
+        sys.modules.pop(module.__name__, None)
+    plugins._RUN.clear()
+    plugins._BY_PATH.clear()
 
 
 @pytest.fixture(autouse=True)
