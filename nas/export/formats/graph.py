@@ -35,6 +35,7 @@ def torch_costs(module: Any, shape: Sequence[int]) -> dict[str, int | None]:
     import math
 
     import torch
+    from torch.utils._python_dispatch import TorchDispatchMode
     from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
     def bag(weight: Any, indices: Any, *args: Any, **kwargs: Any) -> int:  # how a sparse matrix is applied
@@ -49,11 +50,26 @@ def torch_costs(module: Any, shape: Sequence[int]) -> dict[str, int | None]:
         aten._embedding_bag_forward_only: bag,
         aten._scaled_dot_product_flash_attention_for_cpu: attention,
     }
+    rules = FlopCounterMode(display=False, custom_mapping=more).flop_registry
+
+    class Products(TorchDispatchMode):  # type: ignore[no-untyped-call]
+        flops = 0
+
+        @classmethod
+        def _should_skip_dynamo(cls) -> bool:  # as FlopCounterMode does, which imports the compiler for it, for seconds
+            return False
+
+        def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            out = func(*args, **(kwargs or {}))
+            if rule := rules.get(func.overloadpacket):
+                self.flops += rule(*args, **(kwargs or {}), out_val=out)
+            return out
+
     macs = []
     for batch in (1, 2):
-        with torch.enable_grad(), FlopCounterMode(display=False, custom_mapping=more) as counter:
+        with torch.enable_grad(), Products() as products:  # type: ignore[no-untyped-call]
             module(torch.zeros(batch, *shape))
-        macs.append(counter.get_total_flops() // 2)
+        macs.append(products.flops // 2)
     parameters = sum(parameter.numel() for parameter in module.parameters())
     return {"parameters": parameters, "macs": macs[0], "macs_per_image": macs[1] - macs[0]}
 
