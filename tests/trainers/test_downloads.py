@@ -234,7 +234,8 @@ def test_ctrl_c_leaves_nothing_half_written(server: Server, tmp_path: Path) -> N
     server.slow.add("mnist.gz")
     files = {"MNIST/raw/train-images-idx3-ubyte.gz": (server.address("mnist.gz"), md5(b""))}
     code = (
-        "import sys\nfrom trainers.datasets.mnist import Mnist\nfrom nas.cli import main\n"
+        "import signal\nimport sys\nfrom trainers.datasets.mnist import Mnist\nfrom nas.cli import main\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # shells ignore it in what runs in the background
         f"Mnist.files = {files!r}\nsys.argv = ['nas', 'data', '--download', 'mnist']\nmain()"
     )
     environment = {**os.environ, "NAS_DATA": str(tmp_path)}
