@@ -268,8 +268,8 @@ class ExportSettings:
 
     Args:
         pick: rule as of `nas export`, for example ``knee``; unset: nothing is exported.
-        formats: forms besides our own, ``["python", "pt2", "onnx"]``, ``"int8"`` too; unset: all that are exact and
-            can be written; ``[]``: none.
+        formats: forms besides our own, ``["python", "pt2", "onnx"]``, ``"int8"`` and ``"executorch"`` too; unset:
+            the first three, where they can be written; ``[]``: none.
     """
 
     pick: str | None = None

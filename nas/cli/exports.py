@@ -36,7 +36,7 @@ INDEX = "index.json"
     "formats",
     multiple=True,
     metavar="FORM",
-    help="python, pt2, onnx, int8 (rounded, with what it loses) or none; the first three unless given.",
+    help="python, pt2, onnx, executorch, int8 (rounded, with what it loses) or none; the first three unless given.",
 )
 @click.option(
     "--batch", type=click.IntRange(min=1), default=1, help="Images at a time for which graphs are folded (1)."

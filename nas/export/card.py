@@ -300,6 +300,15 @@ session = onnxruntime.InferenceSession("model.onnx")
 outputs = session.run(None, {"images": images})[0]  # SHAPE, float32
 ```
 """,
+    "executorch": """With ExecuTorch, one image at a time; on phones its runtime reads the same file:
+
+```python
+from executorch.runtime import Runtime
+
+program = Runtime.get().load_program("model.pte")
+outputs = program.load_method("forward").execute([images[:1]])[0]  # images SHAPE, of torch
+```
+""",
     "int8": """In 8 bits, with onnxruntime and numpy:
 
 ```python

@@ -25,8 +25,8 @@ class Forms:
     """In which forms besides our own a network is written (`nas.export.formats`).
 
     Args:
-        names: of them; unset: in all that are exact and that this machine and the network allow; the README says which
-            do not.
+        names: of them; unset: in all usual ones that this machine and the network allow; the README says which they do
+            not.
         batch: images at a time for which graphs are folded (`nas.export.formats.folding`); None: they are not.
         products: write Fourier transforms in graphs as matrix products, for runtimes that have none.
         materialise: write frozen tensors out in our own form too, which else holds their seeds (`nas.export.seeds`).
@@ -43,7 +43,7 @@ class Forms:
     @property
     def chosen(self) -> tuple[str, ...]:
         """Names of those that are tried."""
-        return self.names if self.names is not None else tuple(n for n, form in FORMATS.items() if form.exact)
+        return self.names if self.names is not None else tuple(n for n, form in FORMATS.items() if form.usual)
 
     @property
     def rounded(self) -> tuple[str, ...]:

@@ -72,7 +72,7 @@ def tried(architecture: Architecture, count: int) -> dict[str, Any]:
     found: dict[str, Any] = {"weights": len(weights)}
     taken = Taken(network, architecture.input, architecture.outputs, architecture=architecture, batch=1)
     expected = ExpectedCosts.of(architecture, network)
-    for name in (name for name, form in FORMATS.items() if form.exact and not missing(name)):
+    for name in (name for name, form in FORMATS.items() if form.usual and not missing(name)):
         started = seconds()
         with tempfile.TemporaryDirectory() as folder:
             (Path(folder) / "model.safetensors").write_bytes(weights)

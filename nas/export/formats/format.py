@@ -134,12 +134,14 @@ class Format:
     Attributes:
         name: as on the command line.
         files: that it writes, the network first.
-        exact: whether its outputs must be those of the network. A form that is not is written only where it is named,
-            and says what it loses (`nas.export.losses`).
+        exact: whether its outputs must be those of the network. A form that is not says what it loses
+            (`nas.export.losses`).
+        usual: whether it is written where no form is named.
         folds: whether it is written from the graph, which may be folded; it then costs another number.
         reads: further files of an export that it takes to run.
         is_code: whether running it runs whatever code its files hold, so that a stranger's must not be run.
-        needs: packages that writing and proving it take, beside those of this project.
+        needs: packages that writing and proving it take, beside those of this project, and `extra`: where they are
+            among the optional dependencies.
         runner: source that defines ``run(images)``, a float32 array (B, C, H, W) to one of outputs, for a process in
             whose path `folder` is the export. Where it defines ``costs(shape)`` too, a dict of what
             `nas.export.formats.graph.GraphCosts` holds or None, these are compared as well.
@@ -148,10 +150,12 @@ class Format:
     name: ClassVar[str]
     files: ClassVar[tuple[str, ...]]
     exact: ClassVar[bool] = True
+    usual: ClassVar[bool] = True
     folds: ClassVar[bool] = False
     reads: ClassVar[tuple[str, ...]] = ()
     is_code: ClassVar[bool] = True
     needs: ClassVar[tuple[str, ...]] = ()
+    extra: ClassVar[str] = "export"
     runner: ClassVar[str]
 
     def write(self, taken: Taken, folder: Path) -> None:
@@ -181,4 +185,4 @@ def front_end_of(data: DataSettings) -> LogMel | None:
 def missing(name: str) -> str:
     """Why a form cannot be written on this machine; empty if it can."""
     lacking = [package for package in FORMATS[name].needs if find_spec(package) is None]
-    return f"it takes {', '.join(lacking)}: pip install 'mixing-nas[export]'" if lacking else ""
+    return f"it takes {', '.join(lacking)}: pip install 'mixing-nas[{FORMATS[name].extra}]'" if lacking else ""

@@ -30,6 +30,7 @@ class Int8(Format):
     files: ClassVar[tuple[str, ...]] = ("model.int8.onnx",)
     is_code = False
     exact = False
+    usual = False
     needs: ClassVar[tuple[str, ...]] = full.Onnx.needs
     runner = full.RUNNER.replace("model.onnx", "model.int8.onnx")
 

@@ -65,7 +65,7 @@ def out(study: Study, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_every_form_is_proven_on_every_measured_image(study: Study, out: Path) -> None:
     measured = json.loads((out / "measured.json").read_text())
-    assert measured["formats"].keys() | measured["left_out"].keys() == {n for n, form in FORMATS.items() if form.exact}
+    assert measured["formats"].keys() | measured["left_out"].keys() == {n for n, form in FORMATS.items() if form.usual}
     assert not (out / "model.int8.onnx").exists()
     assert measured["rounded"] == {}
     for proof in measured["formats"].values():
@@ -211,10 +211,26 @@ def test_a_form_that_does_not_run_elsewhere_is_refused_with_its_reason(
 def test_a_form_whose_packages_are_missing_is_named(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Boastful, "needs", ("no_such_package",))
     assert missing("boastful") == "it takes no_such_package: pip install 'mixing-nas[export]'"
+    monkeypatch.setattr(Boastful, "extra", "other")
+    assert missing("boastful") == "it takes no_such_package: pip install 'mixing-nas[other]'"
     with pytest.raises(ValueError, match="boastful cannot be written: it takes no_such_package"):
         Forms(("boastful",))
     with pytest.raises(ValueError, match=r"unknown format 'onxx'\. Did you mean 'onnx'\?"):
         Forms(("onxx",))
+
+
+@pytest.mark.skipif(bool(missing("executorch")), reason=missing("executorch"))
+def test_a_program_of_executorch_is_written_where_it_is_named_and_proven(
+    study: Study, out: Path, tmp_path: Path
+) -> None:
+    assert not (out / "model.pte").exists()
+    own = study.export("trial:0", tmp_path / "own", formats=["executorch"])
+    (proof,) = json.loads((own / "measured.json").read_text())["formats"].values()
+    assert (proof["format"], proof["images"]) == ("executorch", 12)
+    assert proof["largest_difference"] <= TOLERANCE
+    assert str(study.directory.parent).encode() not in (own / "model.pte").read_bytes()
+    (found,) = compare_exports([own], f"npz:{study.directory.parent / 'mine.npz'}", "test", seconds=0.1)["exports"]
+    assert ({form["form"] for form in found["forms"]}, found["left_out"]) == ({OWN, "executorch"}, {})
 
 
 def test_what_a_stranger_runs_answers_as_the_network_does(out: Path, tmp_path: Path) -> None:
@@ -314,7 +330,7 @@ def test_networks_of_every_space_are_proven_in_every_form(space: str, tmp_path: 
     expected = ExpectedCosts.of(architecture, network)
     weights = {name: tensor.contiguous() for name, tensor in network.state_dict().items()}
     safetensors.torch.save_file(weights, tmp_path / "model.safetensors")
-    for name in (name for name, form in FORMATS.items() if form.exact and not missing(name)):
+    for name in (name for name, form in FORMATS.items() if form.usual and not missing(name)):
         FORMATS[name]().write(Taken(network, shape), tmp_path)
         images = torch.rand(64, *shape, generator=torch.Generator().manual_seed(0))
         proof = prove(name, tmp_path, images, answers(network, images), expected)

@@ -1,6 +1,8 @@
 """Exports as models of Hugging Face's hub, offline: opened from a folder, saved as what would be pushed."""
 
+import shutil
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -38,6 +40,38 @@ def test_a_folder_is_opened_without_the_net_and_saved_as_it_is(out: Path, tmp_pa
         path.name: path.read_bytes() for path in out.iterdir()
     }
     assert torch.equal(HubNetwork.from_pretrained(tmp_path / "saved")(images), network(images))
+
+
+def test_what_is_pushed_are_the_files_of_the_export_and_comes_back_by_its_name(
+    out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub = pytest.importorskip("huggingface_hub", reason="it is not installed: pip install 'mixing-nas[hub]'")
+    there = tmp_path / "there"
+
+    def create_repo(self: Any, repo_id: str, **options: Any) -> Any:
+        return SimpleNamespace(repo_id=repo_id)
+
+    def upload_folder(self: Any, *, repo_id: str, folder_path: Path, **options: Any) -> None:
+        shutil.copytree(folder_path, there / repo_id)
+
+    monkeypatch.setattr(hub.HfApi, "create_repo", create_repo)
+    monkeypatch.setattr(hub.HfApi, "upload_folder", upload_folder)
+
+    def hf_hub_download(*, repo_id: str, filename: str, **options: Any) -> str:  # the mix-in asks for config.json first
+        return str(there / repo_id / filename)
+
+    monkeypatch.setattr("huggingface_hub.hub_mixin.hf_hub_download", hf_hub_download)
+    monkeypatch.setattr(hub, "snapshot_download", lambda repo_id, **options: str(there / repo_id))
+    network = HubNetwork.from_pretrained(out)
+    network.push_to_hub("me/knee")
+    assert {path.name: path.read_bytes() for path in (there / "me/knee").iterdir()} == {
+        path.name: path.read_bytes() for path in out.iterdir()
+    }
+    images = torch.rand(2, 1, 8, 8)
+    assert torch.equal(HubNetwork.from_pretrained("me/knee", revision="main")(images), network(images))
+    (there / "me/knee" / "README.md").write_text("# Another network\n")
+    with pytest.raises(WrongInputError, match=r"README\.md is damaged"):
+        HubNetwork.from_pretrained("me/knee")
 
 
 def test_a_folder_that_was_changed_is_neither_opened_nor_saved(out: Path, tmp_path: Path) -> None:
