@@ -1,6 +1,7 @@
 """``model.onnx``: the graph and weights for onnxruntime and whatever else reads ONNX; input ``images``, any batch.
 
-Names of layers and stack traces, a third of the file and full of local paths, are left out.
+Names of layers and stack traces, a third of the file and full of local paths, are left out, and so are the shapes of what
+lies between, which every reader infers.
 """
 
 import logging
@@ -68,7 +69,10 @@ def content(taken: Taken) -> bytes:
             )
         assert found is not None
         _strip(found.model)
-        taken.made["model.onnx"] = found.model_proto.SerializeToString()
+        proto = found.model_proto
+        for part in (proto.graph, *proto.functions):
+            part.ClearField("value_info")
+        taken.made["model.onnx"] = proto.SerializeToString()
     return taken.made["model.onnx"]
 
 
