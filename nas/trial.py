@@ -398,7 +398,7 @@ def _restored_state() -> Iterator[None]:
     dtype, gradients, device, threads = (
         torch.get_default_dtype(),
         torch.is_grad_enabled(),
-        torch.get_default_device(),
+        _default_device(),
         torch.get_num_threads(),
     )
     folder, generators = Path.cwd(), (random.getstate(), np.random.get_state(), torch.get_rng_state())
@@ -407,13 +407,18 @@ def _restored_state() -> Iterator[None]:
     finally:
         torch.set_default_dtype(dtype)
         torch.set_grad_enabled(gradients)
-        if torch.get_default_device() != device:
+        if _default_device() != device:
             torch.set_default_device(None if device.type == "cpu" else device)
         torch.set_num_threads(threads)
         os.chdir(folder)
         random.setstate(generators[0])
         np.random.set_state(generators[1])
         torch.set_rng_state(generators[2])
+
+
+def _default_device() -> torch.device:
+    """Where new tensors go; `torch.get_default_device` of torch 2.6 fails once a default was taken back."""
+    return torch.empty(0).device
 
 
 def _set_normalization(model: Network, data: TrainingData) -> None:

@@ -162,7 +162,7 @@ class FrequencyMask(nn.Module):
             mask = nn.functional.softshrink(mask, self.shrink)
         # (B, blocks, C // blocks, bins, 2)
         mask = mask.view(blocks, batch, bins, 2, channels // blocks).permute(1, 0, 4, 2, 3).contiguous()
-        return torch.view_as_complex(mask).view(spectrum.shape)
+        return torch.view_as_complex(mask.view(*spectrum.shape, 2))
 
     def forward(self, x: Tensor) -> Tensor:
         with uncast(x):

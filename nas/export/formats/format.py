@@ -8,6 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import ClassVar
 
+import click
 import torch
 from torch import Tensor
 from torch.export import ExportedProgram
@@ -124,7 +125,7 @@ def refusing(exporter: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:  # exporters raise nearly anything of an operator that they do not know
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        reason = (click.unstyle(str(error)).strip().splitlines() or [type(error).__name__])[0]
         raise ValueError(f"{exporter} does not take it: {reason}") from None
 
 

@@ -1,7 +1,7 @@
 """``model.onnx``: the graph and weights for onnxruntime and whatever else reads ONNX; input ``images``, any batch.
 
-Names of layers and stack traces, a third of the file and full of local paths, are left out, and so are the shapes of what
-lies between, which every reader infers.
+Names of layers and stack traces, a third of the file and full of local paths, are left out, and so are the shapes of
+what lies between, which every reader infers.
 """
 
 import logging
