@@ -21,6 +21,7 @@ import tomli_w
 import torch
 from click.testing import CliRunner
 from PIL import Image
+from releases import takes_pt2
 
 import nas
 from nas.cli import cli
@@ -64,6 +65,7 @@ def out(study: Study, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return study.export("trial:0", tmp_path_factory.mktemp("out") / "taken", formats=None)
 
 
+@takes_pt2
 def test_every_form_is_proven_on_every_measured_image(study: Study, out: Path) -> None:
     measured = json.loads((out / "measured.json").read_text())
     assert measured["formats"].keys() | measured["left_out"].keys() == {n for n, form in FORMATS.items() if form.usual}
@@ -96,6 +98,7 @@ def test_nothing_in_an_export_says_who_made_it_or_where(study: Study, out: Path)
             assert not any(word.encode() in content for content in contents), (path.name, word)
 
 
+@takes_pt2
 def test_the_archive_of_torch_holds_no_pickle(out: Path) -> None:
     with zipfile.ZipFile(out / "model.pt2") as archive:
         for name in archive.namelist():

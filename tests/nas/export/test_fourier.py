@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from releases import takes_onnx, takes_pt2
 
 from nas.export.evaluate import Opened
 from nas.export.formats import FORMATS, Taken, missing
@@ -42,6 +43,7 @@ def fourier(*mixers: TokenMixer) -> Architecture:
     return Architecture((1, 8, 8), 3, EmbeddingStem(6, 2, 2), stages, AverageHead())
 
 
+@takes_pt2
 def test_a_graph_with_products_is_known_as_what_this_version_writes_and_runs(tmp_path: Path) -> None:
     architecture = fourier(GlobalFilter())
     network = build(architecture).eval()
@@ -52,6 +54,7 @@ def test_a_graph_with_products_is_known_as_what_this_version_writes_and_runs(tmp
 
 
 @pytest.mark.skipif(bool(missing("onnx")), reason=missing("onnx"))
+@takes_onnx
 def test_a_graph_of_onnx_without_a_dft_is_proven(tmp_path: Path) -> None:
     import onnx
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
+from releases import takes_onnx
 
 import nas
 from nas.cli import cli
@@ -29,6 +30,7 @@ def network() -> Network:
     return build(space.decode(space.first)).eval()
 
 
+@takes_onnx
 def test_what_rounding_loses_and_gains_is_measured_and_stated(study: Study, tmp_path: Path) -> None:  # noqa: F811
     out = tmp_path / "out"
     command = ["export", str(study.directory), "--pick", "trial:0", "--format", "int8", "-o", str(out)]
@@ -66,6 +68,7 @@ def test_a_network_of_images_has_no_accuracy_to_lose() -> None:
         check_forms(Forms(("int8",)), SHAPE, measured=True)
 
 
+@takes_onnx
 def test_what_the_quantiser_does_not_take_is_named_and_not_written(tmp_path: Path) -> None:
     taken = Taken(network(), SHAPE, 3, calibration=torch.rand(2, 1, 5, 5))
     with pytest.raises(ValueError, match="the quantiser of onnxruntime does not take it: "):
