@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -26,18 +27,20 @@ def _own_configuration(tmp_path_factory: pytest.TempPathFactory) -> None:
 
 @pytest.fixture(scope="module", autouse=True)
 def _no_plugins_of_others() -> Iterator[None]:
-    """What plugins have registered is forgotten after the module, so that who goes through a table finds ours."""
+    """What plugins registered in a module is forgotten after it, so that who goes through a table finds ours."""
+    before = set(getattr(sys.modules.get("nas.plugins"), "_RUN", ()))
     yield
-    if not (plugins := sys.modules.get("nas.plugins")):
+    ran: dict[str, ModuleType] = getattr(sys.modules.get("nas.plugins"), "_RUN", {})
+    gone = {digest: ran[digest].__name__ for digest in ran if digest not in before}
+    if not gone:
         return
-    for name in [name for name in sys.modules if name.partition(".")[0] in PACKAGES]:
-        for table in [value for value in vars(sys.modules[name]).values() if type(value) is dict]:
-            for key in [k for k, v in table.items() if str(getattr(v, "__module__", "")).startswith(plugins.PREFIX)]:
-                del table[key]
-    for module in plugins._RUN.values():
-        sys.modules.pop(module.__name__, None)
-    plugins._RUN.clear()
-    plugins._BY_PATH.clear()
+    tables = [vars(sys.modules[name]).values() for name in [*sys.modules] if name.partition(".")[0] in PACKAGES]
+    for table in [value for values in tables for value in values if type(value) is dict]:
+        for key in [key for key, value in table.items() if getattr(value, "__module__", None) in gone.values()]:
+            del table[key]
+    for digest, name in gone.items():
+        del ran[digest]
+        sys.modules.pop(name, None)
 
 
 @pytest.fixture(autouse=True)
