@@ -4,17 +4,12 @@ Memory is planned before it runs, so that a program has one batch, and here that
 the package is large, and lowering a network takes as long as all other forms together.
 """
 
-import logging
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stderr
-from io import StringIO
 from pathlib import Path
 from typing import ClassVar
 
 import torch
 
-from nas.export.formats.format import Format, Taken, bundle_format, refusing
+from nas.export.formats.format import Format, Taken, bundle_format, quiet, refusing
 from nas.store.files import write_atomically
 
 
@@ -43,7 +38,7 @@ def run(images):
 """
 
     def write(self, taken: Taken, folder: Path) -> None:
-        with _quiet(), refusing("ExecuTorch"):
+        with quiet("torch.utils._pytree", "torchao"), refusing("ExecuTorch"):
             from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
             from executorch.exir import to_edge_transform_and_lower
 
@@ -51,16 +46,3 @@ def run(images):
             lowered = to_edge_transform_and_lower(one, partitioner=[XnnpackPartitioner()])
             content = lowered.to_executorch().buffer
         write_atomically(folder / self.files[0], bytes(content))
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Without what lowering says of packages that nobody asked for, and of operators that XNNPACK does not take."""
-    level = logging.root.manager.disable
-    logging.disable(logging.ERROR)
-    try:
-        with warnings.catch_warnings(), redirect_stderr(StringIO()):
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(level)

@@ -1,5 +1,7 @@
 """What a form of an export is: how it is written, and how it runs elsewhere."""
 
+import logging
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
@@ -127,6 +129,22 @@ def refusing(exporter: str) -> Iterator[None]:
     except Exception as error:  # exporters raise nearly anything of an operator that they do not know
         reason = (click.unstyle(str(error)).strip().splitlines() or [type(error).__name__])[0]
         raise ValueError(f"{exporter} does not take it: {reason}") from None
+
+
+@contextmanager
+def quiet(*names: str) -> Iterator[None]:
+    """Without warnings, and without what loggers of these names say that is no error: advice that nobody asked for."""
+    logs = [logging.getLogger(name) for name in names]
+    levels = [log.level for log in logs]
+    for log in logs:
+        log.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for log, level in zip(logs, levels, strict=True):
+            log.setLevel(level)
 
 
 class Format:

@@ -56,8 +56,8 @@ def torch_costs(module: Any, shape: Sequence[int]) -> dict[str, int | None]:
         flops = 0
 
         @classmethod
-        def _should_skip_dynamo(cls) -> bool:  # as FlopCounterMode does, which imports the compiler for it, for seconds
-            return False
+        def _should_skip_dynamo(cls) -> bool:
+            return False  # True, as in FlopCounterMode, imports the compiler at the first operation: seconds
 
         def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
             out = func(*args, **(kwargs or {}))

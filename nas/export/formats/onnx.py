@@ -4,16 +4,12 @@ Names of layers and stack traces, a third of the file and full of local paths, a
 what lies between, which every reader infers.
 """
 
-import logging
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
 
-from nas.export.formats.format import Format, Taken, bundle_format, refusing
+from nas.export.formats.format import Format, Taken, bundle_format, quiet, refusing
 from nas.export.formats.graph import ONNX_COSTS
 from nas.store.files import write_atomically
 
@@ -58,7 +54,7 @@ def content(taken: Taken) -> bytes:
         ValueError: if it cannot be written so.
     """
     if "model.onnx" not in taken.made:
-        with quiet(), refusing("ONNX"):
+        with quiet("torch.onnx", "onnxscript", "onnx_ir"), refusing("ONNX"):
             found = torch.onnx.export(
                 taken.program,
                 (torch.zeros(2, *taken.shape),),
@@ -74,22 +70,6 @@ def content(taken: Taken) -> bytes:
             part.ClearField("value_info")
         taken.made["model.onnx"] = proto.SerializeToString()
     return taken.made["model.onnx"]
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Without what the exporter says of packages that nobody asked for, and of its optimisations."""
-    logs = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir")]
-    levels = [log.level for log in logs]
-    for log in logs:
-        log.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        for log, level in zip(logs, levels, strict=True):
-            log.setLevel(level)
 
 
 def _strip(model: Any) -> None:

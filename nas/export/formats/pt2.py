@@ -46,5 +46,5 @@ def costs(shape):
             torch.export.save(taken.program, content)
         with zipfile.ZipFile(content) as archive:
             if any(member.file_size for member in archive.infolist() if member.filename.endswith(".pt")):
-                raise ValueError(f"torch {torch.__version__} puts pickles into it, which later releases do not")
+                raise ValueError(f"torch {torch.__version__} puts pickles into it. Install torch 2.9 or newer")
         write_atomically(folder / self.files[0], content.getvalue())
