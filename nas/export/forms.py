@@ -1,6 +1,7 @@
 """In which forms a network is taken away: chosen, written, and proven or, if they round, measured."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Self
@@ -11,7 +12,7 @@ from nas.errors import StoppedError, WrongInputError
 from nas.export.formats import FORMATS, Taken, missing
 from nas.export.formats.graph import ExpectedCosts
 from nas.export.losses import Losses, losses
-from nas.export.proof import Proof, answers, prove
+from nas.export.proof import Proof, answers, compared, ran
 from nas.problem import find_objectives
 from nas.settings import Settings
 from objectives import Candidate
@@ -120,40 +121,60 @@ def write_forms(
     done, names = Written(), forms.chosen
     wanted = answers(taken.network, images) if names else np.empty(0)
     expected = ExpectedCosts.of(taken.architecture, taken.network) if names and taken.architecture else None
-    for name in names:
-        if reason := missing(name):
-            done.left_out[name] = reason
-            continue
-        try:
-            if FORMATS[name].exact:
-                done.proofs.append(proven(name, taken, folder, images, wanted, expected))
-            elif candidate is not None:
+    done.left_out.update({name: reason for name in names if (reason := missing(name))})
+    exact = [name for name in names if FORMATS[name].exact and name not in done.left_out]
+    found = proven(exact, taken, folder, images, wanted, expected)
+    if candidate is not None:
+        for name in (name for name in forms.rounded if name not in done.left_out):
+            with _kept(found, name):
                 FORMATS[name]().write(taken, folder)
-                done.losses.append(losses(name, folder, taken, candidate, find_objectives(settings), wanted))
-        except (ValueError, StoppedError) as error:
-            if forms.names is not None:
+                found[name] = losses(name, folder, taken, candidate, find_objectives(settings), wanted)
+    for name in (name for name in names if name in found):
+        match found[name]:
+            case Proof() as proof:
+                done.proofs.append(proof)
+            case Losses() as lost:
+                done.losses.append(lost)
+            case error if forms.names is not None:
                 raise StoppedError(f"nothing was exported: {error}") from None
-            done.left_out[name] = str(error)
-            for file in FORMATS[name].files:
-                (folder / file).unlink(missing_ok=True)
+            case error:
+                done.left_out[name] = str(error)
+                for file in FORMATS[name].files:
+                    (folder / file).unlink(missing_ok=True)
     return done
 
 
-def proven(
-    name: str, taken: Taken, folder: Path, images: Images, wanted: np.ndarray, expected: ExpectedCosts | None
-) -> Proof:
-    """Writes a form and proves it; one that folding has moved too far from the network is written as it is defined.
-
-    Raises:
-        ValueError, StoppedError: if it cannot be written, or is not the network.
-    """
-    FORMATS[name]().write(taken, folder)
-    folding = taken.folding if FORMATS[name].folds else None
-    if taken.products and FORMATS[name].folds:
-        expected = None  # the products are more work than the transforms
-    if folding is None:
-        return prove(name, folder, images, wanted, expected)
+@contextmanager
+def _kept(found: dict[str, Proof | Losses | Exception], name: str) -> Iterator[None]:
+    """Keeps why a form is not written."""
     try:
-        return replace(prove(name, folder, images, wanted), folding=folding)
-    except StoppedError:
-        return proven(name, replace(taken, batch=None, made={}), folder, images, wanted, expected)
+        yield
+    except (ValueError, StoppedError) as error:
+        found[name] = error
+
+
+def proven(
+    names: Sequence[str],
+    taken: Taken,
+    folder: Path,
+    images: Images,
+    wanted: np.ndarray,
+    expected: ExpectedCosts | None,
+) -> dict[str, Proof | Losses | Exception]:
+    """Writes forms and proves them; of each its proof, or why it cannot be written or is not the network.
+
+    One that folding has moved too far from the network is written as it is defined.
+    """
+    found: dict[str, Proof | Losses | Exception] = {}
+    for name in names:
+        with _kept(found, name):
+            FORMATS[name]().write(taken, folder)
+    for name, run in ran([name for name in names if name not in found], folder, images).items():
+        folding = taken.folding if FORMATS[name].folds else None
+        # Products are more work than the transforms, and what is folded is less.
+        changed = folding is not None or (taken.products and FORMATS[name].folds)
+        with _kept(found, name):
+            found[name] = replace(compared(name, run, wanted, None if changed else expected), folding=folding)
+        if folding is not None and not isinstance(found[name], Proof):
+            found |= proven([name], replace(taken, batch=None, made={}), folder, images, wanted, expected)
+    return found

@@ -9,7 +9,8 @@ import json
 import subprocess
 import sys
 import tempfile
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -37,28 +38,54 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
-from typing import Any
 
 for name in {BLOCKED}:
     sys.modules[name] = None  # an import of it now fails
-folder, images, outputs, counted = sys.argv[1:]
+folder, images, room = sys.argv[1:]
 import numpy as np
 
 images = np.load(images, mmap_mode="r")
-{{runner}}
 
-def part(start, end):
-    return run(np.ascontiguousarray(images[start:end]))
 
-found = {{{{"all": np.concatenate([part(i, i + {AT_ONCE}) for i in range(0, len(images), {AT_ONCE})])}}}}
-for size in {BATCHES}:
-    if size <= len(images):
-        found[str(size)] = part(0, size)
-np.savez(outputs, **found)
-with open(counted, "w") as file:
-    json.dump(costs(images.shape[1:]) if "costs" in globals() else None, file)
+def results(space, runner, path):
+    exec(compile(runner, "<form>", "exec"), space)
+
+    def part(start, end):
+        return space["run"](np.ascontiguousarray(images[start:end]))
+
+    found = {{"all": np.concatenate([part(i, i + {AT_ONCE}) for i in range(0, len(images), {AT_ONCE})])}}
+    for size in {BATCHES}:
+        if size <= len(images):
+            found[str(size)] = part(0, size)
+    np.savez(path + ".npz", **found)
+    return {{"costs": space["costs"](images.shape[1:]) if "costs" in space else None}}
+
+
+for name, runner in json.load(sys.stdin).items():
+    space = {{"folder": folder, "np": np}}
+    try:
+        said = results(space, runner, room + "/" + name)
+    except BaseException as error:
+        said = {{"failed": (type(error).__name__ + ": " + str(error)).strip().splitlines()[-1]}}
+    space.clear()  # its functions hold it, and it holds the network
+    with open(room + "/" + name + ".json", "w") as file:
+        json.dump(said, file)
 """
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What a form returned.
+
+    Args:
+        outputs: of all images, by "all", and of batches of the first ones, by their size.
+        costs: of its graph; None where they are not counted.
+        failed: why it did not run; empty if it did.
+    """
+
+    outputs: Mapping[str, np.ndarray] = field(default_factory=dict)
+    costs: GraphCosts | None = None
+    failed: str = ""
 
 
 @dataclass(frozen=True)
@@ -111,10 +138,16 @@ def prove(name: str, folder: Path, images: Images, wanted: np.ndarray, expected:
     Raises:
         StoppedError: if it does not run, gives other outputs, or costs something else.
     """
-    found, costs = ran(name, folder, images)
+    return compared(name, ran([name], folder, images)[name], wanted, expected)
+
+
+def compared(name: str, found: Ran, wanted: np.ndarray, expected: ExpectedCosts | None = None) -> Proof:
+    """What a form returned, of `ran`, beside what the network does; see `prove`."""
+    if found.failed:
+        raise StoppedError(f"{refused(name)}: {found.failed}")
     largest = max(float(np.abs(wanted).max()), 1e-30)
     worst = 0.0
-    for size, outputs in found.items():
+    for size, outputs in found.outputs.items():
         right = wanted if size == "all" else wanted[: int(size)]
         if outputs.shape != right.shape or not np.isfinite(outputs).all():
             raise StoppedError(f"{refused(name)}: of {size} images it returns {_brief(outputs)}.")
@@ -123,10 +156,10 @@ def prove(name: str, folder: Path, images: Images, wanted: np.ndarray, expected:
         raise StoppedError(
             f"{refused(name)}: its outputs differ by {worst:.1e} of the largest one, at most {TOLERANCE:.0e} may."
         )
-    ties = _ties(name, wanted, found["all"], TOLERANCE * largest)
-    if costs is not None and expected is not None and (how := expected.differing(costs)):
+    ties = _ties(name, wanted, found.outputs["all"], TOLERANCE * largest)
+    if found.costs is not None and expected is not None and (how := expected.differing(found.costs)):
         raise StoppedError(f"{refused(name)}: {how}.")
-    return Proof(name, len(images), worst, ties, costs, expected)
+    return Proof(name, len(wanted), worst, ties, found.costs, expected)
 
 
 def _ties(name: str, wanted: np.ndarray, found: np.ndarray, near: float) -> int:
@@ -145,26 +178,50 @@ def _ties(name: str, wanted: np.ndarray, found: np.ndarray, near: float) -> int:
     return len(differing)
 
 
-def ran(name: str, folder: Path, images: Images) -> tuple[dict[str, np.ndarray], GraphCosts | None]:
-    """What a form returns of all images and of batches of the first ones, by their size, and what its graph costs."""
+def ran(names: Sequence[str], folder: Path, images: Images) -> dict[str, Ran]:
+    """What forms return and cost; those of one runtime in one process, as loading torch takes longer than they do."""
+    runtimes: dict[str, list[str]] = {}
+    for name in names:
+        runtimes.setdefault(FORMATS[name].runtime or name, []).append(name)
+    found: dict[str, Ran] = {}
+    if names:
+        with tempfile.TemporaryDirectory() as room:
+            inputs = Path(room, "images.npy")
+            there = np.lib.format.open_memmap(inputs, "w+", np.float32, (len(images), *images[:1].shape[1:]))
+            for start in range(0, len(images), AT_ONCE):  # images may stay in their files until they are read
+                there[start : start + AT_ONCE] = images[start : start + AT_ONCE].numpy()
+            there.flush()
+            for together in runtimes.values():
+                found |= _ran(together, folder, inputs)
+    return found
+
+
+def _ran(names: Sequence[str], folder: Path, images: Path) -> dict[str, Ran]:
+    """What forms return, one after the other in one process; one after which that has ended, in one of its own."""
     with tempfile.TemporaryDirectory() as room:
-        inputs, outputs, counted = Path(room, "images.npy"), Path(room, "outputs.npz"), Path(room, "costs.json")
-        there = np.lib.format.open_memmap(inputs, "w+", np.float32, (len(images), *images[:1].shape[1:]))
-        for start in range(0, len(images), AT_ONCE):  # images may stay in their files until they are read
-            there[start : start + AT_ONCE] = images[start : start + AT_ONCE].numpy()
-        there.flush()
-        program = PROGRAM.format(runner=FORMATS[name].runner)
-        command = [sys.executable, "-I", "-c", program, str(folder.absolute()), *map(str, (inputs, outputs, counted))]
+        command = [sys.executable, "-I", "-c", PROGRAM, str(folder.absolute()), str(images), room]
+        runners = json.dumps({name: FORMATS[name].runner for name in names})
         try:
-            done = subprocess.run(command, cwd=room, capture_output=True, text=True, timeout=60 * MINUTES, check=False)
+            done = subprocess.run(
+                command, cwd=room, input=runners, capture_output=True, text=True, timeout=60 * MINUTES, check=False
+            )
+            said = (done.stderr.strip().splitlines() or [f"exit status {done.returncode}"])[-1]
+            failed = f"it does not run without this framework: {said}"
         except subprocess.TimeoutExpired:
-            raise StoppedError(f"{refused(name)}: it did not run {len(images)} images in {MINUTES} minutes.") from None
-        if done.returncode:
-            last = (done.stderr.strip().splitlines() or [f"exit status {done.returncode}"])[-1]
-            raise StoppedError(f"{refused(name)}: it does not run without this framework: {last}")
-        costs = json.loads(counted.read_text())
-        with np.load(outputs) as found:
-            return dict(found), None if costs is None else GraphCosts(**costs)
+            failed = f"it did not run all images in {MINUTES} minutes."
+        found = {name: _read(Path(room, name)) for name in names if Path(room, f"{name}.json").exists()}
+    for name in names[len(found) :]:
+        found |= {name: Ran(failed=failed)} if len(names) == 1 else _ran([name], folder, images)
+    return found
+
+
+def _read(path: Path) -> Ran:
+    """What a form left there."""
+    said = json.loads(path.with_suffix(".json").read_text())
+    if "failed" in said:
+        return Ran(failed=f"it does not run without this framework: {said['failed']}")
+    with np.load(path.with_suffix(".npz")) as outputs:
+        return Ran(dict(outputs), None if said["costs"] is None else GraphCosts(**said["costs"]))
 
 
 def refused(name: str) -> str:

@@ -22,11 +22,10 @@ from typing import Any
 import safetensors.torch
 import torch
 
-from nas.errors import StoppedError
 from nas.export.formats import FORMATS, Taken, missing
 from nas.export.formats.graph import ExpectedCosts
 from nas.export.forms import proven
-from nas.export.proof import answers
+from nas.export.proof import Proof, answers
 from nas.pricing import price
 from searchspaces import SEARCH_SPACES, Architecture, build
 from searchspaces.architecture import Shape
@@ -72,20 +71,19 @@ def tried(architecture: Architecture, count: int) -> dict[str, Any]:
     found: dict[str, Any] = {"weights": len(weights)}
     taken = Taken(network, architecture.input, architecture.outputs, architecture=architecture, batch=1)
     expected = ExpectedCosts.of(architecture, network)
-    for name in (name for name, form in FORMATS.items() if form.usual and not missing(name)):
-        started = seconds()
-        with tempfile.TemporaryDirectory() as folder:
-            (Path(folder) / "model.safetensors").write_bytes(weights)
-            try:
-                proof = proven(name, taken, Path(folder), images, wanted, expected)
-                found[name] = {"difference": proof.largest_difference, "counted": proof.costs is not None}
-                found[name]["folding"] = proof.folding and asdict(proof.folding)
-                main = Path(folder) / FORMATS[name].files[0]
-                found[name] |= {"bytes": main.stat().st_size, "lines": main.read_bytes().count(b"\n")}
-            except (ValueError, StoppedError) as error:
-                found[name] = {"refused": str(error)}
-        found[name]["seconds"] = seconds() - started
-    return found
+    names = [name for name, form in FORMATS.items() if form.usual and not missing(name)]
+    started = seconds()
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "model.safetensors").write_bytes(weights)
+        for name, proof in proven(names, taken, Path(folder), images, wanted, expected).items():
+            if not isinstance(proof, Proof):
+                found[name] = {"refused": str(proof)}
+                continue
+            main = Path(folder) / FORMATS[name].files[0]
+            found[name] = {"difference": proof.largest_difference, "counted": proof.costs is not None}
+            found[name]["folding"] = proof.folding and asdict(proof.folding)
+            found[name] |= {"bytes": main.stat().st_size, "lines": main.read_bytes().count(b"\n")}
+    return found | {"seconds": seconds() - started}
 
 
 def shown(lines: list[dict[str, Any]]) -> str:
@@ -100,7 +98,7 @@ def shown(lines: list[dict[str, Any]]) -> str:
         cells = [cell([line[form] | {"weights": line["weights"]} for line in own], form) for form in forms]
         folded = [f["after"] / f["before"] for line in own if (f := line["onnx"].get("folding"))]
         gain = f"{len(folded)}, {median(folded):.2f}" if folded else "none"
-        spent = sum(line[form]["seconds"] for line in own for form in forms) / len(own)
+        spent = sum(line["seconds"] for line in own) / len(own)
         rows.append(f"| `{space}` | {len(own)} | {' | '.join(cells)} | {gain} | {spent:.0f} |")
     return "\n".join(rows)
 

@@ -161,6 +161,7 @@ class Format:
         is_code: whether running it runs whatever code its files hold, so that a stranger's must not be run.
         needs: packages that writing and proving it take, beside those of this project, and `extra`: where they are
             among the optional dependencies.
+        runtime: what runs it; forms that have the same are proven in one process. Empty: one of its own.
         runner: source that defines ``run(images)``, a float32 array (B, C, H, W) to one of outputs, for a process in
             whose path `folder` is the export. Where it defines ``costs(shape)`` too, a dict of what
             `nas.export.formats.graph.GraphCosts` holds or None, these are compared as well.
@@ -175,6 +176,7 @@ class Format:
     is_code: ClassVar[bool] = True
     needs: ClassVar[tuple[str, ...]] = ()
     extra: ClassVar[str] = "export"
+    runtime: ClassVar[str] = ""
     runner: ClassVar[str]
 
     def write(self, taken: Taken, folder: Path) -> None:

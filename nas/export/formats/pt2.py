@@ -22,6 +22,7 @@ class TorchExport(Format):
     name = "pt2"
     folds = True
     files: ClassVar[tuple[str, ...]] = ("model.pt2",)
+    runtime = "torch"
     runner = f"""
 import torch
 

@@ -159,6 +159,7 @@ class Python(Format):
     name = "python"
     files: ClassVar[tuple[str, ...]] = ("model.py", FROZEN, "predict.py", "preprocess.py")
     reads: ClassVar[tuple[str, ...]] = ("model.safetensors",)
+    runtime = "torch"
     runner = f"""
 import sys
 

@@ -35,7 +35,7 @@ from nas.export.formats.onnx import content as onnx_content
 from nas.export.formats.python import sound_source
 from nas.export.forms import Forms
 from nas.export.predict import predict
-from nas.export.proof import TOLERANCE, Proof, answers, prove
+from nas.export.proof import TOLERANCE, Proof, answers, prove, ran
 from nas.export.running import OWN
 from nas.pricing import price
 from nas.results.exports import compare_exports
@@ -209,6 +209,24 @@ def test_a_form_that_does_not_run_elsewhere_is_refused_with_its_reason(
     wanted = answers(nas.load(out), images)
     with pytest.raises(StoppedError, match=r"does not run without this framework: .*import of nas halted"):
         prove("boastful", out, images, wanted)
+
+
+@pytest.mark.usefixtures("boastful")
+@pytest.mark.parametrize("end", ["import os; os._exit(3)", "raise SystemExit(3)"])
+def test_a_form_that_ends_the_process_leaves_the_proof_of_those_beside_it(
+    study: Study, out: Path, monkeypatch: pytest.MonkeyPatch, end: str
+) -> None:
+    plain = "def run(images):\n    return images[:, 0, :2, 0] * 2"
+    for name, runner in (("first", plain), ("ends", end), ("last", plain)):
+        other = type(name, (Boastful,), {"name": name, "runtime": "one", "runner": runner})
+        monkeypatch.setitem(FORMATS, name, other)
+    images = torch.rand(3, 1, 8, 8)
+    found = ran(["first", "ends", "last"], out, images)
+    assert "it does not run without this framework: " in found["ends"].failed
+    for name in ("first", "last"):
+        assert not found[name].failed
+        np.testing.assert_array_equal(found[name].outputs["all"], 2 * images[:, 0, :2, 0].numpy())
+        assert found[name].outputs.keys() == {"all", "1", "2"}
 
 
 @pytest.mark.usefixtures("boastful")
