@@ -106,7 +106,8 @@ def confirm_study(
         settings = problem.settings
         with Interruption(settings.execution.grace_seconds, settings.limits.seconds, say) as interruption:
             work.run(data, interruption)
-        shutil.rmtree(work.directory, ignore_errors=True)
+        if interruption.reason is None:  # otherwise what an earlier command began may not have been taken up yet
+            shutil.rmtree(work.directory, ignore_errors=True)
     return Study(directory)
 
 

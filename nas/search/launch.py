@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from nas.errors import WrongInputError, user_input
-from nas.export.forms import Forms
+from nas.export.forms import Forms, check_forms
 from nas.export.surrogates import Say, resolved, supplied
 from nas.plugins import FOLDER, Plugin, loaded_from, named, remember
 from nas.problem import Problem, objective_tables
@@ -121,8 +121,9 @@ def find_problem(settings: Settings) -> Problem:
             if parse_rule(settings.export.pick, settings.objectives).kind == "front":
                 raise ValueError("front names several trials; a search exports one. Use nas export --pick front.")
     with user_input("export.formats"):
-        Forms.of(settings.export.formats)
+        forms = Forms.of(settings.export.formats)
     problem = Problem.of(settings)
+    check_forms(forms, problem.data.outputs, measured=True)
     objectives, copies = resolved(problem.objectives, problem.data)
     tables = problem.settings.objective | objective_tables(problem.settings, objectives)
     problem = replace(

@@ -17,6 +17,8 @@ from nas.export.formats.int8 import CALIBRATION
 from nas.export.forms import Forms, check_forms
 from nas.export.losses import calibration
 from nas.results.study import Study
+from nas.search.launch import find_problem
+from nas.settings import settings_of
 from searchspaces import SEARCH_SPACES, Network, build
 from tests.nas.export.test_formats import study  # noqa: F401
 from trainers import Samples
@@ -66,6 +68,9 @@ def test_a_network_of_images_has_no_accuracy_to_lose() -> None:
     check_forms(Forms(("pt2",)), SHAPE, measured=False)
     with pytest.raises(WrongInputError, match=r"int8 states what it loses .*returns images\. Name other forms\."):
         check_forms(Forms(("int8",)), SHAPE, measured=True)
+    table = {"objectives": ["r2", "macs"], "space": {"kind": "convmixer"}, "data": {"name": "unshuffle:digits"}}
+    with pytest.raises(WrongInputError, match="int8 states what it loses"):  # before anything is trained
+        find_problem(settings_of({"name": "s", **table, "export": {"pick": "knee", "formats": ["int8"]}}))
 
 
 @takes_onnx

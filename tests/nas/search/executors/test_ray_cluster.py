@@ -8,7 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import ray
 
+from nas.search.executors import ray_cluster
 from nas.search.executors.ray_cluster import connect
 
 StudyFile = Callable[..., Path]
@@ -22,6 +24,19 @@ def test_a_folder_too_long_for_the_sockets_of_ray_is_refused_by_its_variable(
     monkeypatch.setenv(variable, "/" + 60 * "x")
     with pytest.raises(ValueError, match=rf"no private Ray can be started in {variable} = /x+, because paths"):
         connect(None, 1)
+
+
+def test_a_ray_that_does_not_start_in_time_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    def late(*arguments: object, **options: object) -> None:
+        raise Exception("The current node timed out during startup.")  # just that is what Ray raises
+
+    monkeypatch.setattr(ray, "init", late)
+    with pytest.raises(ValueError, match=r"started: The current node timed out during startup\. It needs"):
+        connect(None, 1)
+    address = "127.0.0.1:6379"
+    monkeypatch.setattr(ray_cluster, "_reached", lambda address: address)
+    with pytest.raises(ValueError, match=f"no Ray cluster can be joined at {address}: The current node timed"):
+        connect(address, 1)
 
 
 def result(script: str, *arguments: object, **environment: str) -> dict[str, object]:
