@@ -15,13 +15,14 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
+import onnx
 import pytest
 import safetensors.torch
 import tomli_w
 import torch
 from click.testing import CliRunner
 from PIL import Image
-from releases import takes_pt2
+from releases import takes_onnx, takes_pt2
 
 import nas
 from nas.cli import cli
@@ -359,6 +360,27 @@ def test_networks_of_every_space_are_proven_in_every_form(space: str, tmp_path: 
         assert isinstance(proof, Proof)
         assert proof.costs is not None
         assert proof.largest_difference <= TOLERANCE
+
+
+@takes_onnx
+def test_a_graph_of_onnx_holds_nothing_twice_and_no_names_but_those_of_weights() -> None:
+    shape = (1, 32, 32)
+    space = SEARCH_SPACES["asm_rh"](shape, 4)
+    picks = {"dim": [8], "depth": [2], "patch": ["8/8"], "hf.reading": ["literal"], "roll.step": [1]}
+    network = build(space.narrow(picks).network(space.narrow(picks).first)).eval()
+    model = onnx.load_from_string(onnx_content(Taken(network, shape)))
+    onnx.checker.check_model(model, full_check=True)
+    held = [(tensor.data_type, tuple(tensor.dims), tensor.raw_data) for tensor in model.graph.initializer]
+    assert len(set(held)) == len(held)
+    names = {tensor.name for tensor in model.graph.initializer} | {o for node in model.graph.node for o in node.output}
+    named = {name for name in names if not name.isdecimal()}
+    assert named <= network.state_dict().keys() | {"outputs"}
+    assert "head.0.weight" in named or "classifier.weight" in named
+    assert not model.graph.value_info
+    assert not any(node.name for node in model.graph.node)
+    convs = [node for node in model.graph.node if node.op_type == "Conv"]
+    assert convs
+    assert not {"group", "auto_pad"} & {attribute.name for node in convs for attribute in node.attribute}
 
 
 @pytest.mark.slow
