@@ -4,6 +4,7 @@ Names of layers and stack traces, a third of the file and full of local paths, a
 what lies between, which every reader infers. What lies between has numbers for names; weights keep theirs.
 """
 
+from itertools import count
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -68,15 +69,16 @@ def content(taken: Taken) -> bytes:
         assert found is not None
         _strip(found.model, set(taken.program.state_dict))
         proto = found.model_proto
-        for part in (proto.graph, *proto.functions):
-            part.ClearField("value_info")
-        _forget_defaults(proto)
+        read = _strip_proto(proto.graph, {opset.domain: opset.version for opset in proto.opset_import}[""])
+        for i in reversed(range(len(proto.graph.initializer))):
+            if proto.graph.initializer[i].name not in read:  # onnxruntime would warn of each
+                del proto.graph.initializer[i]
         taken.made["model.onnx"] = proto.SerializeToString()
     return taken.made["model.onnx"]
 
 
 def _strip(model: Any, weights: set[str]) -> None:
-    """Takes out everything that is no part of the computation, what is in it twice, and settings that are usual.
+    """Takes out everything that is no part of the computation, and what is in it twice.
 
     Args:
         weights: initializers that keep their names.
@@ -84,31 +86,43 @@ def _strip(model: Any, weights: set[str]) -> None:
     from onnx_ir.passes import common
 
     common.DeduplicateInitializersPass(LARGEST_TWICE)(model)
-    for graph in (model.graph, *model.functions.values()):
+    model.metadata_props.clear()
+    kept, number = {*model.graph.inputs, *model.graph.outputs}, count()
+    for graph in model.graphs():
         graph.metadata_props.clear()
         graph.doc_string = None
         for node in graph:
             node.metadata_props.clear()
             node.doc_string = node.name = None
-            for value in node.outputs:
-                value.metadata_props.clear()
-    for value in (*model.graph.inputs, *model.graph.outputs, *model.graph.initializers.values()):
-        value.metadata_props.clear()
-    constants = [value for name, value in model.graph.initializers.items() if name not in weights]
-    between = [value for node in model.graph for value in node.outputs if value not in model.graph.outputs]
-    for number, value in enumerate([*constants, *between]):
-        value.name = str(number)
-    model.metadata_props.clear()
+        results = [value for node in graph for value in node.outputs]
+        for value in (*graph.inputs, *graph.initializers.values(), *graph.outputs, *results):
+            value.metadata_props.clear()
+            if value not in kept and value.name not in weights:
+                kept.add(value)
+                value.name = str(next(number))
 
 
-def _forget_defaults(proto: Any) -> None:
-    """Takes out attributes that say what holds without them."""
+def _strip_proto(graph: Any, version: int) -> set[str]:
+    """Takes shapes of what lies between out of a graph, and attributes that say what holds without them.
+
+    Args:
+        version: of ONNX's operators.
+
+    Returns:
+        Names of all that is read.
+    """
     import onnx
 
-    versions = {opset.domain: opset.version for opset in proto.opset_import}
-    for node in proto.graph.node:
+    graph.ClearField("value_info")
+    read = {value.name for value in graph.output}
+    for node in graph.node:
+        read.update(node.input)
+        for attribute in node.attribute:
+            for inner in (*attribute.graphs, *([attribute.g] if attribute.HasField("g") else [])):
+                read |= _strip_proto(inner, version)
         if not node.domain:
-            defaults = onnx.defs.get_schema(node.op_type, versions[""]).attributes
+            defaults = onnx.defs.get_schema(node.op_type, version).attributes
             told = [a for a in node.attribute if a.name not in defaults or defaults[a.name].default_value != a]
             del node.attribute[:]
             node.attribute.extend(told)
+    return read
