@@ -1,8 +1,9 @@
 """Proves that what was written is the network that was measured, image by image, in a process without this project.
 
-Each form is loaded by `python -I` with the packages of this project blocked, and runs every measured image as well as
-small batches. Its outputs must be those of the network within `TOLERANCE` of the largest, and it must predict the same
-class of every image. What it costs is counted there from its own graph, and must be what the architecture costs.
+Each form is loaded by `python -I` with the packages of this project blocked (those that torch runs in one process,
+which loads it once), and runs every measured image as well as small batches. Its outputs must be those of the network
+within `TOLERANCE` of the largest, and it must predict the same class of every image. What it costs is counted there
+from its own graph, and must be what the architecture costs.
 """
 
 import json
