@@ -43,6 +43,7 @@ from nas.store.history import History
 from nas.store.records import trial_seed
 from nas.trial import TrialPlan
 from objectives import to_minimise
+from searchspaces.architecture import key_of
 
 AT = (25, 50, 100, 200, 500, 1000)
 """Numbers of trials at which fronts are compared."""
@@ -63,6 +64,7 @@ class Task:
         truth: what a network is worth, by objective.
         best: hypervolume of the true front below the reference point of the problem.
         trained: what one training of a plan gives, where that is not the truth, from the seed of the search.
+        front: keys of the networks on the true front, where rungs may lose them.
     """
 
     study: dict[str, Any]
@@ -70,6 +72,7 @@ class Task:
     reference: np.ndarray
     best: float
     trained: Callable[[TrialPlan, int], Values] | None = None
+    front: frozenset[str] = frozenset()
 
     @classmethod
     def of(
@@ -98,7 +101,11 @@ def landscape(name: str) -> Task:
 def trained_mixing() -> Task:
     """The networks of `mixing_table`, of which a search sees one training each."""
     task = Task.of({"kind": "mixing_table"}, mixing_table.truth, mixing_table.all_costs(), trained=mixing_table.one)
-    return replace(task, study={**task.study, "training": {"epochs": mixing_table.EPOCHS[-1]}})
+    on_front = non_dominated(mixing_table.all_costs())
+    front = frozenset(
+        network.key for network, best in zip(mixing_table.table().architectures, on_front, strict=True) if best
+    )
+    return replace(task, study={**task.study, "training": {"epochs": mixing_table.EPOCHS[-1]}}, front=front)
 
 
 @cache
@@ -138,6 +145,7 @@ class Run:
         seconds: CPU seconds of proposing and booking until then.
         epochs: that were trained until then.
         redrawn: share of the proposals that the sampler did not make itself.
+        begun, lost: networks of the true front that were trained, and of these the ones that no rung took to the end.
     """
 
     problem: str
@@ -149,6 +157,8 @@ class Run:
     seconds: list[float]
     epochs: list[int]
     redrawn: float
+    begun: int = 0
+    lost: int = 0
 
     @property
     def trials(self) -> int:
@@ -191,7 +201,10 @@ def searched(name: str, sampler: str, seed: int, trials: int, flight: int) -> Ru
                 seconds.append(spent)
                 epochs.append(trained)
         redrawn = ledger.standing.redrawn / len(history.records)
-    return Run(name, sampler, seed, flight, task.best, shares, seconds, epochs, redrawn)
+        ended = [(record.status, key_of(record.architecture)) for record in history.records.values()]
+    begun = task.front & {key for _, key in ended}
+    lost = begun - {key for status, key in ended if status == "complete"}
+    return Run(name, sampler, seed, flight, task.best, shares, seconds, epochs, redrawn, len(begun), len(lost))
 
 
 def runs(options: argparse.Namespace) -> list[Run]:
@@ -227,8 +240,13 @@ def shown(found: Sequence[Run], samplers: Sequence[str]) -> list[str]:
     last = max((run.trials for run in found if run.sampler == "random"), default=0)
     drawn = [run.shares[-1] for run in found if run.sampler == "random" and run.trials == last]
     goal = np.median(drawn) if drawn else np.inf
-    lines = [row("sampler", ["seeds", *map(str, at), f"random's at {last}", "in epochs", "ms a trial", "redrawn"])]
-    lines.append(row("---", ["---"] * (len(at) + 5)))
+    lines = [
+        row(
+            "sampler",
+            ["seeds", *map(str, at), f"random's at {last}", "in epochs", "ms a trial", "redrawn", "front lost"],
+        )
+    ]
+    lines.append(row("---", ["---"] * (len(at) + 6)))
     for sampler in samplers:
         own = [run for run in found if run.sampler == sampler]
         if not own:
@@ -244,6 +262,8 @@ def shown(found: Sequence[Run], samplers: Sequence[str]) -> list[str]:
         figures.append(f"{np.median([run.epochs[reached[0]] for run in own]):.0f}" if len(reached) else "-")
         figures.append(f"{1000 * np.mean([run.seconds[-1] / run.trials for run in own]):.0f}")
         figures.append(f"{np.mean([run.redrawn for run in own]):.0%}")
+        begun = sum(run.begun for run in own)
+        figures.append(f"{sum(run.lost for run in own)} of {begun}" if begun else "-")
         lines.append(row(f"`{sampler}`", figures))
     return lines
 
