@@ -201,7 +201,7 @@ def searched(name: str, sampler: str, seed: int, trials: int, flight: int) -> Ru
                 seconds.append(spent)
                 epochs.append(trained)
         redrawn = ledger.standing.redrawn / len(history.records)
-        ended = [(record.status, key_of(record.architecture)) for record in history.records.values()]
+        ended = [(record.status, key_of(record.architecture)) for record in history.records]
     begun = task.front & {key for _, key in ended}
     lost = begun - {key for status, key in ended if status == "complete"}
     return Run(name, sampler, seed, flight, task.best, shares, seconds, epochs, redrawn, len(begun), len(lost))
