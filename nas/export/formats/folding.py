@@ -51,13 +51,13 @@ class Folding:
     after: float = 0.0
 
     def __str__(self) -> str:
-        parts = {
-            "batch norms in convolutions": self.norms,
-            "tensors computed once": self.constants,
-            "separable convolutions as one kernel": self.dense,
-            "separable convolutions in two parts": self.split,
-        }
-        what = ", ".join(f"{number} {part}" for part, number in parts.items() if number)
+        parts = (
+            (self.norms, "batch norm", "in convolutions"),
+            (self.constants, "tensor", "computed once"),
+            (self.dense, "separable convolution", "as one kernel"),
+            (self.split, "separable convolution", "in two parts"),
+        )
+        what = ", ".join(f"{number} {one}{'s' * (number > 1)} {how}" for number, one, how in parts if number)
         many = "one image" if self.batch == 1 else f"{self.batch} images"
         return f"{what}: {many} in {self.after:.2f} ms for {self.before:.2f}, one thread"
 

@@ -75,6 +75,15 @@ def test_norms_go_into_convolutions_where_the_order_allows_it(layers: list[nn.Mo
     assert largest(graph, network) < 2e-6
 
 
+def test_what_was_folded_is_counted_in_words() -> None:
+    one, more = Folding(1, norms=1, dense=1, before=2, after=1), Folding(4, norms=3, constants=2, split=2, after=1)
+    assert str(one) == (
+        "1 batch norm in convolutions, 1 separable convolution as one kernel: one image in 1.00 ms for 2.00, one thread"
+    )
+    counted = "3 batch norms in convolutions, 2 tensors computed once, 2 separable convolutions in two parts: 4 images"
+    assert str(more).startswith(counted)
+
+
 def test_the_tensors_of_a_folded_norm_are_left_out() -> None:
     network = nn.Sequential(nn.Conv2d(4, 8, 3, bias=False), Norm(8)).eval()
     program = exported(fold(exported(network, SHAPE), Folding(1))[0], SHAPE)
