@@ -170,10 +170,7 @@ def _share(outputs: np.ndarray, labels: np.ndarray) -> float:
 
 def _finite(name: str, folder: Path, images: Any, like: np.ndarray) -> np.ndarray:
     """What a form returns of all images, if that is of the shape of another array and finite."""
-    run = ran([name], folder, images)[name]
-    if run.failed:
-        raise StoppedError(f"{refused(name)}: {run.failed}")
-    found = run.outputs["all"]
+    found = ran([name], folder, images)[name].of(name)["all"]
     if found.shape != like.shape or not np.isfinite(found).all():
         raise StoppedError(f"{refused(name)}: it returns {found.shape} of {len(images)} images, or no finite numbers.")
     return found

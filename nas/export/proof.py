@@ -88,6 +88,16 @@ class Ran:
     costs: GraphCosts | None = None
     failed: str = ""
 
+    def of(self, name: str) -> Mapping[str, np.ndarray]:
+        """The outputs of the form of that name.
+
+        Raises:
+            StoppedError: if it did not run.
+        """
+        if self.failed:
+            raise StoppedError(f"{refused(name)}: {self.failed}")
+        return self.outputs
+
 
 @dataclass(frozen=True)
 class Proof:
@@ -144,11 +154,9 @@ def prove(name: str, folder: Path, images: Images, wanted: np.ndarray, expected:
 
 def compared(name: str, found: Ran, wanted: np.ndarray, expected: ExpectedCosts | None = None) -> Proof:
     """What a form returned, of `ran`, beside what the network does; see `prove`."""
-    if found.failed:
-        raise StoppedError(f"{refused(name)}: {found.failed}")
-    largest = max(float(np.abs(wanted).max()), 1e-30)
+    returned, largest = found.of(name), max(float(np.abs(wanted).max()), 1e-30)
     worst = 0.0
-    for size, outputs in found.outputs.items():
+    for size, outputs in returned.items():
         right = wanted if size == "all" else wanted[: int(size)]
         if outputs.shape != right.shape or not np.isfinite(outputs).all():
             raise StoppedError(f"{refused(name)}: of {size} images it returns {_brief(outputs)}.")
@@ -157,7 +165,7 @@ def compared(name: str, found: Ran, wanted: np.ndarray, expected: ExpectedCosts 
         raise StoppedError(
             f"{refused(name)}: its outputs differ by {worst:.1e} of the largest one, at most {TOLERANCE:.0e} may."
         )
-    ties = _ties(name, wanted, found.outputs["all"], TOLERANCE * largest)
+    ties = _ties(name, wanted, returned["all"], TOLERANCE * largest)
     if found.costs is not None and expected is not None and (how := expected.differing(found.costs)):
         raise StoppedError(f"{refused(name)}: {how}.")
     return Proof(name, len(wanted), worst, ties, found.costs, expected)

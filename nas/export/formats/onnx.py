@@ -97,7 +97,7 @@ def _strip(model: Any, weights: set[str]) -> None:
         results = [value for node in graph for value in node.outputs]
         for value in (*graph.inputs, *graph.initializers.values(), *graph.outputs, *results):
             value.metadata_props.clear()
-            if value not in kept and value.name not in weights:
+            if value.name and value not in kept and value.name not in weights:  # no name: a result that is left out
                 kept.add(value)
                 value.name = str(next(number))
 
