@@ -126,8 +126,8 @@ def train(folder: Path, wanted: int, *, backwards: bool) -> None:
     with path.open("a") as file:
         file.write("\n")  # ends the half line of a process that was killed
         for network in reversed(order) if backwards else order:
-            new = network.architecture.key not in packed
-            if new and all(line["number"] != network.number for line in lines(folder)):
+            key = network.architecture.key
+            if key not in packed and all(line["key"] != key for line in lines(folder)):
                 file.write(json.dumps(trained(problem, network)) + "\n")
                 file.flush()
                 os.fsync(file.fileno())
