@@ -113,21 +113,53 @@ class RungSettings:
 
     Args:
         epochs: of every rung, ascending; the last is that of ``[training]``.
+        data: share of the training samples on every rung, ascending up to 1; unset: all on each. Epochs may then stay
+            the same from a rung to the next.
         form: ``whole``: each rung is a training of its own with its whole schedule of learning rates; ``continued``:
             the training of the last rung, paused at the epochs of the others and continued from there.
         brackets: rungs on which new networks may begin (Hyperband); 1 for the first alone.
     """
 
     epochs: list[int]
+    data: list[float] | None = None
     form: Literal["whole", "continued"] = "whole"
     brackets: int = 1
 
     def __post_init__(self) -> None:
-        if len(self.epochs) < 2 or self.epochs[0] < 1 or sorted(set(self.epochs)) != self.epochs:
+        rising = sorted(self.epochs if self.data else set(self.epochs))
+        if len(self.epochs) < 2 or self.epochs[0] < 1 or rising != self.epochs:
             raise ValueError(f"epochs must be at least two numbers from 1, ascending, got {self.epochs}.")
+        if self.data is not None:
+            self._check_data(self.data)
         check_most(self, brackets=len(self.epochs))
         if self.brackets < 1:
             raise ValueError(f"brackets must be at least 1, got {self.brackets}.")
+
+    def _check_data(self, data: list[float]) -> None:
+        if len(data) != len(self.epochs) or data[0] <= 0 or data[-1] != 1 or sorted(data) != data:
+            raise ValueError(
+                f"data must be a share in (0, 1] for each of the {len(self.epochs)} rungs, ascending up to 1, got "
+                f"{data}."
+            )
+        if len(set(self.lengths)) != len(data):
+            raise ValueError(
+                f"each rung must train longer or on more data than the one before, got epochs {self.epochs} and data "
+                f"{data}."
+            )
+        if self.form == "continued":
+            raise ValueError(
+                'data must be left out with form "continued": a training keeps the samples that it began with.'
+            )
+
+    @property
+    def shares(self) -> list[float]:
+        """Of the training samples, on every rung."""
+        return self.data or [1.0] * len(self.epochs)
+
+    @property
+    def lengths(self) -> list[float]:
+        """Of the trainings on every rung, in epochs of all samples."""
+        return [epochs * share for epochs, share in zip(self.epochs, self.shares, strict=True)]
 
 
 @dataclass(frozen=True)

@@ -66,6 +66,7 @@ class TrialPlan:
         facts: what the space says of the candidate beyond its picks.
         refusal: why it cannot be built; it is then never run.
         whole: the training is as long as the study says; one that is not ends ``truncated``.
+        share: of the training samples that it trains on.
         until: epoch after which the training is paused, to be continued by another trial.
         continues: number of the trial whose network is trained longer.
         repeats: number of the trial whose network is trained again.
@@ -97,6 +98,7 @@ class TrialPlan:
     facts: dict[str, Value] = field(default_factory=dict)
     refusal: str | None = None
     whole: bool = True
+    share: float = 1.0
     until: int | None = None
     continues: int | None = None
     repeats: int | None = None
@@ -153,6 +155,8 @@ class TrialPlan:
         if not self.checkpoint_seconds and self.until is None:
             return None
         belongs_to = {"architecture": self.key, "seed": self.seed, **self.trainer.settings()}
+        if self.share < 1:
+            belongs_to["data"] = self.share
         if self.inherited:
             belongs_to["inherited"] = self.inherited
         if self.plugins:
@@ -168,6 +172,12 @@ class TrialPlan:
         """Of the training, from its very start."""
         return self.trainer.epochs if self.until is None else self.until
 
+    @property
+    def fidelity(self) -> dict[str, float]:
+        """As in a record."""
+        paused = {} if self.until is None else {"of": self.trainer.epochs}
+        return {"epochs": self.epochs, **paused, **({"data": self.share} if self.share < 1 else {})}
+
     def record(self, status: Status, **details: Any) -> TrialRecord:
         """The record of this plan, ended as ``status``; ``details`` are further fields."""
         return TrialRecord(
@@ -177,7 +187,7 @@ class TrialPlan:
             architecture=self.architecture,
             key=self.key,
             seed=self.seed,
-            fidelity={"epochs": self.epochs, **({} if self.until is None else {"of": self.trainer.epochs})},
+            fidelity=self.fidelity,
             continues=self.continues,
             repeats=self.repeats,
             inherited=self.inherited,
@@ -351,7 +361,8 @@ def run_trial(
                     raise RuntimeError(f"the weights of trial {plan.inherited['trial']} are not there to begin with.")
                 plan.relative.bequeath(model, architecture)
             seconds["build"] = time.perf_counter() - started
-            plan.trainer.train(model, data, seed=plan.seed, report=on_epoch, checkpoints=checkpoints)
+            seen = data if plan.share == 1 else data.with_share(plan.share, plan.part_seed)
+            plan.trainer.train(model, seen, seed=plan.seed, report=on_epoch, checkpoints=checkpoints)
             seconds["train"] = time.perf_counter() - started - seconds["build"]
             model.eval()
             if plan.until not in (None, len(curve.rows())):

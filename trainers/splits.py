@@ -67,6 +67,19 @@ class TrainingData:
         channels, height, width = self.train.images.shape[1:]
         return channels, height, width
 
+    def with_share(self, share: float, seed: int) -> "TrainingData":
+        """With a share of the training samples: of every class about as much, but one at least.
+
+        What a smaller share has is in every larger one of the same seed. Mean and deviation stay those of all.
+        """
+        labels, generator = self.train.labels, np.random.default_rng(seed)
+        classes, place = np.unique(labels), np.empty(len(labels))
+        for label in classes:
+            own = generator.permutation(np.flatnonzero(labels == label))
+            place[own] = np.arange(len(own)) / len(own)
+        kept = max(len(classes), round(share * len(labels)))
+        return replace(self, train=self.train[np.sort(np.argsort(place, kind="stable")[:kept])])
+
 
 def training_data(
     dataset: Dataset, *, limit: int | None, validation: float, seed: int, resolution: int | None = None

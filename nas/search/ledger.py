@@ -68,8 +68,8 @@ class Ledger:
         self.rungs = Rungs(problem.settings.search.rungs)
         self.relatives = Relatives() if problem.trainer.inherit else None
         """Whose weights trials may begin with; None where all begin from scratch."""
-        self.spent = 0
-        """Epochs of training so far."""
+        self.spent = 0.0
+        """Epochs of training so far; one on a part of the samples counts as that part."""
         self.end: str | StoppedError | None = None
         self._proposals: dict[int, Proposal] = {}
         self._origins: dict[int, tuple[int, Source]] = {}
@@ -129,7 +129,7 @@ class Ledger:
         draws, source = self._origins[number]
         known: dict[str, Any] = {"key": plan.key, "measured": plan.measured, "memory": proposal.memory}
         if self.rungs.last:
-            known |= {"rung": self.rungs.at(plan.epochs)}
+            known |= {"rung": self.rungs.at(plan.fidelity)}
             known |= {} if plan.continues is None else {"continues": plan.continues}
         known |= {} if plan.repeats is None else {"repeats": plan.repeats}
         self.history.event("asked", number, picks=proposal.picks, draws=draws, source=source, **known)
@@ -293,7 +293,7 @@ class Ledger:
         if trial.repeats is not None:
             return
         if isinstance(trial, TrialPlan):
-            self.rungs.begin(self.rungs.at(trial.epochs), trial.key, promoted=trial.continues is not None)
+            self.rungs.begin(self.rungs.at(trial.fidelity), trial.key, promoted=trial.continues is not None)
         elif trial.status in COUNTED:
             self.rungs.begin(self.rungs.of(trial), trial.key, promoted=trial.continues is not None)
 
@@ -321,10 +321,10 @@ class Ledger:
     def _on_rung(self, plan: TrialPlan, rung: int) -> TrialPlan:
         if rung == self.rungs.last:
             return plan
-        epochs = self.rungs.epochs[rung]
+        epochs, share = self.rungs.epochs[rung], self.rungs.shares[rung]
         if self.rungs.continued:
             return replace(plan, whole=False, until=epochs)
-        return replace(plan, whole=False, trainer=replace(plan.trainer, epochs=epochs))
+        return replace(plan, whole=False, share=share, trainer=replace(plan.trainer, epochs=epochs))
 
     def _end(self, record: TrialRecord, proposal: Proposal) -> None:
         draws, source = self._origins.pop(record.number)
@@ -356,17 +356,17 @@ class Ledger:
                 self.rungs.end(record)
             self.spent += self._epochs(record)
 
-    def _epochs(self, record: TrialRecord) -> int:
+    def _epochs(self, record: TrialRecord) -> float:
         """Of training that a trial took; one that was continued took some in another trial."""
-        taken = record.fidelity.get("epochs", 0)
+        taken = record.length
         if self.rungs.continued and record.continues in self._by_number:
-            taken -= self._by_number[record.continues].fidelity.get("epochs", 0)
-        return int(taken)
+            taken -= self._by_number[record.continues].length
+        return taken
 
     def _check_limits(self) -> None:
         limit = self.problem.settings.limits.epochs
         if limit is not None and self.spent >= limit and self.end is None:
-            self.end = f"{self.spent} epochs have been trained (limits.epochs = {limit}); the study ends here."
+            self.end = f"{self.spent:g} epochs have been trained (limits.epochs = {limit}); the study ends here."
         patience = self.problem.settings.limits.patience
         if patience is not None and self.standing.stale >= patience and self.end is None:
             self.end = (

@@ -24,6 +24,9 @@ class Rungs:
     def __init__(self, settings: RungSettings | None) -> None:
         self.settings = settings
         self.epochs = settings.epochs if settings else [0]
+        self.shares = settings.shares if settings else [1.0]
+        self.lengths = settings.lengths if settings else [0.0]
+        """In epochs of all training samples."""
         self._ended: list[dict[str, TrialRecord]] = [{} for _ in self.epochs]
         """For each rung its networks by key."""
         self._let_on: list[set[str]] = [set() for _ in self.epochs]
@@ -45,11 +48,13 @@ class Rungs:
         """Number of the rung that a trial was on."""
         if record.status == "complete" or self.settings is None:
             return self.last
-        return self.at(record.fidelity.get("epochs", 0))
+        return self.at(record.fidelity)
 
-    def at(self, epochs: float) -> int:
-        """Number of the rung with so many epochs; any other number is that of a whole training."""
-        return self.epochs.index(int(epochs)) if epochs in self.epochs else self.last
+    def at(self, fidelity: Mapping[str, float]) -> int:
+        """Number of the rung of a training; any that is on none counts as a whole one."""
+        there = list(zip(self.epochs, self.shares, strict=True))
+        one = fidelity.get("epochs", 0), fidelity.get("data", 1)
+        return there.index(one) if one in there else self.last  # type: ignore[arg-type]
 
     def begin(self, rung: int, key: str, *, promoted: bool) -> None:
         """A network is being trained on a rung, whether it is new there or was let on from the one below."""
@@ -67,7 +72,7 @@ class Rungs:
         """Rung of the next new network: with several brackets, the one that has spent least of its equal share."""
         if self.settings is None or self.settings.brackets == 1:
             return 0
-        spent = [n * self.epochs[i] * (len(self.epochs) - i) for i, n in enumerate(self._begun)]
+        spent = [n * self.lengths[i] * (len(self.lengths) - i) for i, n in enumerate(self._begun)]
         return int(np.argmin(spent[: self.settings.brackets]))
 
     def waiting(self, *, all_of_them: bool = False) -> Iterator[tuple[int, list[TrialRecord]]]:
@@ -78,7 +83,7 @@ class Rungs:
         """
         for rung in reversed(range(self.last)):
             ended, gone = self._ended[rung], self._let_on[rung]
-            may = len(ended) * self.epochs[rung] // self.epochs[rung + 1]
+            may = len(ended) * self.lengths[rung] // self.lengths[rung + 1]
             left = [record for key, record in ended.items() if key not in gone]
             if left and (all_of_them or len(gone) < may):
                 yield rung, left

@@ -140,9 +140,12 @@ def confirmed_columns(study: Study) -> dict[str, Callable[[TrialRecord], Any]]:
 
 def in_one_line(record: TrialRecord, objectives: Mapping[str, Goal]) -> str:
     """One trial in one line."""
-    if record.status == "complete":
-        values = ", ".join(f"{name} {measured_value(record, name, o.scale)}" for name, o in objectives.items())
-        return f"trial {record.number}: {values}"
+    if record.status in ("complete", "truncated"):
+        known = {name: goal for name, goal in objectives.items() if name in record.measured}
+        values = ", ".join(f"{name} {measured_value(record, name, goal.scale)}" for name, goal in known.items())
+        if record.status == "complete":
+            return f"trial {record.number}: {values}"
+        return f"trial {record.number}: {record.state}" + (f", {values}" if values else "")
     return f"trial {record.number}: {record.status} ({why(record)})"
 
 

@@ -95,8 +95,14 @@ class TrialRecord:
     def state(self) -> str:
         """How it ended, in a word or two: its failure, or its status with the epochs of a training that was short."""
         if self.status == "truncated":
-            return f"truncated at {self.fidelity.get('epochs', 0)}"
+            part = f" on {self.fidelity['data']:.0%} of the data" if "data" in self.fidelity else ""
+            return f"truncated at {self.fidelity.get('epochs', 0)}{part}"
         return (self.failure or self.status).replace("_", " ")
+
+    @property
+    def length(self) -> float:
+        """Of its training: epochs of all training samples; one of a part of them counts as that part."""
+        return self.fidelity.get("epochs", 0) * self.fidelity.get("data", 1)
 
     @property
     def refused(self) -> bool:

@@ -99,6 +99,28 @@ def test_the_share_of_validation_is_as_asked_for(validation: float, held_out: in
     assert len(split(validation=validation).validation) == held_out
 
 
+@pytest.mark.parametrize("share", [0.001, 0.1, 0.25, 0.7, 1.0])
+def test_a_share_of_the_training_samples_has_every_class_about_as_often(share: float) -> None:
+    whole = training_data(Digits(), limit=None, validation=0.2, seed=0)
+    part = whole.with_share(share, 3)
+    assert len(part.train) == max(10, round(share * len(whole.train)))
+    sizes, all_of_them = (np.bincount(each.train.labels, minlength=10) for each in (part, whole))
+    assert (np.abs(sizes - share * all_of_them) <= 1).all()
+    assert part.validation is whole.validation
+    assert (part.mean, part.std) == (whole.mean, whole.std)
+    pictures = {image.tobytes(): label for image, label in zip(whole.train.images, whole.train.labels, strict=True)}
+    assert [pictures[image.tobytes()] for image in part.train.images] == part.train.labels.tolist()
+
+
+def test_a_larger_share_holds_what_a_smaller_one_has_and_another_seed_other_samples() -> None:
+    whole = training_data(Digits(), limit=None, validation=0.2, seed=0)
+    small, large, other = (
+        {image.tobytes() for image in whole.with_share(*how).train.images} for how in ((0.2, 1), (0.5, 1), (0.2, 2))
+    )
+    assert small < large
+    assert small != other
+
+
 def test_mean_and_std_are_those_of_the_training_part_alone() -> None:
     data = split()
     pixels = np.array(numbers(data.train)) / 100

@@ -121,16 +121,16 @@ class FrontSampler:
     def promote(self, record: TrialRecord, rung: int) -> Proposal:
         return self._expect(record.picks, rung)
 
-    def _fidelity(self, epochs: float) -> float:
-        """How near a training of so many epochs is to a whole one, which is 1."""
+    def _fidelity(self, length: float) -> float:
+        """How near a training of so many epochs, of all samples, is to a whole one, which is 1."""
         whole = max(self.problem.trainer.epochs, 1)  # a trainer of a plugin may have none
-        return max(0.0, 1 - abs(math.log(max(epochs, 1) / whole)) / FARTHEST)
+        return max(0.0, 1 - abs(math.log((length or 1) / whole)) / FARTHEST)
 
     def _expect(self, picks: Mapping[str, Value], rung: int | None = None) -> Proposal:
         self._asked += 1
         if (seen := self._engine.look(picks)) is not None:
-            epochs = self._rungs.epochs[self._rungs.first() if rung is None else rung]
-            self._pending[self._asked] = Pending(seen, self._fidelity(epochs or self.problem.trainer.epochs))
+            length = self._rungs.lengths[self._rungs.first() if rung is None else rung]
+            self._pending[self._asked] = Pending(seen, self._fidelity(length or self.problem.trainer.epochs))
         return Proposal(dict(picks), self._asked)
 
     def forget(self, proposal: Proposal) -> None:
@@ -154,7 +154,7 @@ class FrontSampler:
     def _learn(self, record: TrialRecord, *, foreign: bool = False) -> None:
         objectives, measured = self.problem.objectives, record.measured
         costs = np.array([to_minimise(objectives[name], measured[name]) for name in self.problem.settings.objectives])
-        fidelity = self._fidelity(record.fidelity.get("epochs", self.problem.trainer.epochs))
+        fidelity = self._fidelity(record.length if "epochs" in record.fidelity else self.problem.trainer.epochs)
         if OTHERWISE in record.fidelity:
             fidelity = min(fidelity, UNSURE)
         self._engine.tell(record.picks, record.key, costs, fidelity=fidelity, foreign=foreign)

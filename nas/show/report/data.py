@@ -150,7 +150,7 @@ def course(study: Study) -> dict[str, list[float]]:
 def _epochs(study: Study) -> dict[int, float]:
     """Epochs of each trial, as `[limits] epochs` counts them: of one that failed, those that it was to have."""
     rungs = study.settings.search.rungs
-    whole = {record.number: record.fidelity.get("epochs", 0) for record in study.records}
+    whole = {record.number: record.length for record in study.records}
     found: dict[int, float] = {}
     for record in study.records:
         found[record.number] = whole[record.number] if record.status in COUNTED else 0

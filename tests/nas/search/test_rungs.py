@@ -215,6 +215,14 @@ def test_checkpoints_stay_while_a_training_may_go_on(study_file: StudyFile, tmp_
         ({"epochs": [1, 2], "brackets": 3}, "brackets"),
         ({"epochs": [1, 2], "form": "half"}, "whole"),
         ({"epoch": [1, 2]}, "epochs"),
+        ({"epochs": [1, 2], "data": [0.5]}, "for each of the 2 rungs"),
+        ({"epochs": [1, 2], "data": [0, 1]}, r"in \(0, 1\]"),
+        ({"epochs": [1, 2], "data": [0.5, 0.9]}, "up to 1"),
+        ({"epochs": [1, 1, 2], "data": [0.9, 0.5, 1]}, "ascending"),
+        ({"epochs": [1, 2, 2], "data": [0.5, 1, 1]}, "longer or on more data"),
+        ({"epochs": [2, 1], "data": [0.5, 1]}, "ascending"),
+        ({"epochs": [1, 2], "data": [0.5, 1], "form": "continued"}, "left out"),
+        ({"epochs": [1, 2], "data": 0.5}, "data"),
         ([1, 2], "must be a table"),
     ],
 )
@@ -231,6 +239,32 @@ def test_a_limit_on_epochs_ends_the_search(study_file: StudyFile, tmp_path: Path
     study = nas.search(path, out=tmp_path / "run")
     spent = np.cumsum([record.fidelity["epochs"] for record in study.records if record.status != "infeasible"])
     assert spent[-1] >= 5 > spent[-2]
+
+
+def test_a_rung_may_train_on_a_part_of_the_data(study_file: StudyFile, tmp_path: Path) -> None:
+    rungs = {"epochs": [2, 2], "data": [0.25, 1]}
+    training = {"epochs": 2, "batch_size": 8}
+    path = study_file(trials=50, training=training, limits={"epochs": 6}, search={"rungs": rungs})
+    study = nas.search(path, out=tmp_path / "run")
+    trained = [record for record in study.records if record.status in ("complete", "truncated")]
+    assert {(r.status, r.state, json.dumps(r.fidelity)) for r in trained} == {
+        ("truncated", "truncated at 2 on 25% of the data", '{"epochs": 2, "data": 0.25}'),
+        ("complete", "complete", '{"epochs": 2}'),
+    }
+    lengths = np.cumsum([2 if record.status == "complete" else 0.5 for record in trained])
+    assert lengths[-1] >= 6 > lengths[-2]
+    [short, *_] = [record for record in trained if record.status == "truncated"]
+    data = nas.problem.Problem.of(study.settings).data
+    plan = TrialPlan.of(
+        study.settings,
+        nas.problem.network_of(short),
+        trainer=nas.problem.find_trainer(study.settings),
+        objectives=nas.problem.find_objectives(study.settings),
+        seed=short.seed,
+    )
+    part = nas.trial.run_trial(plan, data.with_share(0.25, study.settings.data.part_seed)).record
+    whole = nas.trial.run_trial(plan, data).record
+    assert part.measured == {name: short.measured[name] for name in part.measured} != whole.measured
 
 
 def test_tables_say_for_how_long_a_network_was_trained(study_file: StudyFile, tmp_path: Path) -> None:

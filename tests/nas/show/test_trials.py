@@ -5,6 +5,7 @@ import io
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -59,6 +60,15 @@ def test_a_flagged_value_is_marked_in_the_table_with_a_legend(flagged: Study) ->
     assert f" {record.measured['robust_accuracy']:.4f}! " in table
     assert f" {record.measured['accuracy']:.4f} " in table
     assert table.count(LEGEND) == 1
+
+
+def test_a_truncated_trial_says_how_short_it_was_and_its_values(flagged: Study) -> None:
+    record = replace(flagged.records[0], status="truncated", fidelity={"epochs": 2, "data": 0.25}, flags={})
+    state = f"trial {record.number}: truncated at 2 on 25% of the data"
+    robust = f"robust_accuracy {record.measured['robust_accuracy']:.4f}"
+    assert in_one_line(record, flagged.objectives).startswith(state)
+    assert robust in in_one_line(record, flagged.objectives)
+    assert in_one_line(replace(record, measured={}), flagged.objectives) == state
 
 
 def test_a_flagged_value_is_marked_in_the_status_and_in_one_line(flagged: Study) -> None:
