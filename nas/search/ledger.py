@@ -4,7 +4,9 @@ Our driver or a Ray Tune run gets its plans here and books their outcomes here. 
 sampler learns of it; the log alone is the state.
 """
 
+import math
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
@@ -150,7 +152,7 @@ class Ledger:
 
     def _promotion(self, number: int) -> tuple[Proposal, TrialPlan, tuple[int, Source]] | None:
         """The network that deserves a longer training most; None if none may have one now."""
-        for rung, records in self.rungs.waiting(all_of_them=self._exhausted):
+        for rung, records in self.rungs.waiting(all_of_them=self._exhausted or self._is_closing()):
             if isinstance(self.sampler, Believer):
                 worth = self.sampler.worth(records)
             else:
@@ -158,6 +160,30 @@ class Ledger:
             if worth.max() > 0:
                 return *self._longer(number, records[int(worth.argmax())]), (1, "promotion")
         return None
+
+    def _is_closing(self) -> bool:
+        """Whether what is left of the budget is for networks that may still be on the front, rather than for new ones.
+
+        It is once a new one would leave too little for a longer training of each of them.
+        """
+        if not self.rungs.last or not isinstance(self.sampler, Believer):
+            return False
+        running = [(self.rungs.at(plan.fidelity), plan.continues is not None) for plan in self.pending.values()]
+        limit = self.problem.settings.limits.epochs
+        epochs = math.inf if limit is None else limit - self.spent
+        epochs -= self.rungs.taken(0) + sum(self.rungs.taken(rung, promoted=promoted) for rung, promoted in running)
+        trials, short = self.missing - 1, Counter(rung for rung, _ in running if rung < self.rungs.last)
+        waiting = list(self.rungs.waiting(all_of_them=True))
+
+        def is_too_much(counts: Mapping[int, int]) -> bool:
+            """Whether a step up for so many networks of each rung, and for those that are running, is too much."""
+            steps = short + Counter(counts)
+            spent = sum(n * self.rungs.taken(rung + 1, promoted=True) for rung, n in steps.items())
+            return steps.total() > trials or spent > epochs
+
+        if not is_too_much({rung: len(records) for rung, records in waiting}):
+            return False
+        return is_too_much({rung: int((self.sampler.worth(records) > 0).sum()) for rung, records in waiting})
 
     def _replicate(self, number: int, proposal: Proposal) -> tuple[Proposal, TrialPlan, tuple[int, Source]] | None:
         """Another training of a network of the front, where that is worth more than the proposal."""

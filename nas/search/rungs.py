@@ -56,6 +56,10 @@ class Rungs:
         one = fidelity.get("epochs", 0), fidelity.get("data", 1)
         return there.index(one) if one in there else self.last  # type: ignore[arg-type]
 
+    def taken(self, rung: int, *, promoted: bool = False) -> float:
+        """Epochs of a training on a rung; of one that goes on from the rung below those that are added."""
+        return self.lengths[rung] - (self.lengths[rung - 1] if promoted and self.continued else 0)
+
     def begin(self, rung: int, key: str, *, promoted: bool) -> None:
         """A network is being trained on a rung, whether it is new there or was let on from the one below."""
         if promoted:

@@ -18,6 +18,7 @@ from nas.errors import WrongInputError
 from nas.search.ledger import Ledger
 from nas.search.rungs import Rungs
 from nas.search.samplers import open_sampler
+from nas.search.samplers.sampler import Believer
 from nas.settings import RungSettings, SearchSettings, settings_of
 from nas.store.history import History
 from nas.store.records import TrialRecord
@@ -124,6 +125,30 @@ def test_a_third_goes_on_and_the_front_is_of_whole_trainings(sampler: str, tmp_p
             assert before.key == promoted.key
             assert before.fidelity["epochs"] < promoted.fidelity["epochs"]
             assert before.seed != promoted.seed
+
+
+@pytest.mark.parametrize(("limit", "flight"), [({"trials": 40}, 1), ({"trials": 1000, "limits": {"epochs": 130}}, 4)])
+def test_the_end_of_a_search_belongs_to_those_that_may_be_on_the_front(
+    limit: dict[str, Any], flight: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = problem("front").settings.table()
+    search = {"sampler": "front", "rungs": {"epochs": [1, 10]}}
+    one = nas.problem.Problem.of(settings_of({**table, "search": search, **limit}))
+    left = []
+    for folder in (tmp_path / "as it is", tmp_path / "without an end"):
+        folder.mkdir()
+        with History(folder) as history:
+            sampler = open_sampler(one)
+            ledger = Ledger(one, sampler, history)
+            kept(ledger, one.settings.trials, flight=flight)
+            let_on = {record.continues for record in history.records}
+            waiting = [r for r in history.records if r.status == "truncated" and r.number not in let_on]
+            assert isinstance(sampler, Believer)
+            left.append(int((sampler.worth(waiting) > 0).sum()))
+            spent = sum(record.length for record in history.records if record.status != "infeasible")
+            assert ledger.standing.ended == 40 or 130 <= spent < 130 + 10 * flight
+        monkeypatch.setattr(Ledger, "_is_closing", lambda ledger: False)
+    assert left[0] <= 4 < left[1]
 
 
 @pytest.mark.parametrize("sampler", ["front", "random"])
