@@ -33,6 +33,21 @@ for more in (["--trials", "25"], ["--show", "--plot", {str(tmp_path / "plot.png"
     assert (tmp_path / "plot.png").stat().st_size > 10_000
 
 
+def test_a_search_that_ends_by_its_epochs_says_what_its_rungs_have_lost(repository: Path, tmp_path: Path) -> None:
+    script = f"""
+import sys
+import search_quality
+options = ["--problems", "mixing", "--samplers", "random", "random/rungs", "--seeds", "1", "--epochs", "90"]
+sys.argv = ["search_quality.py", *options, "--out", {str(tmp_path / "runs.jsonl")!r}]
+search_quality.main()
+"""
+    rows = re.findall(r"^\| `([^`]+)` \| 1 \| (.*) \|$", in_benchmarks(repository, script), re.MULTILINE)
+    (_, whole), (_, rungs) = ((name, figures.split(" | ")) for name, figures in rows)
+    assert 0 < float(whole[0]) < 1
+    assert (whole[3], whole[4].partition(" ")[0]) == ("10", "0")
+    assert int(rungs[3]) == 15  # 15 of 3 epochs, of which five went on to 9
+
+
 def test_cells_with_the_same_network_have_one_key(nas_data: Path, repository: Path) -> None:
     script = """
 import cells

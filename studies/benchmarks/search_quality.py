@@ -1,7 +1,7 @@
 """How good the fronts are that samplers find, by the number of trained networks and by the time of proposing them.
 
     python studies/benchmarks/search_quality.py [--problems NAME ...] [--samplers NAME ...] [--seeds N] [--trials N]
-                                                [--flight N] [--out FILE] [--show] [--plot PNG]
+                                                [--flight N] [--epochs N] [--out FILE] [--show] [--plot PNG]
 
 Every search is one of this project's own, with its ledger, bounds, keys and log, but networks are looked up instead of
 trained. The figure is the hypervolume of all networks that were trained, in error, error under attack and the logarithm
@@ -12,7 +12,9 @@ Problems: the three data sets of NAS-Bench-201 with robustness (see `cells.py`);
 (`mixing_table.py`), where a search sees one training of a network and is judged by the mean of all of its trainings;
 two spaces that are made up (`landscapes.py`); and, where they are named, networks that are trained now, on two
 data sets (`real.py`). Contestants: the samplers of this project and those of `peers.py`.
-`front/rungs`, in `mixing`, trains networks for 3 epochs first and some of them for 9: only those count as trained.
+`front/rungs`, in `mixing`, trains networks for 3 epochs first and some of them for 9: only those count as trained, as
+with `syne_tune_moasha`, which continues those that its rule does not stop. With ``--epochs`` a search ends when it has
+trained for so many, not after a number of trials.
 """
 
 import argparse
@@ -38,12 +40,11 @@ from nas.problem import Problem
 from nas.results.pareto import hypervolume, non_dominated
 from nas.search.ledger import Ledger
 from nas.search.samplers import open_sampler
-from nas.settings import RungSettings, SearchSettings, settings_of
+from nas.settings import LimitSettings, RungSettings, SearchSettings, settings_of
 from nas.store.history import History
 from nas.store.records import trial_seed
 from nas.trial import TrialPlan
 from objectives import to_minimise
-from searchspaces.architecture import key_of
 
 AT = (25, 50, 100, 200, 500, 1000)
 """Numbers of trials at which fronts are compared."""
@@ -52,6 +53,8 @@ EVERY = 5
 SAMPLERS = ("front", "evolution", "tpe", "nsga2", "gp", "random", *peers.PEERS)
 RUNGS = "/rungs"
 """End of the name of a sampler whose networks begin with the short trainings of `mixing_table`; in `mixing` alone."""
+MOASHA = "syne_tune_moasha"
+"""MO-ASHA of Syne Tune; in `mixing` alone."""
 Values = dict[str, float]
 
 
@@ -146,6 +149,8 @@ class Run:
         epochs: that were trained until then.
         redrawn: share of the proposals that the sampler did not make itself.
         begun, lost: networks of the true front that were trained, and of these the ones that no rung took to the end.
+        limit: epochs after which the search ended, with a last point there; 0 if it ended by its trials.
+        networks: that were trained.
     """
 
     problem: str
@@ -159,6 +164,8 @@ class Run:
     redrawn: float
     begun: int = 0
     lost: int = 0
+    limit: int = 0
+    networks: int = 0
 
     @property
     def trials(self) -> int:
@@ -166,22 +173,70 @@ class Run:
         return EVERY * len(self.shares)
 
 
-def searched(name: str, sampler: str, seed: int, trials: int, flight: int) -> Run:
+class Curve:
+    """What a search has found so far."""
+
+    def __init__(self, task: Task, problem: Problem) -> None:
+        self._task, self._problem = task, problem
+        self._rows = list[list[float]]()
+        self._ended: dict[str, bool] = {}
+        self.seconds = self.epochs = 0.0
+        self.points = list[tuple[float, float, int]]()
+
+    def add(self, plan: TrialPlan, *, epochs: int, whole: bool) -> None:
+        """A training that has ended."""
+        self.epochs += epochs
+        self._ended[plan.key] = whole or self._ended.get(plan.key, False)
+        if whole:
+            values, objectives = plan.measured | self._task.truth(plan.architecture), self._problem.objectives
+            self._rows.append([to_minimise(objectives[n], values[n]) for n in self._problem.settings.objectives])
+
+    def point(self) -> None:
+        """Notes how far the search is now."""
+        share = hypervolume(np.array(self._rows), self._task.reference) / self._task.best if self._rows else 0.0
+        self.points.append((share, self.seconds, int(self.epochs)))
+
+    def run(self, name: str, sampler: str, flight: int, *, redrawn: float, limit: int) -> Run:
+        """The search, which is over."""
+        if limit:
+            self.point()
+        shares, seconds, epochs = (list(each) for each in zip(*self.points, strict=True))
+        begun = self._task.front & self._ended.keys()
+        lost = [key for key in begun if not self._ended[key]]
+        known = {"problem": name, "sampler": sampler, "seed": self._problem.settings.seed, "flight": flight}
+        return Run(
+            **known,
+            best=self._task.best,
+            shares=shares,
+            seconds=seconds,
+            epochs=epochs,
+            redrawn=redrawn,
+            begun=len(begun),
+            lost=len(lost),
+            limit=limit,
+            networks=len(self._ended),
+        )
+
+
+def searched(name: str, sampler: str, seed: int, trials: int, flight: int, limit: int = 0) -> Run:
     """One search in a problem."""
     task, problem, clock = PROBLEMS[name](), stated(name), random.Random(seed)
     rungs = RungSettings(list(mixing_table.EPOCHS)) if sampler.endswith(RUNGS) else None
-    search = SearchSettings(sampler.removesuffix(RUNGS), rungs=rungs)
-    problem = replace(problem, settings=replace(problem.settings, seed=seed, trials=trials, search=search))
+    search = SearchSettings("random" if sampler == MOASHA else sampler.removesuffix(RUNGS), rungs=rungs)
+    limits = LimitSettings(epochs=limit or None)
+    settings = replace(problem.settings, seed=seed, trials=10**6 if limit else trials, search=search, limits=limits)
+    problem = replace(problem, settings=settings)
+    if sampler == MOASHA:
+        return stopping(name, problem, trials, limit)
     running: list[tuple[float, int, TrialPlan]] = []
-    now, rows, spent, trained = 0.0, list[list[float]](), 0.0, 0
-    shares, seconds, epochs = list[float](), list[float](), list[int]()
+    now, curve = 0.0, Curve(task, problem)
     with tempfile.TemporaryDirectory() as folder, History(Path(folder)) as history:
         ledger = Ledger(problem, open_sampler(problem), history)
-        while ledger.standing.ended < trials and not ledger.end:
+        while ledger.missing + len(running) > 0 and not ledger.end:
             while len(running) < flight and ledger.missing > 0 and not ledger.end:
                 started = time.process_time()
                 plan = ledger.propose()
-                spent += time.process_time() - started
+                curve.seconds += time.process_time() - started
                 if plan is not None:
                     running.append((now + clock.lognormvariate(0, 0.5), plan.number, plan))
             if not running:
@@ -192,19 +247,45 @@ def searched(name: str, sampler: str, seed: int, trials: int, flight: int) -> Ru
             found = truth if task.trained is None else task.trained(plan, trial_seed(seed, plan.number, "noise"))
             started = time.process_time()
             ledger.book(plan.record("complete" if plan.whole else "truncated", measured=plan.measured | found))
-            spent, trained = spent + time.process_time() - started, trained + plan.epochs
-            if plan.whole:
-                values = plan.measured | truth
-                rows.append([to_minimise(problem.objectives[n], values[n]) for n in problem.settings.objectives])
+            curve.seconds += time.process_time() - started
+            curve.add(plan, epochs=plan.epochs, whole=plan.whole)
             if ledger.standing.ended % EVERY == 0:
-                shares.append(hypervolume(np.array(rows), task.reference) / task.best if rows else 0.0)
-                seconds.append(spent)
-                epochs.append(trained)
+                curve.point()
         redrawn = ledger.standing.redrawn / len(history.records)
-        ended = [(record.status, key_of(record.architecture)) for record in history.records]
-    begun = task.front & {key for _, key in ended}
-    lost = begun - {key for status, key in ended if status == "complete"}
-    return Run(name, sampler, seed, flight, task.best, shares, seconds, epochs, redrawn, len(begun), len(lost))
+    return curve.run(name, sampler, flight, redrawn=redrawn, limit=limit)
+
+
+def stopping(name: str, problem: Problem, trials: int, limit: int) -> Run:
+    """A search of Syne Tune's MO-ASHA, one training at a time, which continues what it does not stop.
+
+    A network that breaks a bound, cannot be built or was tried costs it nothing, not even a proposal. After 3 epochs it
+    sees what a whole training of 3 epochs gives; going on then costs the other 6.
+    """
+    task, seed, curve = PROBLEMS[name](), problem.settings.seed, Curve(PROBLEMS[name](), problem)
+    stops, generator, ended = peers.Stopping(problem, mixing_table.EPOCHS), random.Random(seed), 0
+    assert task.trained is not None
+    tried = set[str]()
+    while (curve.epochs < limit) if limit else (ended < trials):
+        picks = problem.space.draw(generator)
+        network = problem.space.network(picks)
+        known = {} if network is None else problem.probe.measure(network)[0]
+        if network is None or network.key in tried or problem.probe.violations(known):
+            continue
+        tried.add(network.key)
+        before = 0
+        for epochs in mixing_table.EPOCHS:
+            trainer = replace(problem.trainer, epochs=epochs)
+            plan = TrialPlan.of(problem.settings, network, trainer=trainer, objectives={}, seed=seed)
+            plan = replace(plan, measured=known)
+            found = known | task.trained(plan, trial_seed(seed, len(tried), "noise"))
+            curve.add(plan, epochs=epochs - before, whole=epochs == mixing_table.EPOCHS[-1])
+            before, ended = epochs, ended + 1
+            if ended % EVERY == 0:
+                curve.point()
+            costs = [to_minimise(problem.objectives[n], found[n]) for n in problem.settings.objectives]
+            if not stops.goes_on(len(tried), epochs, costs):
+                break
+    return curve.run(name, MOASHA, 1, redrawn=0.0, limit=limit)
 
 
 def runs(options: argparse.Namespace) -> list[Run]:
@@ -214,14 +295,15 @@ def runs(options: argparse.Namespace) -> list[Run]:
     if options.out.exists():
         for line in options.out.read_text().splitlines():
             run = Run(**json.loads(line))
-            known[run.problem, run.sampler, run.seed, run.flight, round(run.best, 9)] = run
+            known[run.problem, run.sampler, run.seed, run.flight, run.limit, round(run.best, 9)] = run
     found = []
     for seed in range(options.seeds):
         for name in options.problems:
             for sampler in options.samplers:
-                key = (name, sampler, seed, options.flight, round(PROBLEMS[name]().best, 9))
-                if not options.show and (key not in known or known[key].trials < options.trials):
-                    known[key] = searched(name, sampler, seed, options.trials, options.flight)
+                limit = options.epochs
+                key = (name, sampler, seed, options.flight, limit, round(PROBLEMS[name]().best, 9))
+                if not options.show and (key not in known or (not limit and known[key].trials < options.trials)):
+                    known[key] = searched(name, sampler, seed, options.trials, options.flight, limit)
                     with options.out.open("a") as file:
                         file.write(json.dumps(asdict(known[key])) + "\n")
                 if key in known:
@@ -265,6 +347,25 @@ def shown(found: Sequence[Run], samplers: Sequence[str]) -> list[str]:
         begun = sum(run.begun for run in own)
         figures.append(f"{sum(run.lost for run in own)} of {begun}" if begun else "-")
         lines.append(row(f"`{sampler}`", figures))
+    return lines
+
+
+def shown_at(found: Sequence[Run], samplers: Sequence[str]) -> list[str]:
+    """The table of a problem whose searches ended by their epochs."""
+    lines = [row("sampler", ["seeds", "median", "lower quartile", "worst", "networks", "front lost", "ms a trial"])]
+    lines.append(row("---", ["---"] * 7))
+    for sampler in samplers:
+        if own := [run for run in found if run.sampler == sampler]:
+            last = np.array([run.shares[-1] for run in own])
+            figures = [f"{len(own)}", *(f"{figure:.3f}" for figure in (*np.quantile(last, (0.5, 0.25)), last.min()))]
+            figures.append(f"{np.mean([run.networks for run in own]):.0f}")
+            figures.append(f"{sum(run.lost for run in own)} of {sum(run.begun for run in own)}")
+            lines.append(
+                row(
+                    f"`{sampler}`",
+                    [*figures, f"{1000 * np.mean([run.seconds[-1] / max(1, run.trials) for run in own]):.0f}"],
+                )
+            )
     return lines
 
 
@@ -315,6 +416,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--trials", type=int, default=200)
     parser.add_argument("--flight", type=int, default=1)
+    parser.add_argument("--epochs", type=int, default=0, help="of training, that a search ends with; 0: none")
     parser.add_argument("--out", type=Path, default=Path("runs/search_quality.jsonl"))
     parser.add_argument("--show", action="store_true", help="run nothing: show what FILE holds")
     parser.add_argument("--plot", type=Path)
@@ -326,8 +428,9 @@ def main() -> None:
     found = runs(options)
     for name in options.problems:
         if own := [run for run in found if run.problem == name]:
-            print(f"\n{name}, {options.flight} in flight: median (lower quartile, worst)\n")
-            print("\n".join(shown(own, options.samplers)), flush=True)
+            at = f", {options.epochs} epochs" if options.epochs else ""
+            print(f"\n{name}, {options.flight} in flight{at}: median (lower quartile, worst)\n")
+            print("\n".join((shown_at if options.epochs else shown)(own, options.samplers)), flush=True)
     if options.plot:
         plot(found, options.plot)
 
