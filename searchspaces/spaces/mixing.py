@@ -188,13 +188,13 @@ def mixing(
         more += [replace(choice, name=f"s{stage}.{choice.name}") for choice in of_operators]
     named = {f"s{n}": [(c.name, c.short) for c in more if c.name.startswith(f"s{n}.")] for n in range(1, stages + 1)}
 
+    always = {n: [f"s{n}.{choice}" for choice in StagePicks._fields[:-1]] for n in range(1, stages + 1)}
+
     def stage_picks(picks: Picks, stage: int) -> StagePicks:
-        s = f"s{stage}"
-        own = (picks[f"{s}.{choice}"] for choice in StagePicks._fields[:-1])
-        found = StagePicks(*(cast(Any, pick) for pick in own))
+        found = StagePicks(*[cast(Any, picks[name]) for name in always[stage]])
         if not searched(picks):
             return found
-        active = {short: name for name, short in named[s] if name in picks}
+        active = {short: name for name, short in named[f"s{stage}"] if name in picks}
         return found._replace(named=_named_picks(picks, active, (found.mixer, found.channel)))
 
     least = len(choices)
