@@ -171,7 +171,9 @@ class Ledger:
         running = [(self.rungs.at(plan.fidelity), plan.continues is not None) for plan in self.pending.values()]
         limit = self.problem.settings.limits.epochs
         epochs = math.inf if limit is None else limit - self.spent
-        epochs -= self.rungs.taken(0) + sum(self.rungs.taken(rung, promoted=promoted) for rung, promoted in running)
+        epochs -= self.rungs.taken(self.rungs.first()) + sum(
+            self.rungs.taken(rung, promoted=promoted) for rung, promoted in running
+        )
         trials, short = self.missing - 1, Counter(rung for rung, _ in running if rung < self.rungs.last)
         waiting = list(self.rungs.waiting(all_of_them=True))
 
