@@ -131,6 +131,7 @@ class Engine:
         self._tried: set[str] = set()
         self._measured: list[int] = []
         self._rows: dict[int, np.ndarray] = {}
+        """Features of told networks, by their numbers."""
         self._kernels: dict[tuple[int, int], Kernel] = {}
         self._looked: dict[tuple[Value, ...], Seen | None] = {}
         self._believed: tuple[object, _Belief] | None = None
@@ -231,8 +232,11 @@ class Engine:
         return sorted(pool, key=lambda seen: abs(seen.size - size))[:wanted]
 
     def encoded(self, networks: Sequence[Seen]) -> np.ndarray:
-        """(n, columns) features of networks."""
-        return self.encoder.rows([seen.traits for seen in networks])
+        """(n, columns) features of networks; those of networks that were told are at hand once they were asked for."""
+        known = [self._rows.get(self._networks.get(seen.key, UNSEEN)) for seen in networks]
+        made = iter(self.encoder.rows([seen.traits for seen, row in zip(networks, known, strict=True) if row is None]))
+        rows = [next(made) if row is None else row for row in known]
+        return np.array(rows).reshape(len(rows), len(self.encoder.groups))
 
     def trained_whole(self, networks: Sequence[Seen]) -> Points:
         """The points at which whole trainings of networks lie."""
@@ -327,11 +331,12 @@ class Engine:
     def rows(self, numbers: Iterable[int]) -> np.ndarray:
         """(n, columns) features of networks that were told; found when they are first asked for."""
         found = []
-        for i in numbers:
-            if i not in self._rows:
-                seen = self.look(self._told[i].picks)
-                self._rows[i] = self.encoded([seen])[0] if seen is not None else np.zeros(len(self.encoder.groups))
-            found.append(self._rows[i])
+        for told in (self._told[i] for i in numbers):
+            if told.network not in self._rows:
+                seen = self.look(told.picks)
+                columns = len(self.encoder.groups)
+                self._rows[told.network] = np.zeros(columns) if seen is None else self.encoded([seen])[0]
+            found.append(self._rows[told.network])
         return np.array(found).reshape(len(found), len(self.encoder.groups))
 
     def learned(self, objective: int) -> Kernel:
