@@ -136,7 +136,8 @@ class RungSettings:
             raise ValueError(f"brackets must be at least 1, got {self.brackets}.")
 
     def _check_data(self, data: list[float]) -> None:
-        if len(data) != len(self.epochs) or data[0] <= 0 or data[-1] != 1 or sorted(data) != data:
+        shares = all(0 < share <= 1 for share in data)
+        if len(data) != len(self.epochs) or not shares or data[-1] != 1 or sorted(data) != data:
             raise ValueError(
                 f"data must be a share in (0, 1] for each of the {len(self.epochs)} rungs, ascending up to 1, got "
                 f"{data}."

@@ -52,9 +52,9 @@ class Rungs:
 
     def at(self, fidelity: Mapping[str, float]) -> int:
         """Number of the rung of a training; any that is on none counts as a whole one."""
-        there = list(zip(self.epochs, self.shares, strict=True))
+        there: list[tuple[float, float]] = list(zip(self.epochs, self.shares, strict=True))
         one = fidelity.get("epochs", 0), fidelity.get("data", 1)
-        return there.index(one) if one in there else self.last  # type: ignore[arg-type]
+        return there.index(one) if one in there else self.last
 
     def taken(self, rung: int, *, promoted: bool = False) -> float:
         """Epochs of a training on a rung; of one that goes on from the rung below those that are added."""
