@@ -187,7 +187,7 @@ class Stopping:
     """MO-ASHA of Syne Tune: of random networks those end at a rung that are not among the best third of it.
 
     It is no sampler of ours, as it decides while networks are trained. Its own priority takes the order of the networks
-    for their places in it (0.16.0), which leads to about a sixth of them being continued; here it gets their places.
+    for their places in it (0.16.0), so that hardly any is continued; here it gets their places.
 
     Args:
         epochs: of its rungs.
