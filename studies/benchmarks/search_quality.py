@@ -50,11 +50,11 @@ AT = (25, 50, 100, 200, 500, 1000)
 """Numbers of trials at which fronts are compared."""
 EVERY = 5
 """Trials between two points of a curve."""
-SAMPLERS = ("front", "evolution", "tpe", "nsga2", "gp", "random", *peers.PEERS)
-RUNGS = "/rungs"
-"""End of the name of a sampler whose networks begin with the short trainings of `mixing_table`; in `mixing` alone."""
 MOASHA = "syne_tune_moasha"
 """MO-ASHA of Syne Tune; in `mixing` alone."""
+SAMPLERS = ("front", "evolution", "tpe", "nsga2", "gp", "random", *(name for name in peers.PEERS if name != MOASHA))
+RUNGS = "/rungs"
+"""End of the name of a sampler whose networks begin with the short trainings of `mixing_table`; in `mixing` alone."""
 Values = dict[str, float]
 
 
@@ -203,9 +203,11 @@ class Curve:
         shares, seconds, epochs = (list(each) for each in zip(*self.points, strict=True))
         begun = self._task.front & self._ended.keys()
         lost = [key for key in begun if not self._ended[key]]
-        known = {"problem": name, "sampler": sampler, "seed": self._problem.settings.seed, "flight": flight}
         return Run(
-            **known,
+            problem=name,
+            sampler=sampler,
+            seed=self._problem.settings.seed,
+            flight=flight,
             best=self._task.best,
             shares=shares,
             seconds=seconds,
@@ -352,20 +354,15 @@ def shown(found: Sequence[Run], samplers: Sequence[str]) -> list[str]:
 
 def shown_at(found: Sequence[Run], samplers: Sequence[str]) -> list[str]:
     """The table of a problem whose searches ended by their epochs."""
-    lines = [row("sampler", ["seeds", "median", "lower quartile", "worst", "networks", "front lost", "ms a trial"])]
-    lines.append(row("---", ["---"] * 7))
+    lines = [row("sampler", ["seeds", "median", "lower quartile", "worst", "networks", "front lost"])]
+    lines.append(row("---", ["---"] * 6))
     for sampler in samplers:
         if own := [run for run in found if run.sampler == sampler]:
             last = np.array([run.shares[-1] for run in own])
             figures = [f"{len(own)}", *(f"{figure:.3f}" for figure in (*np.quantile(last, (0.5, 0.25)), last.min()))]
             figures.append(f"{np.mean([run.networks for run in own]):.0f}")
             figures.append(f"{sum(run.lost for run in own)} of {sum(run.begun for run in own)}")
-            lines.append(
-                row(
-                    f"`{sampler}`",
-                    [*figures, f"{1000 * np.mean([run.seconds[-1] / max(1, run.trials) for run in own]):.0f}"],
-                )
-            )
+            lines.append(row(f"`{sampler}`", figures))
     return lines
 
 
@@ -421,6 +418,9 @@ def main() -> None:
     parser.add_argument("--show", action="store_true", help="run nothing: show what FILE holds")
     parser.add_argument("--plot", type=Path)
     options = parser.parse_args()
+    short = [name for name in options.samplers if name == MOASHA or name.endswith(RUNGS)]
+    if short and options.problems != ["mixing"]:
+        parser.error(f"only mixing has short trainings, which {', '.join(short)} needs. Give --problems mixing.")
     for name in [] if options.show else list(options.samplers):
         if reason := peers.missing(name):
             print(f"{name} is left out: {reason}")
