@@ -7,11 +7,14 @@ sampler learns of it; the log alone is the state.
 import math
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import cache
 from itertools import islice
 from random import Random
 from typing import Any
+
+import numpy as np
 
 from nas.errors import StoppedError, user_input
 from nas.problem import Problem, check_records
@@ -152,19 +155,28 @@ class Ledger:
 
     def _promotion(self, number: int) -> tuple[Proposal, TrialPlan, tuple[int, Source]] | None:
         """The network that deserves a longer training most; None if none may have one now."""
-        for rung, records in self.rungs.waiting(all_of_them=self._exhausted or self._is_closing()):
+        waiting = dict(self.rungs.waiting(all_of_them=True))
+
+        @cache
+        def worth(rung: int) -> np.ndarray:
             if isinstance(self.sampler, Believer):
-                worth = self.sampler.worth(records)
-            else:
-                worth = self.rungs.ranks(rung, records, self.standing.objectives)
-            if worth.max() > 0:
-                return *self._longer(number, records[int(worth.argmax())]), (1, "promotion")
+                return self.sampler.worth(waiting[rung])
+            return self.rungs.ranks(rung, waiting[rung], self.standing.objectives)
+
+        everyone = self._exhausted or self._is_closing(waiting, worth)
+        for rung, records in self.rungs.waiting(all_of_them=everyone):
+            if worth(rung).max() > 0:
+                return *self._longer(number, records[int(worth(rung).argmax())]), (1, "promotion")
         return None
 
-    def _is_closing(self) -> bool:
+    def _is_closing(self, waiting: Mapping[int, Sequence[TrialRecord]], worth: Callable[[int], np.ndarray]) -> bool:
         """Whether what is left of the budget is for networks that may still be on the front, rather than for new ones.
 
         It is once a new one would leave too little for a longer training of each of them.
+
+        Args:
+            waiting: networks of each rung that have not gone on.
+            worth: what it promises to train each of a rung longer.
         """
         if not self.rungs.last or not isinstance(self.sampler, Believer):
             return False
@@ -175,7 +187,6 @@ class Ledger:
             self.rungs.taken(rung, promoted=promoted) for rung, promoted in running
         )
         trials, short = self.missing - 1, Counter(rung for rung, _ in running if rung < self.rungs.last)
-        waiting = list(self.rungs.waiting(all_of_them=True))
 
         def is_too_much(counts: Mapping[int, int]) -> bool:
             """Whether a step up for so many networks of each rung, and for those that are running, is too much."""
@@ -183,9 +194,9 @@ class Ledger:
             spent = sum(n * self.rungs.taken(rung + 1, promoted=True) for rung, n in steps.items())
             return steps.total() > trials or spent > epochs
 
-        if not is_too_much({rung: len(records) for rung, records in waiting}):
+        if not is_too_much({rung: len(records) for rung, records in waiting.items()}):
             return False
-        return is_too_much({rung: int((self.sampler.worth(records) > 0).sum()) for rung, records in waiting})
+        return is_too_much({rung: int((worth(rung) > 0).sum()) for rung in waiting})
 
     def _replicate(self, number: int, proposal: Proposal) -> tuple[Proposal, TrialPlan, tuple[int, Source]] | None:
         """Another training of a network of the front, where that is worth more than the proposal."""
