@@ -273,10 +273,12 @@ def features(network: Network) -> int:
     """Number of what the classifier of a network reads.
 
     Raises:
-        WrongInputError: if it has none, because it returns images.
+        WrongInputError: if it has none, because it returns no classes.
     """
     if not isinstance(network.classifier, nn.Linear):
-        raise WrongInputError("a pair is for classification, but a member returns images. Pair networks of classes.")
+        raise WrongInputError(
+            "a pair is for classification, but a member returns no classes. Pair networks of classes."
+        )
     return network.classifier.in_features
 
 

@@ -76,7 +76,7 @@ def check_forms(forms: Forms, outputs: int | Shape, *, measured: bool) -> None:
     """Checks that a network can be written in some forms, before anything is.
 
     Args:
-        outputs: of the network: a number of classes, or the shape of an image.
+        outputs: of the network: a number of classes, or the shape of an image or a forecast.
         measured: whether the images of the study are read.
 
     Raises:
@@ -85,7 +85,7 @@ def check_forms(forms: Forms, outputs: int | Shape, *, measured: bool) -> None:
     for name in forms.rounded:
         if not isinstance(outputs, int):
             raise WrongInputError(
-                f"{name} states what it loses in accuracy, but this network returns images. Name other forms."
+                f"{name} states what it loses in accuracy, but this network returns no classes. Name other forms."
             )
         if not measured:
             raise WrongInputError(

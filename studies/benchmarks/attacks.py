@@ -10,7 +10,6 @@ libraries taking turns. torchattacks declares packages that the project keeps ou
 import argparse
 import importlib
 import importlib.util
-import json
 import logging
 import os
 import random
@@ -21,6 +20,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from kept import keep, kept
 from torch import Tensor, nn
 
 from objectives.attacks import ATTACKS
@@ -186,8 +186,8 @@ def seconds(name: str, data: TrainingData, images: int, epsilon: float, repeats:
         print(f"| {rung} | {' | '.join(cells)} |", flush=True)
 
 
-def ladder(data: TrainingData, candidates: int, images: int, epsilon: float, kept: Path | None) -> None:
-    """How every rung ranks random networks of a space, against AutoAttack; goes on with what ``kept`` holds."""
+def ladder(data: TrainingData, candidates: int, images: int, epsilon: float, done: Path | None) -> None:
+    """How every rung ranks random networks of a space, against AutoAttack; goes on with what ``done`` holds."""
     from scipy.stats import kendalltau
 
     space = SEARCH_SPACES["convmixer"](data.input, len(data.classes)).narrow({"dim": [16, 32], "depth": [1, 2, 4]})
@@ -195,8 +195,7 @@ def ladder(data: TrainingData, candidates: int, images: int, epsilon: float, kep
     pixels, labels = data.validation.tensors("cpu")
     x, y = pixels[:images], labels[:images]
     rungs = {**RUNGS, "AutoAttack": ("autoattack", {})}
-    lines = kept.read_text().splitlines() if kept is not None and kept.exists() else []
-    found: list[dict[str, list[float]]] = [json.loads(line) for line in lines]
+    found: list[dict[str, list[float]]] = [] if done is None else kept(done)
     for number in range(candidates):
         picks = space.draw(generator)
         if number < len(found):
@@ -208,9 +207,8 @@ def ladder(data: TrainingData, candidates: int, images: int, epsilon: float, kep
             attacked = in_batches(ours(kind, model, epsilon, **options), x, y)
             row[rung] = [survivors(model, attacked, y), time.process_time() - started]
         found.append(row)
-        if kept is not None:
-            with open(kept, "a") as file:
-                print(json.dumps(row), file=file)
+        if done is not None:
+            keep(done, row)
     truth = [row["AutoAttack"][0] for row in found]
     print(f"\n## Ranking of {len(found)} networks on {len(y)} digits, radius {255 * epsilon:g}/255\n")
     print("| rung | Kendall tau to AutoAttack | mean, % | CPU s a network |\n|---|--:|--:|--:|")

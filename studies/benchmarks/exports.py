@@ -9,7 +9,6 @@ folded for one image where that gains; the others must cost what the architectur
 """
 
 import argparse
-import json
 import random
 import tempfile
 from collections.abc import Iterator
@@ -21,6 +20,7 @@ from typing import Any
 
 import safetensors.torch
 import torch
+from kept import keep, kept
 
 from nas.export.formats import FORMATS, Taken, missing
 from nas.export.formats.graph import ExpectedCosts
@@ -127,8 +127,7 @@ def main() -> None:
     parser.add_argument("--show", action="store_true", help="try nothing: show what FILE holds")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    lines = [json.loads(line) for line in options.out.read_text().splitlines()] if options.out.exists() else []
+    lines = kept(options.out)
     done = {(line["space"], line["number"]) for line in lines}
     for space, number, architecture in known() if options.known else drawn():
         if options.show or (not options.known and len(lines) >= options.networks):
@@ -138,8 +137,7 @@ def main() -> None:
             found = tried(architecture, 7 if options.known else 64)
             line = {"space": space, "number": number, "label": architecture.label(), **found}
             lines.append(line)
-            with options.out.open("a") as file:
-                file.write(json.dumps(line) + "\n")
+            keep(options.out, line)
     print(shown(lines))
 
 

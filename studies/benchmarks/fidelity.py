@@ -10,20 +10,20 @@ What is in FILE is not trained again.
 """
 
 import argparse
-import json
 import time
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import real
-from mixing_table import EPOCHS, MEASURED, networks
+from kept import keep, kept
+from mixing_table import EPOCHS, MEASURED, networks, plan_of
 from scipy.stats import kendalltau
 
 from nas.problem import Problem
 from nas.settings import settings_of
 from nas.store.records import trial_seed
-from nas.trial import TrialPlan, run_trial
+from nas.trial import run_trial
 from searchspaces import Architecture
 
 SHORT, WHOLE = EPOCHS
@@ -38,13 +38,8 @@ KINDS = {
 
 def trained(problem: Problem, architecture: Architecture, seed: int, how: dict[str, float]) -> list[float] | None:
     """What one training gives; None if it fails."""
-    plan = TrialPlan.of(
-        problem.settings,
-        architecture,
-        trainer=replace(problem.trainer, epochs=int(how.get("epochs", WHOLE))),
-        objectives={name: problem.objectives[name] for name in MEASURED},
-        seed=trial_seed(seed, 0, architecture.key),
-    )
+    epochs = int(how.get("epochs", WHOLE))
+    plan = plan_of(problem, architecture, epochs=epochs, seed=trial_seed(seed, 0, architecture.key))
     until = int(how["until"]) if "until" in how else None
     plan = replace(plan, share=how.get("share", 1.0), until=until, whole=not how)
     outcome = run_trial(plan, problem.data, checkpoints=plan.checkpoints(lambda _: None))
@@ -75,8 +70,7 @@ def main() -> None:
     parser.add_argument("--networks", type=int, default=40)
     parser.add_argument("--out", type=Path, default=Path("runs/fidelity.jsonl"))
     options = parser.parse_args()
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    there = [json.loads(text) for text in options.out.read_text().splitlines()] if options.out.exists() else []
+    there = kept(options.out)
     for data in options.data:
         problem = Problem.of(settings_of({"name": f"fidelity_{data}", **real.study(data)}))
         known = {each["key"]: each for each in there if each["data"] == data}
@@ -84,8 +78,7 @@ def main() -> None:
             key = network.architecture.key
             if key not in known:
                 known[key] = line(problem, network.architecture)
-                with options.out.open("a") as file:
-                    file.write(json.dumps(known[key]) + "\n")
+                keep(options.out, known[key])
         rows = [each for each in known.values() if None not in (*each["truths"], *each["kinds"].values())]
         truth = np.array([each["truths"] for each in rows]).mean(1)
         print(f"\n{data}, {len(rows)} networks, {sum(each['seconds'] for each in rows):.0f} CPU s\n")

@@ -12,7 +12,6 @@ trained again (delete it to begin anew, after a change of an operator or of trai
 
 import argparse
 import json
-import os
 import random
 import time
 from collections.abc import Iterator
@@ -22,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from kept import keep, kept
 
 from nas.pricing import price
 from nas.problem import Problem
@@ -81,6 +81,13 @@ def networks(problem: Problem, wanted: int) -> list[Network]:
     return found
 
 
+def plan_of(problem: Problem, architecture: Architecture, *, epochs: int, seed: int) -> TrialPlan:
+    """The training of a network for so many epochs, after which both of its objectives are measured."""
+    objectives = {name: problem.objectives[name] for name in MEASURED}
+    trainer = replace(problem.trainer, epochs=epochs)
+    return TrialPlan.of(problem.settings, architecture, trainer=trainer, objectives=objectives, seed=seed)
+
+
 def trained(problem: Problem, network: Network) -> dict[str, Any]:
     """The line of a network: what was measured by fidelity and seed, null for what failed, and CPU seconds."""
     values: list[list[list[float] | None]] = []
@@ -89,13 +96,8 @@ def trained(problem: Problem, network: Network) -> dict[str, Any]:
         values.append([])
         started = time.process_time()
         for seed in range(SEEDS):
-            plan = TrialPlan.of(
-                problem.settings,
-                network.architecture,
-                trainer=replace(problem.trainer, epochs=epochs),
-                objectives={name: problem.objectives[name] for name in MEASURED},
-                seed=trial_seed(seed, network.number, f"{epochs} epochs"),
-                picks=network.picks,
+            plan = plan_of(
+                problem, network.architecture, epochs=epochs, seed=trial_seed(seed, network.number, f"{epochs} epochs")
             )
             record = run_trial(plan, problem.data).record
             complete = record.status == "complete"
@@ -107,30 +109,21 @@ def trained(problem: Problem, network: Network) -> dict[str, Any]:
 
 
 def lines(folder: Path) -> Iterator[dict[str, Any]]:
-    """Every network that was trained, whoever did it; the half line of a process that was killed is none."""
+    """Every network that was trained, whoever did it."""
     for path in sorted(folder.glob("*.jsonl")):
-        for text in path.read_text().splitlines():
-            try:
-                yield json.loads(text)
-            except ValueError:
-                continue
+        yield from kept(path)
 
 
 def train(folder: Path, wanted: int, *, backwards: bool) -> None:
     """Trains what is not there yet."""
     problem = Problem.of(settings_of(STUDY))
-    folder.mkdir(parents=True, exist_ok=True)
     path = folder / ("backwards.jsonl" if backwards else "forwards.jsonl")
     order = networks(problem, wanted)
     packed = table().number if PACKED.exists() else {}
-    with path.open("a") as file:
-        file.write("\n")  # ends the half line of a process that was killed
-        for network in reversed(order) if backwards else order:
-            key = network.architecture.key
-            if key not in packed and all(line["key"] != key for line in lines(folder)):
-                file.write(json.dumps(trained(problem, network)) + "\n")
-                file.flush()
-                os.fsync(file.fileno())
+    for network in reversed(order) if backwards else order:
+        key = network.architecture.key
+        if key not in packed and all(line["key"] != key for line in lines(folder)):
+            keep(path, trained(problem, network))
 
 
 def pack(folder: Path) -> int:

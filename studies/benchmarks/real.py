@@ -4,20 +4,19 @@ A training of a network has one seed, whoever asks, so that two searches which m
 each is a line of ``trained.jsonl`` beside the searches, and is not trained twice.
 """
 
-import json
-import os
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from mixing_table import CHOICES, MEASURED
+from kept import keep, kept
+from mixing_table import CHOICES, MEASURED, plan_of
 from mixing_table import STUDY as TABLE
 
 from nas.problem import Problem
 from nas.settings import settings_of
 from nas.store.records import trial_seed
-from nas.trial import TrialPlan, run_trial
+from nas.trial import run_trial
 from searchspaces import Architecture
 from searchspaces.architecture import key_of
 
@@ -51,28 +50,17 @@ class Trained:
     def of(cls, data: str) -> "Trained":
         """With what was trained before."""
         problem = Problem.of(settings_of({"name": f"trained_{data}", **study(data)}))
-        lines = map(json.loads, KEPT.read_text().splitlines()) if KEPT.exists() else ()
-        return cls(problem, {line["key"]: line["values"] for line in lines if line["data"] == data})
+        return cls(problem, {line["key"]: line["values"] for line in kept(KEPT) if line["data"] == data})
 
     def worth(self, architecture: dict[str, Any]) -> dict[str, float]:
         """Of a network, by objective; trains it if nobody has."""
         key, problem = key_of(architecture), self.problem
         if key not in self.values:
-            plan = TrialPlan.of(
-                problem.settings,
-                Architecture.from_json(architecture),
-                trainer=problem.trainer,
-                objectives={name: problem.objectives[name] for name in MEASURED},
-                seed=trial_seed(problem.settings.seed, 0, key),
-            )
+            seed = trial_seed(problem.settings.seed, 0, key)
+            plan = plan_of(problem, Architecture.from_json(architecture), epochs=problem.trainer.epochs, seed=seed)
             record = run_trial(plan, problem.data).record
             self.values[key] = {name: record.measured.get(name, 0.0) for name in MEASURED}  # 0 if it fails
-            KEPT.parent.mkdir(parents=True, exist_ok=True)
-            with KEPT.open("a") as file:
-                line = {"data": problem.settings.data.name, "key": key, "values": self.values[key]}
-                file.write(json.dumps(line) + "\n")
-                file.flush()
-                os.fsync(file.fileno())
+            keep(KEPT, {"data": problem.settings.data.name, "key": key, "values": self.values[key]})
         return self.values[key]
 
 

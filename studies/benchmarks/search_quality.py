@@ -18,7 +18,6 @@ trained for so many, not after a number of trials.
 """
 
 import argparse
-import json
 import random
 import tempfile
 import time
@@ -35,6 +34,7 @@ import mixing_table
 import numpy as np
 import peers
 import real
+from kept import keep, kept
 
 from nas.problem import Problem
 from nas.results.pareto import hypervolume, non_dominated
@@ -292,12 +292,10 @@ def stopping(name: str, problem: Problem, trials: int, limit: int) -> Run:
 
 def runs(options: argparse.Namespace) -> list[Run]:
     """The searches that are asked for; those that are not in the file yet are run, seed by seed, and written there."""
-    options.out.parent.mkdir(parents=True, exist_ok=True)
     known = {}
-    if options.out.exists():
-        for line in options.out.read_text().splitlines():
-            run = Run(**json.loads(line))
-            known[run.problem, run.sampler, run.seed, run.flight, run.limit, round(run.best, 9)] = run
+    for line in kept(options.out):
+        run = Run(**line)
+        known[run.problem, run.sampler, run.seed, run.flight, run.limit, round(run.best, 9)] = run
     found = []
     for seed in range(options.seeds):
         for name in options.problems:
@@ -306,8 +304,7 @@ def runs(options: argparse.Namespace) -> list[Run]:
                 key = (name, sampler, seed, options.flight, limit, round(PROBLEMS[name]().best, 9))
                 if not options.show and (key not in known or (not limit and known[key].trials < options.trials)):
                     known[key] = searched(name, sampler, seed, options.trials, options.flight, limit)
-                    with options.out.open("a") as file:
-                        file.write(json.dumps(asdict(known[key])) + "\n")
+                    keep(options.out, asdict(known[key]))
                 if key in known:
                     found.append(known[key])
     return found
@@ -421,6 +418,8 @@ def main() -> None:
     short = [name for name in options.samplers if name == MOASHA or name.endswith(RUNGS)]
     if short and options.problems != ["mixing"]:
         parser.error(f"only mixing has short trainings, which {', '.join(short)} needs. Give --problems mixing.")
+    if options.plot and options.epochs:
+        parser.error("--plot draws searches by their trials, which --epochs does not end. Leave one out.")
     for name in [] if options.show else list(options.samplers):
         if reason := peers.missing(name):
             print(f"{name} is left out: {reason}")

@@ -66,7 +66,7 @@ def test_rounding_needs_the_training_images(study: Study, tmp_path: Path) -> Non
 
 def test_a_network_of_images_has_no_accuracy_to_lose() -> None:
     check_forms(Forms(("pt2",)), SHAPE, measured=False)
-    with pytest.raises(WrongInputError, match=r"int8 states what it loses .*returns images\. Name other forms\."):
+    with pytest.raises(WrongInputError, match=r"int8 states what it loses .*returns no classes\. Name other forms\."):
         check_forms(Forms(("int8",)), SHAPE, measured=True)
     table = {"objectives": ["r2", "macs"], "space": {"kind": "convmixer"}, "data": {"name": "unshuffle:digits"}}
     with pytest.raises(WrongInputError, match="int8 states what it loses"):  # before anything is trained
