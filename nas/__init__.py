@@ -107,6 +107,8 @@ def optuna_sampler(
 ) -> BaseSampler:
     """The sampler ``front`` for a study of Optuna's own, with any number of objectives.
 
+    Constraints of trials (`optuna.Trial.set_constraint`; kept at 0 and below) are learned and kept.
+
     Args:
         space: every parameter that the objective suggests, with its distribution; of a long range 33 values are tried.
         costs: returns for some parameters the values of all objectives that are known before the trial is run, None for

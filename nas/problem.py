@@ -69,7 +69,7 @@ def find_objectives(settings: Settings, dataset: Dataset | None = None) -> dict[
         dataset: that settings left open are to suit, such as the radius of attacks.
 
     Raises:
-        WrongInputError: if one is unknown, its settings are wrong, or a bound is on something that must be trained for.
+        WrongInputError: if one is unknown, its settings are wrong, or a bound is on what is to be large.
     """
     found: dict[str, Objective] = {}
     used = (*settings.objectives, *settings.bounds)
@@ -88,10 +88,10 @@ def find_objectives(settings: Settings, dataset: Dataset | None = None) -> dict[
             check_task(name, objective, dataset)
             found[name] = found[name].suited(dataset)
     for name, bound in settings.bounds.items():
-        if found[name].needs != "shapes":
+        if found[name].direction != "minimize":
             raise WrongInputError(
-                f"bounds.{name}: only costs that are known before training can be bounded, {name} needs "
-                f"{found[name].needs}. Make it an objective, and select with nas pareto --where."
+                f"bounds.{name}: a bound is the most that something may be, but {name} is to be maximized. "
+                f"Make it an objective, and state under [prefer] what it must reach."
             )
         if not bound > 0:
             raise WrongInputError(f"bounds.{name} must be positive, got {bound}.")
@@ -263,7 +263,8 @@ class Problem:
     Args:
         settings: resolved: every default that matters to a result is written out.
         objectives: those of the front first, then those that only bound it.
-        bounds: largest value of a cost, by name.
+        bounds: largest value of a cost that is known before training, by name.
+        measured_bounds: largest value of what must be measured; a network beyond it fails.
         reference: reference point of the hypervolume in costs, one for each objective of the front.
         surrogates: of the objectives, by the names that they have for them.
         notes: what is to be said before the search, of the data and of what cannot be built.
@@ -275,6 +276,7 @@ class Problem:
     trainer: Trainer
     objectives: dict[str, Objective]
     bounds: dict[str, float]
+    measured_bounds: dict[str, float]
     reference: np.ndarray
     surrogates: Mapping[str, Surrogate] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
@@ -307,10 +309,12 @@ class Problem:
             with user_input(f"objective {name!r}"):
                 objective.check_classes(len(data.classes))
         space = find_space(settings, data.input, data.outputs)
-        probe = Probe(space, objectives, settings.bounds)
+        exact = {name: bound for name, bound in settings.bounds.items() if objectives[name].needs == "shapes"}
+        others = {name: bound for name, bound in settings.bounds.items() if name not in exact}
+        probe = Probe(space, objectives, exact)
         with user_input("space"):
             space, refusals = check_space(settings, probe)
-        probe = Probe(space, objectives, settings.bounds)
+        probe = Probe(space, objectives, exact)
         probe.check_bounds()
         reference = {n: _reference(n, objectives[n], settings, probe) for n in settings.objectives}
         resolved = replace(
@@ -323,7 +327,7 @@ class Problem:
         )
         point = np.array([to_minimise(objectives[name], value) for name, value in reference.items()])
         notes = (*data.notes, *refusals)
-        return cls(resolved, data, space, trainer, objectives, dict(settings.bounds), point, notes=notes)
+        return cls(resolved, data, space, trainer, objectives, exact, others, point, notes=notes)
 
     @property
     def goals(self) -> dict[str, Goal]:

@@ -20,9 +20,10 @@ import torch
 
 from nas.errors import StoppedError
 from nas.plugins import Plugin, loaded_from, run_all
+from nas.pricing import excess
 from nas.settings import Settings
 from nas.store.artifacts import CURVE, PREDICTIONS
-from nas.store.records import INHERITED, Failure, Status, TrialRecord
+from nas.store.records import INHERITED, OVER_BOUND, Failure, Status, TrialRecord
 from nas.store.surrogates import Surrogate
 from nas.store.traces import Predictions, curve_csv
 from objectives import OBJECTIVES, Candidate, Estimate, Objective, Timing, as_settings, as_value
@@ -64,6 +65,7 @@ class TrialPlan:
         objectives: of the study, by name; costs are in ``measured`` already.
         measured, settings: values known before the trial, and how they were measured.
         facts: what the space says of the candidate beyond its picks.
+        bounds: largest value of what is measured, by name; a trial ends as soon as one is found to be beyond.
         refusal: why it cannot be built; it is then never run.
         whole: the training is as long as the study says; one that is not ends ``truncated``.
         share: of the training samples that it trains on.
@@ -96,6 +98,7 @@ class TrialPlan:
     measured: dict[str, float] = field(default_factory=dict)
     settings: dict[str, dict[str, Any]] = field(default_factory=dict)
     facts: dict[str, Value] = field(default_factory=dict)
+    bounds: dict[str, float] = field(default_factory=dict)
     refusal: str | None = None
     whole: bool = True
     share: float = 1.0
@@ -166,6 +169,18 @@ class TrialPlan:
     def failed(self, failure: Failure, error: str, seconds: dict[str, float] | None = None) -> "TrialOutcome":
         """The outcome of a trial that ended without its values."""
         return TrialOutcome(self.record("failed", failure=failure, error=error, seconds=seconds or {}))
+
+    def over_bound(self, values: "Values", seconds: dict[str, float], **details: Any) -> "TrialRecord | None":
+        """The record of a trial of which something that was measured is beyond its bound; None if nothing is."""
+        beyond = {n: bound for n, bound in self.bounds.items() if values.measured.get(n, -math.inf) > bound}
+        if not beyond:
+            return None
+        error = "; ".join(
+            f"{name} is {values.measured[name]:.6g}, bounds.{name} is {beyond[name]:g}" for name in beyond
+        )
+        violations = {name: excess(values.measured[name], bound) for name, bound in beyond.items()}
+        ended = {"failure": OVER_BOUND, "error": f"{error}.", "violations": violations, "seconds": seconds}
+        return self.record("failed", **vars(values), **ended, **details)
 
     @property
     def epochs(self) -> int:
@@ -356,6 +371,8 @@ def run_trial(
 
             model.eval()
             measure("weights")  # as they were drawn, whatever the training begins with
+            if (beyond := plan.over_bound(values, {"total": time.perf_counter() - started})) is not None:
+                return TrialOutcome(beyond)  # before anything is trained
             if plan.inherited:
                 if plan.relative is None:
                     raise RuntimeError(f"the weights of trial {plan.inherited['trial']} are not there to begin with.")
@@ -376,6 +393,8 @@ def run_trial(
             measure("run")
             traces = {**curve.traces(), **predictions(candidate)}
             seconds["measure"] = time.perf_counter() - started - seconds["build"] - seconds["train"]
+        if (beyond := plan.over_bound(values, seconds, **graphs)) is not None:
+            return TrialOutcome(beyond, traces=traces)
         record = plan.record("complete" if plan.whole else "truncated", **vars(values), **graphs, seconds=seconds)
         return TrialOutcome(record, serialize(model) if plan.whole else None, traces)
     except StoppedError:  # of whoever was reported to, whose disk is full: not the trial's fault

@@ -222,11 +222,14 @@ class _Copy:
         return trial
 
     def _constraints(self, picks: Mapping[str, Value] | None, costs: Mapping[str, float]) -> dict[str, float]:
-        """Share by which each bound is exceeded, negative if it is kept; the same names in the same order always."""
+        """Share by which each bound is exceeded, negative if it is kept, 0 of what was not measured.
+
+        The same names in the same order always.
+        """
         bounds = self.study.settings.bounds
-        if picks is None or not costs.keys() >= bounds.keys():
+        if picks is None or not costs.keys() & bounds.keys():
             return {}
-        return {name: excess(costs[name], bound) for name, bound in bounds.items()}
+        return {name: excess(costs[name], bound) if name in costs else 0.0 for name, bound in bounds.items()}
 
 
 def record_attributes(record: TrialRecord) -> dict[str, Any]:

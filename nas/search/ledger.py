@@ -355,7 +355,8 @@ class Ledger:
             return replace(plan, refusal=refusal)
         known = None if self.rungs.last or self.problem.settings.search.replicates else self._by_key.get(plan.key)
         measured, how = (known.measured, known.settings) if known else problem.probe.measure(architecture)
-        return replace(plan, measured=measured, settings=how, facts=problem.space.facts(proposal.picks))
+        facts = problem.space.facts(proposal.picks)
+        return replace(plan, measured=measured, settings=how, facts=facts, bounds=problem.measured_bounds)
 
     def _on_rung(self, plan: TrialPlan, rung: int) -> TrialPlan:
         if rung == self.rungs.last:

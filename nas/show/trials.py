@@ -11,7 +11,7 @@ from nas.figures import MARK
 from nas.results.confirmation import LEVEL, Confirmation
 from nas.results.study import Study
 from nas.show.rows import Rows
-from nas.store.records import TrialRecord
+from nas.store.records import OVER_BOUND, TrialRecord
 from objectives import Goal
 
 MARKED = 1_000
@@ -154,7 +154,7 @@ def why(record: TrialRecord) -> str:
     reasons = [f"{name} over its bound by {100 * share:.0f} %" for name, share in record.violations.items()]
     if record.refused:
         reasons.append(record.reason)
-    if record.failure:
+    if record.failure and record.failure != OVER_BOUND:
         reasons.append(f"{record.failure}: {record.reason}")
     if record.copied_from is not None:
         reasons.append(f"as trial {record.copied_from}")

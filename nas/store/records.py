@@ -18,13 +18,15 @@ LAST = 1e11
 """Seconds since 1970, to the year 5138; later times cannot be shown."""
 
 Status = Literal["complete", "infeasible", "duplicate", "truncated", "failed", "cancelled"]
-Failure = Literal["diverged", "out_of_memory", "timeout", "worker_lost", "bug", "disk_full"]
+Failure = Literal["diverged", "out_of_memory", "timeout", "worker_lost", "bug", "disk_full", "over_bound"]
 Source = Literal["sampler", "neighbour", "uniform", "promotion", "replicate", "given"]
 STATUSES: tuple[Status, ...] = get_args(Status)
 FAILURES: tuple[Failure, ...] = get_args(Failure)
 SOURCES: tuple[Source, ...] = get_args(Source)
 COUNTED: tuple[Status, ...] = ("complete", "failed", "truncated")
 """What counts towards ``trials``; infeasible and duplicate proposals are recorded, not counted."""
+OVER_BOUND: Failure = "over_bound"
+"""How a trial failed of which something that was measured is beyond its bound."""
 INHERITED = "inherited_weights"
 """Flag of the values of a trial whose training did not begin from scratch."""
 

@@ -69,6 +69,18 @@ class IsNaN(Objective):
         return float("nan")
 
 
+@dataclass(frozen=True)
+class Heat(Objective):
+    """Something that is measured before training."""
+
+    direction: ClassVar[Any] = "minimize"
+    needs: ClassVar[Any] = "weights"
+    scale: ClassVar[Any] = "count"
+
+    def measure(self, candidate: Candidate) -> float:
+        return 5.0
+
+
 def test_a_complete_trial_records_values_settings_seconds_and_weights(plan: TrialPlan, digits: TrainingData) -> None:
     outcome = run_trial(plan, digits)
     record = outcome.record
@@ -185,6 +197,28 @@ def test_whatever_goes_wrong_has_a_kind(plan: TrialPlan, digits: TrainingData, e
 def test_a_bug_keeps_its_traceback(plan: TrialPlan, digits: TrainingData) -> None:
     record = run_trial(replace(plan, trainer=Raises(error=KeyError("surprise"))), digits).record
     assert "Traceback" in (record.error or "")
+
+
+def test_a_network_beyond_a_bound_before_training_is_not_trained(plan: TrialPlan, digits: TrainingData) -> None:
+    told = list[Epoch]()
+    counted = {**plan.objectives, "heat": Heat()}
+    outcome = run_trial(replace(plan, objectives=counted, bounds={"heat": 2.0}), digits, lambda e, _: told.append(e))
+    record = outcome.record
+    assert (record.status, record.failure, record.error) == ("failed", "over_bound", "heat is 5, bounds.heat is 2.")
+    assert (record.violations, record.measured) == ({"heat": 1.5}, {"macs": 123.0, "heat": 5.0})
+    assert told == []
+    assert outcome.weights is None
+    kept = run_trial(replace(plan, objectives=counted, bounds={"heat": 5.0}), digits).record
+    assert (kept.status, kept.violations, kept.measured["heat"]) == ("complete", {}, 5.0)
+
+
+def test_a_network_beyond_a_bound_of_its_training_keeps_its_values(plan: TrialPlan, digits: TrainingData) -> None:
+    counted = {**plan.objectives, "train_seconds": TrainSeconds()}
+    outcome = run_trial(replace(plan, objectives=counted, bounds={"train_seconds": 1e-9}), digits)
+    assert (outcome.record.failure, set(outcome.record.violations)) == ("over_bound", {"train_seconds"})
+    assert outcome.record.measured.keys() == {"accuracy", "macs", "train_seconds"}
+    assert outcome.weights is None
+    assert "curve.csv" in outcome.traces
 
 
 def test_a_nan_is_a_failed_trial_and_no_value(plan: TrialPlan, digits: TrainingData) -> None:

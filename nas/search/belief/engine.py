@@ -7,9 +7,10 @@ model needs to learn, it learns at fixed numbers of trials from a fixed start.
 import itertools
 import math
 import random
-from collections.abc import Callable, Iterable, Mapping, Sequence, Set
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass, field
 from functools import cached_property
+from types import MappingProxyType
 
 import numpy as np
 from scipy.special import expit, logit, ndtr
@@ -52,8 +53,8 @@ OPTIMISTIC = 2.0
 """Deviations by which a network may do better than expected and still not be worth a longer training."""
 NOTHING = 1e-15
 """Weight of what is not known of a network, too small to count beside any expected growth."""
-FAILURE = -1
-"""Number that stands for failing among the objectives."""
+FAILURE = "to fail"
+"""Name of what networks that failed have, beside the names of limits."""
 NODES = np.linspace(-3.5, 3.5, 29)
 """Standard deviations at which a belief is looked at."""
 CHANCES = np.exp(-0.5 * NODES**2) / np.exp(-0.5 * NODES**2).sum()
@@ -86,6 +87,8 @@ class Aim:
         fractions: for each objective whether it lies in [0, 1].
         reference: (m,) reference point of the hypervolume, in costs.
         seed: of the random networks by which features are scaled.
+        limits: largest values that a network may have of what is measured beside the objectives, by name, on a scale on
+            which such values can be believed to be normal.
     """
 
     options: Options
@@ -93,6 +96,11 @@ class Aim:
     fractions: Sequence[bool]
     reference: np.ndarray
     seed: int = 0
+    limits: Mapping[str, float] = field(default_factory=dict)
+
+    def allow(self, limited: Mapping[str, float]) -> bool:
+        """Whether what was measured keeps the limits."""
+        return all(value <= self.limits.get(name, math.inf) for name, value in limited.items())
 
 
 @dataclass(frozen=True)
@@ -101,9 +109,10 @@ class Told:
 
     Args:
         network: number of it; trainings of one network have the same.
-        costs: (m,) as measured; None if it failed, as similar ones might.
+        costs: (m,) as measured; None if it failed, as similar ones might, or ended because it is beyond a limit.
         fidelity: 1 for a whole training, less for one that is not comparable with it.
         foreign: it is of another search, which informs this one: the network may still be proposed.
+        limited: values of what has a limit, by name, as far as they were measured; see `Aim.limits`.
     """
 
     picks: Picks
@@ -111,6 +120,7 @@ class Told:
     costs: np.ndarray | None
     fidelity: float
     foreign: bool
+    limited: Mapping[str, float]
 
 
 @dataclass(frozen=True)
@@ -132,18 +142,25 @@ class Engine:
         self._measured: list[int] = []
         self._rows: dict[int, np.ndarray] = {}
         """Features of told networks, by their numbers."""
-        self._kernels: dict[tuple[int, int], Kernel] = {}
+        self._kernels: dict[tuple[int | str, int], Kernel] = {}
         self._looked: dict[tuple[Value, ...], Seen | None] = {}
         self._believed: tuple[object, _Belief] | None = None
 
     def tell(
-        self, picks: Picks, key: str, costs: np.ndarray | None, *, fidelity: float = 1.0, foreign: bool = False
+        self,
+        picks: Picks,
+        key: str,
+        costs: np.ndarray | None,
+        *,
+        fidelity: float = 1.0,
+        foreign: bool = False,
+        limited: Mapping[str, float] = MappingProxyType({}),
     ) -> None:
         """Learns how a training turned out; see `Told`."""
         if costs is not None:
             self._measured.append(len(self._told))
         network = self._networks.setdefault(key, len(self._networks))
-        self._told.append(Told(picks, network, costs, fidelity, foreign))
+        self._told.append(Told(picks, network, costs, fidelity, foreign, dict(limited)))
         if not foreign:
             self._tried.add(key)
 
@@ -351,25 +368,60 @@ class Engine:
             self._kernels[objective, at] = learn(self.points(chosen), self.encoder.groups, values)
         return self._kernels[objective, at]
 
-    def learned_failures(self) -> Kernel:
-        """Hyperparameters of whether networks fail."""
-        at = learned_at(len(self._told))
-        if (FAILURE, at) not in self._kernels:
-            chosen = subset(range(at), LEARNED_FROM, np.random.default_rng(at))
-            self._kernels[FAILURE, at] = learn(self.attempts(chosen), self.encoder.groups, self.failed(chosen))
-        return self._kernels[FAILURE, at]
+    def conditions(self) -> Iterator["Condition"]:
+        """What a network must keep to count, as far as it was ever seen not to be kept."""
+        failed = {
+            i: float(each.costs is None)
+            for i, each in enumerate(self._told)
+            if each.costs is not None or self.aim.allow(each.limited)
+        }
+        if any(failed.values()):
+            yield self._condition(FAILURE, failed, 0.5, lambda zeros_and_ones: (zeros_and_ones, 0.0, 1.0))
+        for name, limit in self.aim.limits.items():
+            values = {i: each.limited[name] for i, each in enumerate(self._told) if name in each.limited}
+            if len(values) > 1 and max(values.values()) > limit:
+                yield self._condition(name, values, limit, standard)
+
+    def _condition(
+        self,
+        name: str,
+        values: Mapping[int, float],
+        limit: float,
+        scale: Callable[[np.ndarray], tuple[np.ndarray, float, float]],
+    ) -> "Condition":
+        """That a value stays below a limit, believed from what trainings had, by their numbers."""
+        numbers, at = list(values), learned_at(len(values))
+        if (name, at) not in self._kernels:
+            chosen = subset(numbers[:at], LEARNED_FROM, np.random.default_rng(at))
+            found = scale(np.array([values[i] for i in chosen]))[0]
+            self._kernels[name, at] = learn(self.attempts(chosen), self.encoder.groups, found)
+        chosen = subset(numbers, PREDICTED_FROM, np.random.default_rng(self.aim.seed))
+        found, mean, deviation = scale(np.array([values[i] for i in chosen]))
+        process = Process(self._kernels[name, at], self.encoder.groups, self.attempts(chosen), found)
+        return Condition(name, process, (limit - mean) / deviation)
 
     def attempts(self, numbers: Sequence[int]) -> Points:
-        """As `points`; whether a network fails is its own, however long it is trained."""
+        """As `points`; whether a network keeps a condition is its own, however long it is trained."""
         return Points.whole(self.rows(numbers), [self._told[i].network for i in numbers])
-
-    def failed(self, numbers: Sequence[int]) -> np.ndarray:
-        """(n,) 1 for trainings that failed, 0 for the others."""
-        return np.array([float(self._told[i].costs is None) for i in numbers])
 
     def scaled(self, objective: int, costs: np.ndarray) -> np.ndarray:
         """The costs on the scale on which they are believed."""
         return unbounded(costs) if self.aim.fractions[objective] else costs
+
+
+@dataclass(frozen=True)
+class Condition:
+    """That a value which is believed stays below a limit."""
+
+    name: str
+    process: Process
+    limit: float
+
+    def kept(self, points: Points) -> np.ndarray:
+        """(n,) how likely it is."""
+        means, deviations = self.process.predict(points)
+        chances: np.ndarray = ndtr((self.limit - means) / deviations)
+        return chances
 
 
 class _Belief:
@@ -400,7 +452,11 @@ class _Belief:
         else:
             means = self._means(Points.whole(points.rows[places], points.networks[places]))
         estimates = self._estimated(costs[places], means)
+        self.conditions = list(engine.conditions())
+        kept = np.array([self.aim.allow(engine.told[chosen[place]].limited) for place in places], dtype=bool)
+        places, estimates = [place for place, well in zip(places, kept, strict=True) if well], estimates[kept]
         self.members = [chosen[places[j]] for j in np.flatnonzero(non_dominated(estimates))]
+        pending = self._likely(pending)
         running, expected = [each.seen for each in pending], np.empty((0, costs.shape[1]))
         if pending:
             means = self._means(engine.trained_whole(running))
@@ -410,11 +466,15 @@ class _Belief:
         self.hoped = Improvement(np.vstack([estimates[here], expected]), self.aim.reference)
         whole = np.array([each.fidelity == 1 for each in pending], dtype=bool)
         self._proven = np.vstack([estimates[here & (points.fidelities[places] == 1)], expected[whole]])
-        self.failures: Process | None = None
-        if len(engine.measured) < len(engine.told):
-            told = subset(range(len(engine.told)), PREDICTED_FROM, np.random.default_rng(engine.aim.seed))
-            kernel = engine.learned_failures()
-            self.failures = Process(kernel, engine.encoder.groups, engine.attempts(told), engine.failed(told))
+
+    def _likely(self, pending: Sequence[Pending]) -> list[Pending]:
+        """Those of the networks that are being trained which are likelier than not to keep every limit."""
+        limits = [condition for condition in self.conditions if condition.name != FAILURE]
+        if not pending or not limits:
+            return list(pending)
+        points = self.engine.trained_whole([each.seen for each in pending])
+        kept = np.min([condition.kept(points) for condition in limits], axis=0)
+        return [each for each, chance in zip(pending, kept, strict=True) if chance >= 0.5]
 
     def _mean_and_deviation(self, objective: int, points: Points) -> tuple[np.ndarray, np.ndarray]:
         process, mean, deviation = self.processes[objective]
@@ -436,7 +496,7 @@ class _Belief:
         return costs
 
     def promise(self, networks: Sequence[Seen]) -> np.ndarray:
-        """(n,) expected growth of the hypervolume by each network, if it does not fail.
+        """(n,) expected growth of the hypervolume by each network, as far as it neither fails nor breaks a limit.
 
         What networks promise that were trained shortly counts as if they had kept it. Where no growth is expected of
         any, what is known least comes first.
@@ -499,9 +559,8 @@ class _Belief:
             outcomes[i], chances[i] = self._cost(i, means[:, None] + spread), CHANCES
             unknown += deviations
         growth = improvement.expected(outcomes, chances) + NOTHING * unknown
-        if self.failures is not None:
-            means, deviations = self.failures.predict(points)  # of 1 for a failure, 0 for none
-            growth = growth * ndtr((0.5 - means) / deviations)
+        for condition in self.conditions:
+            growth = growth * condition.kept(points)
         return growth
 
 

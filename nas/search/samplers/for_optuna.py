@@ -45,6 +45,8 @@ class FrontSampler(BaseSampler):
         self.levels = {name: _levels(name, distribution) for name, distribution in self.space.items()}
         self._engine: Engine | None = None
         self._told: set[int] = set()
+        self._limits: dict[str, float] = {}
+        """What must be at most 0, by name: the constraints that trials had."""
         self._random = RandomSampler(seed)
 
     def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
@@ -87,10 +89,13 @@ class FrontSampler(BaseSampler):
                 pending.append(Pending(seen))
             elif trial.number not in self._told:
                 self._told.add(trial.number)
-                ended = trial.state == TrialState.COMPLETE and all(map(math.isfinite, trial.values))
+                finite = all(map(math.isfinite, [*(trial.values or ()), *trial.constraints.values()]))
+                ended = trial.state == TrialState.COMPLETE and finite
                 costs = _minimised(trial.values, signs, scales) if ended else None
-                self._engine.tell(seen.picks, seen.key, costs)
-        self._engine.aim = replace(self._engine.aim, reference=self._reference(scales))
+                limited = {name: value for name, value in trial.constraints.items() if math.isfinite(value)}
+                self._limits |= dict.fromkeys(limited, 0.0)
+                self._engine.tell(seen.picks, seen.key, costs, limited=limited)
+        self._engine.aim = replace(self._engine.aim, reference=self._reference(scales), limits=self._limits)
         return self._engine, pending
 
     def _reference(self, scales: Sequence[Scale]) -> np.ndarray:

@@ -20,7 +20,7 @@ from nas.search.belief.features import traits_of
 from nas.search.knowledge import OTHERWISE
 from nas.search.rungs import Rungs
 from nas.search.samplers.sampler import Proposal, sampler
-from nas.store.records import TrialRecord, trial_seed
+from nas.store.records import OVER_BOUND, TrialRecord, trial_seed
 from objectives import to_minimise
 from searchspaces import Value
 
@@ -77,6 +77,7 @@ class Networks:
             fractions=[problem.objectives[name].scale == "fraction" for name in problem.settings.objectives],
             reference=problem.reference,
             seed=seed,
+            limits={n: to_minimise(problem.objectives[n], bound) for n, bound in problem.measured_bounds.items()},
         )
 
 
@@ -141,7 +142,8 @@ class FrontSampler:
         self.replay(record, {})
 
     def replay(self, record: TrialRecord, memory: Mapping[str, Any]) -> None:
-        if record.status == "complete" or (self._rungs.last and record.status == "truncated"):
+        trained = record.status == "complete" or (self._rungs.last and record.status == "truncated")
+        if trained or record.failure == OVER_BOUND:
             self._learn(record)
         elif record.failure in LEARNED_AS_FAILED:
             self._engine.tell(record.picks, record.key, None)
@@ -152,12 +154,14 @@ class FrontSampler:
         self._learn(record, foreign=True)
 
     def _learn(self, record: TrialRecord, *, foreign: bool = False) -> None:
-        objectives, measured = self.problem.objectives, record.measured
-        costs = np.array([to_minimise(objectives[name], measured[name]) for name in self.problem.settings.objectives])
+        names, objectives = self.problem.settings.objectives, self.problem.objectives
+        found = {n: to_minimise(objectives[n], value) for n, value in record.measured.items() if n in objectives}
+        costs = np.array([found[name] for name in names]) if found.keys() >= set(names) else None  # over a bound before
+        limited = {name: found[name] for name in self.problem.measured_bounds if name in found}
         fidelity = self._fidelity(record.length if "epochs" in record.fidelity else self.problem.trainer.epochs)
         if OTHERWISE in record.fidelity:
             fidelity = min(fidelity, UNSURE)
-        self._engine.tell(record.picks, record.key, costs, fidelity=fidelity, foreign=foreign)
+        self._engine.tell(record.picks, record.key, costs, fidelity=fidelity, foreign=foreign, limited=limited)
 
     def resume(self, picks: Mapping[str, Value], memory: Mapping[str, Any]) -> Proposal:
         return self._expect(picks)

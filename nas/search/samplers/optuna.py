@@ -26,7 +26,7 @@ from nas.pricing import excess
 from nas.problem import Problem
 from nas.search.samplers.sampler import SAMPLERS, Proposal, Sampler
 from nas.settings import check_type
-from nas.store.records import TrialRecord, brief, is_count, trial_seed
+from nas.store.records import OVER_BOUND, TrialRecord, brief, is_count, trial_seed
 from objectives import to_minimise
 from searchspaces import Value
 from searchspaces.registry import register, unknown
@@ -159,7 +159,7 @@ SEQUENCE = "qmc:"
 """Prefix of the attribute in which Optuna counts the points of a quasi-random sequence."""
 LARGEST_OPTION = 10_000
 """Of what a sampler holds in memory for each proposal."""
-TOLD_AS_CONSTRAINT = ("diverged", "out_of_memory", "timeout")
+TOLD_AS_CONSTRAINT = ("diverged", "out_of_memory", "timeout", OVER_BOUND)
 
 
 class OptunaSampler:
@@ -305,8 +305,9 @@ class OptunaSampler:
     def _verdict(self, record: TrialRecord) -> tuple[list[float] | None, dict[str, float]]:
         """Costs and constraints (> 0 violates) to tell; None if nothing is to be learned from the trial."""
         problem = self.problem
-        constraints = {name: excess(record.measured.get(name, 0.0), bound) for name, bound in problem.bounds.items()}
-        constraints["failed"] = float(record.failure is not None or record.refused)
+        bounds = {**problem.bounds, **problem.measured_bounds}
+        constraints = {name: excess(record.measured.get(name, 0.0), bound) for name, bound in bounds.items()}
+        constraints["failed"] = float(record.failure not in (None, OVER_BOUND) or record.refused)
         objectives = problem.settings.objectives
         unlucky = record.failure is not None and record.failure not in TOLD_AS_CONSTRAINT
         empty = record.status == "duplicate" and not record.violations and not record.measured.keys() >= set(objectives)

@@ -1,5 +1,6 @@
 """The engine of the sampler `front`, on problems whose answer is known."""
 
+import itertools
 from collections.abc import Sequence
 from random import Random
 
@@ -93,6 +94,52 @@ def test_where_networks_fail_few_are_proposed() -> None:
         failed += fails and number >= 20
         searched.tell(picks, seen.key, None if fails else truth(picks))
     assert failed <= 6  # nearly half of random ones, 18, would, and they are among the best
+
+
+def limited(picks: Picks) -> float:
+    """What is measured beside the objectives, and may be 4 at most."""
+    return int(picks["x1"]) + 1.5 * int(picks["x2"])
+
+
+def test_where_a_limit_is_broken_few_are_proposed_and_none_is_gone_on_from() -> None:
+    aim = Aim(OPTIONS, look, (True, False), REFERENCE, limits={"heat": 4.0})
+    searched, kept = Engine(aim), list[Seen]()
+    for number in range(60):
+        picks = searched.propose(number)
+        assert picks is not None
+        seen = searched.look(picks)
+        assert seen is not None
+        before = limited(picks) > 4 and number % 2  # found to be beyond before it was trained
+        searched.tell(picks, seen.key, None if before else truth(picks), limited={"heat": limited(picks)})
+        if limited(picks) <= 4:
+            kept.append(seen)
+    assert len(kept) >= 54  # three in eight of random ones are beyond, and they are among the best
+    belief = searched._believe([])
+    assert [condition.name for condition in belief.conditions] == ["heat"]  # what was not trained did not fail
+    assert all(limited(searched.told[i].picks) <= 4 for i in belief.members)
+    rest = [look(dict(zip(OPTIONS, values, strict=True))) for values in itertools.product(*OPTIONS.values())]
+    assert volume(kept) > 0.97 * volume([seen for seen in rest if seen is not None and limited(seen.picks) <= 4])
+
+
+def test_a_limit_is_learned_as_a_function_of_what_was_told() -> None:
+    def told(numbers: Sequence[int]) -> Engine:
+        made = Engine(Aim(OPTIONS, look, (True, False), REFERENCE, limits={"heat": 4.0}))
+        for picks, seen in [(picks, made.look(picks)) for picks in proposed[: len(numbers)]]:
+            assert seen is not None
+            made.tell(picks, seen.key, truth(picks), limited={"heat": limited(picks)})
+        return made
+
+    proposed = list[Picks]()
+    alone = told([])
+    for number in range(26):
+        picks = alone.propose(number)
+        seen = alone.look(picks or {})
+        assert picks is not None
+        assert seen is not None
+        alone.tell(picks, seen.key, truth(picks), limited={"heat": limited(picks)})
+        proposed.append(picks)
+    for known in (14, 23):
+        assert told(range(known)).propose(known) == proposed[known]
 
 
 @pytest.mark.parametrize("known", [5, 14, 23])

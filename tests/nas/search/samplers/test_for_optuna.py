@@ -83,6 +83,22 @@ def test_what_is_running_is_not_proposed_again_and_what_failed_is_no_reason_to_s
     found.optimize(objective, n_trials=3)
 
 
+def test_constraints_of_trials_are_learned_and_kept() -> None:
+    """The best is at 0.7, and what a trial says of itself must be at most 0, which it is up to 0.3."""
+
+    def bounded(trial: optuna.Trial) -> float:
+        x, y = trial.suggest_float("x", -2, 2), trial.suggest_float("y", -2, 2)
+        trial.set_constraint("room", x - 0.3)
+        return (x - 0.7) ** 2 + y**2
+
+    space = {"x": FloatDistribution(-2, 2), "y": FloatDistribution(-2, 2)}
+    found = optuna.create_study(sampler=nas.optuna_sampler(space))
+    found.optimize(bounded, n_trials=40)
+    kept = [trial for trial in found.trials if trial.constraints["room"] <= 0]
+    assert sum(trial.constraints["room"] > 0 for trial in found.trials[15:]) <= 10
+    assert min(trial.value or 9.0 for trial in kept) < 0.25
+
+
 def test_one_objective_without_known_costs_is_searched_too() -> None:
     found = optuna.create_study(sampler=nas.optuna_sampler({"x": FloatDistribution(-2, 2)}))
     found.optimize(lambda trial: (trial.suggest_float("x", -2, 2) - 0.7) ** 2, n_trials=20)
