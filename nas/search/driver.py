@@ -64,6 +64,8 @@ class Driver:
         self.live = Live(self.directory)
         self.alone: list[TrialPlan] = []
         """Trials that ran out of memory and wait until no other runs."""
+        self.ahead: TrialPlan | None = None
+        """Proposed while every worker was busy, so that the first that is free has not to wait for the sampler."""
         self.saved = checkpointed(self.directory)
         """Trials that have a checkpoint."""
         self.over_limit = self.unsaved = False
@@ -127,9 +129,11 @@ class Driver:
 
     def _loop(self) -> None:
         while True:
-            while self._may_start():
-                plan = self.ledger.propose()
-                if plan is None:
+            while self._is_open() and len(self.live.running) < self.executor.slots:
+                plan, self.ahead = self.ahead, None
+                if plan is None and self.ledger.missing <= 0:
+                    break
+                if (plan := plan or self.ledger.propose()) is None:
                     self._show()
                 else:
                     self._start(plan)
@@ -137,11 +141,14 @@ class Driver:
                 self._start(self.alone.pop())
             if not self.live.running:
                 return
+            # Of one worker each proposal knows all that was trained before it.
+            if self.executor.slots > 1 and self.ahead is None and self._is_open() and self.ledger.missing > 0:
+                self.ahead = self.ledger.propose()
             self._collect()
 
-    def _may_start(self) -> bool:
-        stopped = self.interruption.reason or self.ledger.end or self.alone
-        return not stopped and self.ledger.missing > 0 and len(self.live.running) < self.executor.slots
+    def _is_open(self) -> bool:
+        """Whether more trials may be started."""
+        return not (self.interruption.reason or self.ledger.end or self.alone)
 
     def _go_on(self, plan: TrialPlan) -> None:
         """Continues a trial of an earlier process, unless it took that process down again and again."""
