@@ -1,11 +1,15 @@
 """What a proposal costs, by the number of trials that a sampler has learned from, in the whole `mixing` on digits.
 
     python studies/benchmarks/proposing.py [--samplers NAME ...] [--at N ...] [--asks N] [--plot PNG]
+    python studies/benchmarks/proposing.py --workers 8 [--trials N]
 
 Trials of random networks are recorded with values that follow from their costs, and learned from as a search that goes
 on learns from its log; then so many proposals are made and booked one after the other, with everything that the ledger
 does: decoding, pricing, checks, the log. Milliseconds of CPU of one proposal; the first, for which `front` learns its
 hyperparameters anew, apart. It does so whenever the trials are 15 % more.
+
+With ``--workers`` networks are trained on digits, 2 epochs each, with so many workers of Ray: how much of the time of
+all workers, between the first and the last start, one of them was free because a proposal was not ready.
 """
 
 import argparse
@@ -18,9 +22,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from statistics import mean
+from unittest.mock import patch
 
 import lookup
+import tomli_w
 
+import nas
 from nas.problem import Problem
 from nas.search.ledger import Ledger
 from nas.search.samplers import open_sampler
@@ -76,6 +83,35 @@ def measured(problem: Problem, asks: int, folder: Path) -> tuple[float, float]:
     return spent[0], mean(spent[1:])
 
 
+def waited(workers: int, trials: int, folder: Path) -> tuple[float, float, float]:
+    """Shares of the workers' time for which they waited for a proposal and were busy; seconds from start to start."""
+    table = {
+        **STUDY,
+        "objectives": ["accuracy", "macs"],
+        "objective": {},
+        "trials": trials,
+        "bounds": {"macs": 1e6},
+        "data": {"name": "digits"},
+        "training": {"epochs": 2},
+        "execution": {"workers": workers},
+    }
+    free, propose = list[tuple[float, float]](), Ledger.propose
+
+    def timed(ledger: Ledger) -> TrialPlan | None:
+        idle, started = workers - len(ledger.pending), time.perf_counter()
+        plan = propose(ledger)
+        free.append((time.time(), idle * (time.perf_counter() - started)))
+        return plan
+
+    (folder / "study.toml").write_text(tomli_w.dumps(table))
+    with patch.object(Ledger, "propose", timed):
+        study = nas.search(folder / "study.toml", out=folder / "run")
+    begun, last = free[workers][0], free[-1][0]
+    lost = sum(seconds for at, seconds in free if begun < at <= last)
+    busy = sum(sum(r.seconds.values()) for r in study.records if r.ended is not None and begun < r.ended <= last)
+    return lost / (workers * (last - begun)), busy / (workers * (last - begun)), last - begun
+
+
 def plot(found: dict[str, list[float]], at: Sequence[int], path: Path) -> None:
     """Draws the milliseconds of a proposal by the number of trials."""
     import matplotlib
@@ -99,7 +135,15 @@ def main() -> None:
     parser.add_argument("--at", nargs="+", type=int, default=[100, 300, 1000, 2000, 5000])
     parser.add_argument("--asks", type=int, default=10)
     parser.add_argument("--plot", type=Path)
+    parser.add_argument("--workers", type=int)
+    parser.add_argument("--trials", type=int, default=200)
     options = parser.parse_args()
+    if options.workers:
+        with tempfile.TemporaryDirectory() as folder:
+            lost, busy, seconds = waited(options.workers, options.trials, Path(folder))
+        print(f"{options.trials} trials, {options.workers} workers, {seconds:.0f} s:")
+        print(f"waited for a proposal {lost:.2%} of their time, trained and measured {busy:.0%}")
+        return
     problem, found = Problem.of(settings_of(STUDY)), dict[str, list[tuple[float, float]]]()
     with tempfile.TemporaryDirectory() as folder:
         for told in options.at:
