@@ -186,7 +186,8 @@ class Engine:
         first = min(FIRST, 8 + len([values for values in self.aim.options.values() if len(values) > 1]) // 2)
         started = len(self._networks.keys() | {each.seen.key for each in pending})
         if started < first or len(self._measured) < 2:
-            found = self._spread(started, pending, taken, generator)
+            found = self._likeliest(taken, generator) if started >= first else None
+            found = found or self._spread(started, pending, taken, generator)
         elif started % EVERY == EVERY - 1:
             found = self._promising_near(self._size(started // EVERY), pending, taken, generator)
         else:
@@ -227,6 +228,15 @@ class Engine:
         )
         distances = ((rows[:, None] - there[None]) ** 2).sum(-1).min(1)
         return near[int(np.argmax(distances))]
+
+    def _likeliest(self, taken: Set[str], generator: random.Random) -> Seen | None:
+        """Of random networks the one that is likeliest to keep what hardly any has kept; None if nothing says which."""
+        pool = collect(lambda: drawn(self.aim.options, generator), self._untaken(set(taken)), FEW)
+        conditions = list(self.conditions()) if pool else []
+        if not conditions:
+            return None
+        points = self.trained_whole(pool)
+        return pool[int(np.argmax(np.prod([condition.kept(points) for condition in conditions], axis=0)))]
 
     def _promising_near(
         self, size: float, pending: Sequence[Pending], taken: Set[str], generator: random.Random

@@ -121,6 +121,19 @@ def test_where_a_limit_is_broken_few_are_proposed_and_none_is_gone_on_from() -> 
     assert volume(kept) > 0.97 * volume([seen for seen in rest if seen is not None and limited(seen.picks) <= 4])
 
 
+def test_where_hardly_any_network_keeps_a_limit_those_that_do_are_found() -> None:
+    searched, kept = Engine(Aim(OPTIONS, look, (True, False), REFERENCE, limits={"heat": 2.0})), 0
+    for number in range(40):
+        picks = searched.propose(number)
+        assert picks is not None
+        heat = float(sum(int(value) for value in picks.values()))
+        kept += heat <= 2  # 28 of 4,096
+        seen = searched.look(picks)
+        assert seen is not None
+        searched.tell(picks, seen.key, None if heat > 2 else truth(picks), limited={"heat": heat})
+    assert kept >= 12
+
+
 def test_a_limit_is_learned_as_a_function_of_what_was_told() -> None:
     def told(numbers: Sequence[int]) -> Engine:
         made = Engine(Aim(OPTIONS, look, (True, False), REFERENCE, limits={"heat": 4.0}))
