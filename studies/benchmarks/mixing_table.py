@@ -212,12 +212,14 @@ def mixing_table(input: Shape, classes: int) -> SearchSpace:
     traits = [traits_of(architecture, price(architecture)) for architecture in known.architectures]
     encoder = Encoder(traits)
     rows = encoder.rows(traits)
+    squares = (rows * rows).sum(1)
 
     @lru_cache(maxsize=100_000)
     def nearest(values: tuple[Value, ...]) -> Architecture:
         architecture = known.space.decode(dict(zip(known.options, values, strict=True)))
         own = encoder.rows([traits_of(architecture, price(architecture))])
-        return known.architectures[int(np.argmin(((rows - own) ** 2).sum(1)))]
+        apart = squares - 2 * (rows @ own[0])  # but for a constant
+        return known.architectures[int(np.flatnonzero(apart <= apart.min() + 1e-9)[0])]
 
     choices = known.space.choices
     return SearchSpace("mixing_table", choices, lambda picks: nearest(tuple(picks[name] for name in known.options)))
