@@ -6,15 +6,11 @@ sampler learns of it; the log alone is the state.
 
 import math
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from functools import cache
 from itertools import islice
 from random import Random
 from typing import Any
-
-import numpy as np
 
 from nas.errors import StoppedError, user_input
 from nas.problem import Problem, check_records
@@ -154,49 +150,49 @@ class Ledger:
         return proposal, self._plan(number, proposal), (1, "given")
 
     def _promotion(self, number: int) -> tuple[Proposal, TrialPlan, tuple[int, Source]] | None:
-        """The network that deserves a longer training most; None if none may have one now."""
-        waiting = dict(self.rungs.waiting(all_of_them=True))
+        """The network that is to be trained longer before any new one is proposed; None if none is.
 
-        @cache
-        def worth(rung: int) -> np.ndarray:
-            if isinstance(self.sampler, Believer):
-                return self.sampler.worth(waiting[rung])
-            return self.rungs.ranks(rung, waiting[rung], self.standing.objectives)
-
-        everyone = self._exhausted or self._is_closing(waiting, worth)
-        for rung, records in self.rungs.waiting(all_of_them=everyone):
-            if worth(rung).max() > 0:
-                return *self._longer(number, records[int(worth(rung).argmax())]), (1, "promotion")
+        A sampler that believes says which, once there are no new networks or what is left of the budget is for those
+        that have begun. With others every third of a rung goes on, as soon as it may.
+        """
+        if isinstance(self.sampler, Believer):
+            over = self._exhausted or self._is_closing()
+            return self._rather(number, None) if over else None
+        for rung, records in self.rungs.waiting(all_of_them=self._exhausted):
+            ranks = self.rungs.ranks(rung, records, self.standing.objectives)
+            return *self._longer(number, records[int(ranks.argmax())]), (1, "promotion")
         return None
 
-    def _is_closing(self, waiting: Mapping[int, Sequence[TrialRecord]], worth: Callable[[int], np.ndarray]) -> bool:
-        """Whether what is left of the budget is for networks that may still be on the front, rather than for new ones.
+    def _rather(self, number: int, proposal: Proposal | None) -> tuple[Proposal, TrialPlan, tuple[int, Source]] | None:
+        """A longer training that promises more for each epoch still to be spent than a proposal does, if one does."""
+        assert isinstance(self.sampler, Believer)
+        waiting = [(rung, record) for rung, them in self.rungs.waiting(all_of_them=True) for record in them]
+        if not waiting:
+            return None
+        records, epochs = [record for _, record in waiting], [self.rungs.ahead(rung) for rung, _ in waiting]
+        best = self.sampler.go_on(records, epochs, proposal, self.rungs.whole_way())
+        if best is None:
+            return None
+        if proposal is not None:
+            self.sampler.forget(proposal)
+        return *self._longer(number, best), (1, "promotion")
 
-        It is once a new one would leave too little for a longer training of each of them.
+    def _is_closing(self) -> bool:
+        """Whether what is left of the budget is for networks that have begun.
 
-        Args:
-            waiting: networks of each rung that have not gone on.
-            worth: what it promises to train each of a rung longer.
+        It is once a new one could not be trained whole any more, or would leave too little for the longer trainings
+        that are due, of every third of a rung.
         """
-        if not self.rungs.last or not isinstance(self.sampler, Believer):
+        if not self.rungs.last:
             return False
         running = [(self.rungs.at(plan.fidelity), plan.continues is not None) for plan in self.pending.values()]
         limit = self.problem.settings.limits.epochs
         epochs = math.inf if limit is None else limit - self.spent
-        epochs -= self.rungs.taken(self.rungs.first()) + sum(
-            self.rungs.taken(rung, promoted=promoted) for rung, promoted in running
-        )
-        trials, short = self.missing - 1, Counter(rung for rung, _ in running if rung < self.rungs.last)
-
-        def is_too_much(counts: Mapping[int, int]) -> bool:
-            """Whether a step up for so many networks of each rung, and for those that are running, is too much."""
-            steps = short + Counter(counts)
-            spent = sum(n * self.rungs.taken(rung + 1, promoted=True) for rung, n in steps.items())
-            return steps.total() > trials or spent > epochs
-
-        if not is_too_much({rung: len(records) for rung, records in waiting.items()}):
-            return False
-        return is_too_much({rung: int((worth(rung) > 0).sum()) for rung in waiting})
+        epochs -= sum(self.rungs.taken(rung, promoted=promoted) for rung, promoted in running)
+        trials, first, due = self.missing, self.rungs.first(), self.rungs.due()
+        short = {rung: n * self.rungs.taken(rung + 1, promoted=True) for rung, n in due.items()}
+        needed = max(self.rungs.whole_way(), self.rungs.taken(first) + sum(short.values()))
+        return epochs < needed or trials < max(1 + self.rungs.last - first, 1 + sum(due.values()))
 
     def _replicate(self, number: int, proposal: Proposal) -> tuple[Proposal, TrialPlan, tuple[int, Source]] | None:
         """Another training of a network of the front, where that is worth more than the proposal."""
@@ -228,6 +224,9 @@ class Ledger:
     def _draw(self, number: int) -> tuple[Proposal, TrialPlan, tuple[int, Source]]:
         """What the sampler proposes; if that was tried, the nearest network that was not, or a random one."""
         proposal = self.sampler.ask(number, 0)
+        believes = self.rungs.last and isinstance(self.sampler, Believer)
+        if believes and (longer := self._rather(number, proposal)) is not None:
+            return longer
         if self.problem.settings.search.replicates and (again := self._replicate(number, proposal)) is not None:
             return again
         plan, looked = self._plan(number, proposal), 1

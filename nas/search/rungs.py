@@ -1,7 +1,7 @@
 """Who trains on: asynchronous successive halving over lengths of training. A pure function of what has ended.
 
 Every network begins on a short rung. A rung lets networks on to the next as many times as keeps both equally dear: with
-epochs 3 and 9 every third. Which of them it is, is the sampler's to say, or the rank of what was measured.
+epochs 3 and 9 every third, by the rank of what was measured. A sampler that believes says itself who goes on, and when.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -60,6 +60,22 @@ class Rungs:
         """Epochs of a training on a rung; of one that goes on from the rung below those that are added."""
         return self.lengths[rung] - (self.lengths[rung - 1] if promoted and self.continued else 0)
 
+    def ahead(self, rung: int) -> float:
+        """Epochs from the end of a training on a rung to that of a whole one."""
+        return sum(self.taken(above, promoted=True) for above in range(rung + 1, len(self.lengths)))
+
+    def whole_way(self) -> float:
+        """Epochs from the beginning of the next new network to the end of its whole training."""
+        return self.taken(self.first()) + self.ahead(self.first())
+
+    def due(self) -> dict[int, int]:
+        """How many networks of each rung may still go on, where that keeps the rungs equally dear."""
+        found = {}
+        for rung in range(self.last):
+            may = len(self._ended[rung]) * self.lengths[rung] // self.lengths[rung + 1]
+            found[rung] = max(0, int(may) - len(self._let_on[rung]))
+        return found
+
     def begin(self, rung: int, key: str, *, promoted: bool) -> None:
         """A network is being trained on a rung, whether it is new there or was let on from the one below."""
         if promoted:
@@ -85,11 +101,10 @@ class Rungs:
         Args:
             all_of_them: whatever was let on already, because there are no new networks.
         """
+        due = self.due()
         for rung in reversed(range(self.last)):
-            ended, gone = self._ended[rung], self._let_on[rung]
-            may = len(ended) * self.lengths[rung] // self.lengths[rung + 1]
-            left = [record for key, record in ended.items() if key not in gone]
-            if left and (all_of_them or len(gone) < may):
+            left = [record for key, record in self._ended[rung].items() if key not in self._let_on[rung]]
+            if left and (all_of_them or due[rung]):
                 yield rung, left
 
     def ranks(self, rung: int, records: Sequence[TrialRecord], goals: Mapping[str, Goal | Objective]) -> np.ndarray:

@@ -183,16 +183,24 @@ class Engine:
         """
         generator = random.Random(seed)
         taken = self._tried | {each.seen.key for each in pending} | avoid
-        first = min(FIRST, 8 + len([values for values in self.aim.options.values() if len(values) > 1]) // 2)
-        started = len(self._networks.keys() | {each.seen.key for each in pending})
-        if started < first or len(self._measured) < 2:
-            found = self._likeliest(taken, generator) if started >= first else None
+        started = self._started(pending)
+        if self.is_spreading(pending) or len(self._measured) < 2:
+            found = None if self.is_spreading(pending) else self._likeliest(taken, generator)
             found = found or self._spread(started, pending, taken, generator)
         elif started % EVERY == EVERY - 1:
             found = self._promising_near(self._size(started // EVERY), pending, taken, generator)
         else:
             found = self._promising(pending, taken, generator)
         return found.picks if found is not None else self._any(taken, generator)
+
+    def is_spreading(self, pending: Sequence[Pending] = ()) -> bool:
+        """Whether the next network is one of the first, which are spread over the costs whatever is believed."""
+        several = [values for values in self.aim.options.values() if len(values) > 1]
+        return self._started(pending) < min(FIRST, 8 + len(several) // 2)
+
+    def _started(self, pending: Sequence[Pending]) -> int:
+        """Networks that were told or are being trained."""
+        return len(self._networks.keys() | {each.seen.key for each in pending})
 
     @cached_property
     def _sample(self) -> list[Seen]:

@@ -101,14 +101,19 @@ class FrontSampler:
             picks = self._engine.propose(seed, list(self._pending.values()), self._spent)
         return self._expect(picks or self.problem.space.draw(Random(seed)))
 
-    def worth(self, records: Sequence[TrialRecord]) -> np.ndarray:
-        networks = [self._engine.look(record.picks) for record in records]
-        found = np.zeros(len(records))
-        known = [i for i, seen in enumerate(networks) if seen is not None]
-        if known:
-            running = list(self._pending.values())
-            found[known] = self._engine.worth([seen for seen in networks if seen is not None], running)
-        return found
+    def go_on(
+        self, records: Sequence[TrialRecord], epochs: Sequence[float], proposal: Proposal | None, whole: float
+    ) -> TrialRecord | None:
+        new = None if proposal is None else self._pending.get(proposal.handle)
+        others = [each for handle, each in self._pending.items() if proposal is None or handle != proposal.handle]
+        known = [(i, seen) for i, record in enumerate(records) if (seen := self._engine.look(record.picks)) is not None]
+        if not known or (proposal is not None and self._engine.is_spreading(others)):
+            return None
+        worth = self._engine.worth([*(seen for _, seen in known), *([] if new is None else [new.seen])], others)
+        rates = worth[: len(known)] / np.array([epochs[i] for i, _ in known])
+        best = int(rates.argmax())
+        enough = rates[best] > 0 and (new is None or rates[best] >= worth[-1] / whole)
+        return records[known[best][0]] if enough else None
 
     def repeat(self, records: Sequence[TrialRecord], proposal: Proposal) -> TrialRecord | None:
         new = self._pending.get(proposal.handle)

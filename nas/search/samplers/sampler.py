@@ -8,8 +8,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
-import numpy as np
-
 from nas.errors import WrongInputError, user_input
 from nas.problem import Problem
 from nas.settings import construct
@@ -68,8 +66,17 @@ class Believer(Sampler, Protocol):
     Other samplers are told of the first training of each network, as if it were a whole one.
     """
 
-    def worth(self, records: Sequence[TrialRecord]) -> np.ndarray:
-        """(n,) what it promises to train each of these networks longer; 0 for nothing."""
+    def go_on(
+        self, records: Sequence[TrialRecord], epochs: Sequence[float], proposal: Proposal | None, whole: float
+    ) -> TrialRecord | None:
+        """The short training that promises most for each epoch until its network is trained whole; None if none is.
+
+        Args:
+            records: short trainings.
+            epochs: of each, those that are still to be spent.
+            proposal: a new network, which must not promise more for each of its epochs; None: there is none.
+            whole: epochs of the proposal.
+        """
         ...
 
     def repeat(self, records: Sequence[TrialRecord], proposal: Proposal) -> TrialRecord | None:

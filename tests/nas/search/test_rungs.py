@@ -127,28 +127,50 @@ def test_a_third_goes_on_and_the_front_is_of_whole_trainings(sampler: str, tmp_p
             assert before.seed != promoted.seed
 
 
-@pytest.mark.parametrize(("limit", "flight"), [({"trials": 40}, 1), ({"trials": 1000, "limits": {"epochs": 130}}, 4)])
-def test_the_end_of_a_search_belongs_to_those_that_may_be_on_the_front(
-    limit: dict[str, Any], flight: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("limit", "flight", "least"),
+    [({"trials": 10}, 1, 2), ({"trials": 40}, 3, 9), ({"trials": 1000, "limits": {"epochs": 50}}, 4, 8)],
+)
+def test_the_end_of_a_search_is_for_networks_that_have_begun(
+    limit: dict[str, Any], flight: int, least: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     table = problem("front").settings.table()
-    search = {"sampler": "front", "rungs": {"epochs": [1, 10]}}
-    one = nas.problem.Problem.of(settings_of({**table, "search": search, **limit}))
-    left = []
+    search = {"sampler": "front", "rungs": {"epochs": [1, 3]}}
+    training = {**table["training"], "epochs": 3}
+    one = nas.problem.Problem.of(settings_of({**table, "search": search, "training": training, **limit}))
+    whole = []
     for folder in (tmp_path / "as it is", tmp_path / "without an end"):
         folder.mkdir()
         with History(folder) as history:
-            sampler = open_sampler(one)
-            ledger = Ledger(one, sampler, history)
+            ledger = Ledger(one, open_sampler(one), history)
             kept(ledger, one.settings.trials, flight=flight)
-            let_on = {record.continues for record in history.records}
-            waiting = [r for r in history.records if r.status == "truncated" and r.number not in let_on]
-            assert isinstance(sampler, Believer)
-            left.append(int((sampler.worth(waiting) > 0).sum()))
+            counts = Counter(r.status for r in history.records)
             spent = sum(record.length for record in history.records if record.status != "infeasible")
-            assert ledger.standing.ended == 40 or 130 <= spent < 130 + 10 * flight
+            assert ledger.standing.ended == limit["trials"] or 50 <= spent < 50 + 3 * flight
+            whole.append(counts["complete"])
         monkeypatch.setattr(Ledger, "_is_closing", lambda *arguments: False)
-    assert left[0] <= 4 < left[1]
+    assert whole[0] >= max(least, counts["truncated"] // 4)
+    assert whole[0] > whole[1] or limit["trials"] > 10  # the first ten are spread over the costs, without a belief
+
+
+def test_a_longer_training_is_for_the_network_that_promises_most_for_each_epoch(tmp_path: Path) -> None:
+    one = problem("front")
+    sampler = open_sampler(one)
+    assert isinstance(sampler, Believer)
+    with History(tmp_path) as history:
+        ledger = Ledger(one, sampler, history)
+        kept(ledger, 22)
+        shorts = [r for r in history.records if r.status == "truncated"]
+        proposal = sampler.ask(1000, 0)
+        best = sampler.go_on(shorts, [9.0] * len(shorts), None, 14.0)
+        assert best is not None
+        # What is all but done is worth it, what takes for ever is not; and of two alike the cheaper one is.
+        cheap, dear = [1e-9] * len(shorts), [1e9] * len(shorts)
+        assert sampler.go_on(shorts, cheap, proposal, 14.0) == best
+        assert sampler.go_on(shorts, dear, proposal, 14.0) is None
+        others = [1e9 if record is best else 9.0 for record in shorts]
+        assert sampler.go_on(shorts, others, None, 14.0) not in (None, best)
+        assert sampler.go_on([], [], proposal, 14.0) is None
 
 
 @pytest.mark.parametrize("sampler", ["front", "random"])
