@@ -8,8 +8,8 @@ on learns from its log; then so many proposals are made and booked one after the
 does: decoding, pricing, checks, the log. Milliseconds of CPU of one proposal; the first, for which `front` learns its
 hyperparameters anew, apart. It does so whenever the trials are 15 % more.
 
-With ``--workers`` networks are trained on digits, 2 epochs each, with so many workers of Ray: how much of the time of
-all workers, between the first and the last start, one of them was free because a proposal was not ready.
+With ``--workers`` networks are trained on digits, 2 epochs each, with so many workers of Ray: for how much of the time
+of all workers, once the first trial has ended, one of them was free because a proposal was not ready.
 """
 
 import argparse
@@ -84,7 +84,10 @@ def measured(problem: Problem, asks: int, folder: Path) -> tuple[float, float]:
 
 
 def waited(workers: int, trials: int, folder: Path) -> tuple[float, float, float]:
-    """Shares of the workers' time for which they waited for a proposal and were busy; seconds from start to start."""
+    """Shares of the workers' time for which they waited for a proposal and were busy; seconds that this is about.
+
+    These are the seconds from the first end of a trial, when all workers have long begun, to the last proposal.
+    """
     table = {
         **STUDY,
         "objectives": ["accuracy", "macs"],
@@ -106,7 +109,7 @@ def waited(workers: int, trials: int, folder: Path) -> tuple[float, float, float
     (folder / "study.toml").write_text(tomli_w.dumps(table))
     with patch.object(Ledger, "propose", timed):
         study = nas.search(folder / "study.toml", out=folder / "run")
-    begun, last = free[workers][0], free[-1][0]
+    begun, last = min(r.ended for r in study.records if r.ended is not None), free[-1][0]
     lost = sum(seconds for at, seconds in free if begun < at <= last)
     busy = sum(sum(r.seconds.values()) for r in study.records if r.ended is not None and begun < r.ended <= last)
     return lost / (workers * (last - begun)), busy / (workers * (last - begun)), last - begun
