@@ -159,10 +159,14 @@ class FrontSampler:
         self._learn(record, foreign=True)
 
     def _learn(self, record: TrialRecord, *, foreign: bool = False) -> None:
-        names, objectives = self.problem.settings.objectives, self.problem.objectives
-        found = {n: to_minimise(objectives[n], value) for n, value in record.measured.items() if n in objectives}
-        costs = np.array([found[name] for name in names]) if found.keys() >= set(names) else None  # over a bound before
-        limited = {name: found[name] for name in self.problem.measured_bounds if name in found}
+        names, objectives, measured = self.problem.settings.objectives, self.problem.objectives, record.measured
+        costs, limited = None, dict[str, float]()
+        if measured.keys() >= set(names):  # else it ended beyond a bound, before it was trained
+            costs = np.array([to_minimise(objectives[name], measured[name]) for name in names])
+        for name in self.problem.measured_bounds:
+            value = measured.get(name, 0.0)
+            if value > 0 or (name in measured and objectives[name].scale != "count"):  # another study may say anything
+                limited[name] = to_minimise(objectives[name], value)
         fidelity = self._fidelity(record.length if "epochs" in record.fidelity else self.problem.trainer.epochs)
         if OTHERWISE in record.fidelity:
             fidelity = min(fidelity, UNSURE)
