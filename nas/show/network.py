@@ -27,6 +27,9 @@ def print_network(study: Study, record: TrialRecord, console: Console) -> None:
     if record.facts:
         facts = ", ".join(f"{printable(name)} {printable(str(value))}" for name, value in record.facts.items())
         console.print(f"facts: {facts}", soft_wrap=True)
+    others = {name: bound for name, bound in study.settings.bounds.items() if name not in study.objectives}
+    if bounded := [f"{n} {record.measured[n]:.4g} of {others[n]:g}" for n in others if n in record.measured]:
+        console.print(f"bounded: {printable(', '.join(bounded))}", soft_wrap=True)
     if record.inherited:
         share, trial = record.inherited["share"], record.inherited["trial"]
         console.print(f"began with the weights of trial {trial}, {share:.0%} of its parameters", soft_wrap=True)

@@ -8,6 +8,8 @@ import pytest
 
 import nas
 from nas.results.status import read_overview
+from nas.show.console import PlainConsole
+from nas.show.network import print_network
 from nas.store.records import TrialRecord
 
 StudyFile = Callable[..., Path]
@@ -77,6 +79,9 @@ def test_what_is_beyond_is_not_trained_and_on_no_front_and_a_resumed_study_is_th
     assert overview is not None
     failed = sum(record.status == "failed" for record in study.records)
     assert overview.figures(study.directory)["failures"] == {"over_bound": failed}
+    console = PlainConsole(record=True)
+    print_network(study, study.complete[0], console)
+    assert f"bounded: heat {study.complete[0].measured['heat']:.4g} of 1200" in console.export_text()
 
 
 def test_a_measured_bound_may_be_on_an_objective_of_the_front(bounded: StudyFile, tmp_path: Path) -> None:
