@@ -154,6 +154,11 @@ def excess(value: float, bound: float) -> float:
     return value / bound - 1
 
 
+def violations(values: Mapping[str, float], bounds: Mapping[str, float]) -> dict[str, float]:
+    """Bound -> by what share it is exceeded, for the bounds that are; a value that is not known exceeds none."""
+    return {name: excess(values[name], bound) for name, bound in bounds.items() if values.get(name, -math.inf) > bound}
+
+
 @dataclass(frozen=True)
 class Probe:
     """Exact costs of the candidates of a space, and its bounds.
@@ -206,7 +211,7 @@ class Probe:
 
     def violations(self, values: Mapping[str, float]) -> dict[str, float]:
         """Bound -> by what share it is exceeded, for the bounds that are."""
-        return {name: excess(values[name], bound) for name, bound in self.bounds.items() if values[name] > bound}
+        return violations(values, self.bounds)
 
     def extreme(self, name: str, *, largest: bool) -> float:
         """Cost ``name`` of the dearest (or cheapest) architecture found by improving one choice at a time.

@@ -264,7 +264,6 @@ class Problem:
         settings: resolved: every default that matters to a result is written out.
         objectives: those of the front first, then those that only bound it.
         bounds: largest value of a cost that is known before training, by name.
-        measured_bounds: largest value of what must be measured; a network beyond it fails.
         reference: reference point of the hypervolume in costs, one for each objective of the front.
         surrogates: of the objectives, by the names that they have for them.
         notes: what is to be said before the search, of the data and of what cannot be built.
@@ -276,7 +275,6 @@ class Problem:
     trainer: Trainer
     objectives: dict[str, Objective]
     bounds: dict[str, float]
-    measured_bounds: dict[str, float]
     reference: np.ndarray
     surrogates: Mapping[str, Surrogate] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
@@ -310,7 +308,6 @@ class Problem:
                 objective.check_classes(len(data.classes))
         space = find_space(settings, data.input, data.outputs)
         exact = {name: bound for name, bound in settings.bounds.items() if objectives[name].needs == "shapes"}
-        others = {name: bound for name, bound in settings.bounds.items() if name not in exact}
         probe = Probe(space, objectives, exact)
         with user_input("space"):
             space, refusals = check_space(settings, probe)
@@ -327,12 +324,17 @@ class Problem:
         )
         point = np.array([to_minimise(objectives[name], value) for name, value in reference.items()])
         notes = (*data.notes, *refusals)
-        return cls(resolved, data, space, trainer, objectives, exact, others, point, notes=notes)
+        return cls(resolved, data, space, trainer, objectives, exact, point, notes=notes)
 
     @property
     def goals(self) -> dict[str, Goal]:
         """What the values of every objective mean, by name."""
         return {name: Goal.of(objective, self.data.task.name) for name, objective in self.objectives.items()}
+
+    @cached_property
+    def measured_bounds(self) -> dict[str, float]:
+        """Largest value of what must be measured, by name; a network beyond it fails."""
+        return {name: bound for name, bound in self.settings.bounds.items() if name not in self.bounds}
 
     @cached_property
     def probe(self) -> Probe:

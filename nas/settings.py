@@ -319,8 +319,8 @@ class Settings:
         seed: everything random follows from it.
         trials: trials to run; those count that ended complete, failed or truncated.
         space: ``kind``, the settings of that space, ``choices`` that narrow it by name, ``remove``: choices left out.
-        bounds: largest value, by objective name: dearer candidates are never trained; of what is measured before the
-            training, such as a latency, what is beyond is not trained, and of what is measured after it, it fails.
+        bounds: largest value, by objective name. A candidate whose known cost is above it is never trained; one that
+            is measured to be above it fails, without a training where that is measured before it, as a latency is.
         training: ``kind`` (default ``supervised``) and the settings of that trainer.
         objective: settings of the objectives, by name.
         plugins: the user's own Python files to load, relative to the study file.

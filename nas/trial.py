@@ -20,7 +20,7 @@ import torch
 
 from nas.errors import StoppedError
 from nas.plugins import Plugin, loaded_from, run_all
-from nas.pricing import excess
+from nas.pricing import violations
 from nas.settings import Settings
 from nas.store.artifacts import CURVE, PREDICTIONS
 from nas.store.records import INHERITED, OVER_BOUND, Failure, Status, TrialRecord
@@ -172,14 +172,11 @@ class TrialPlan:
 
     def over_bound(self, values: "Values", seconds: dict[str, float], **details: Any) -> "TrialRecord | None":
         """The record of a trial of which something that was measured is beyond its bound; None if nothing is."""
-        beyond = {n: bound for n, bound in self.bounds.items() if values.measured.get(n, -math.inf) > bound}
+        beyond = violations(values.measured, self.bounds)
         if not beyond:
             return None
-        error = "; ".join(
-            f"{name} is {values.measured[name]:.6g}, bounds.{name} is {beyond[name]:g}" for name in beyond
-        )
-        violations = {name: excess(values.measured[name], bound) for name, bound in beyond.items()}
-        ended = {"failure": OVER_BOUND, "error": f"{error}.", "violations": violations, "seconds": seconds}
+        said = [f"{name} is {values.measured[name]:.6g}, bounds.{name} is {self.bounds[name]:g}" for name in beyond]
+        ended = {"failure": OVER_BOUND, "error": f"{'; '.join(said)}.", "violations": beyond, "seconds": seconds}
         return self.record("failed", **vars(values), **ended, **details)
 
     @property

@@ -184,9 +184,10 @@ class Engine:
         generator = random.Random(seed)
         taken = self._tried | {each.seen.key for each in pending} | avoid
         started = self._started(pending)
-        if self.is_spreading(pending) or len(self._measured) < 2:
-            found = None if self.is_spreading(pending) else self._likeliest(taken, generator)
-            found = found or self._spread(started, pending, taken, generator)
+        if self.is_spreading(pending):
+            found = self._spread(started, pending, taken, generator)
+        elif len(self._measured) < 2:
+            found = self._likeliest(taken, generator) or self._spread(started, pending, taken, generator)
         elif started % EVERY == EVERY - 1:
             found = self._promising_near(self._size(started // EVERY), pending, taken, generator)
         else:

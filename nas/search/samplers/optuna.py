@@ -305,8 +305,8 @@ class OptunaSampler:
     def _verdict(self, record: TrialRecord) -> tuple[list[float] | None, dict[str, float]]:
         """Costs and constraints (> 0 violates) to tell; None if nothing is to be learned from the trial."""
         problem = self.problem
-        bounds = {**problem.bounds, **problem.measured_bounds}
-        constraints = {name: excess(record.measured.get(name, 0.0), bound) for name, bound in bounds.items()}
+        bounds = problem.settings.bounds.items()
+        constraints = {name: excess(record.measured.get(name, 0.0), bound) for name, bound in bounds}
         constraints["failed"] = float(record.failure not in (None, OVER_BOUND) or record.refused)
         objectives = problem.settings.objectives
         unlucky = record.failure is not None and record.failure not in TOLD_AS_CONSTRAINT
