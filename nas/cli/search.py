@@ -12,6 +12,7 @@ import click
 from nas.cli.exports import export_one
 from nas.cli.frame import DIRECTORY, RAY, RULES, WHERE, WORKERS, Answer, answers, cli, may_run_plugins, opened
 from nas.errors import StoppedError
+from nas.store.records import OVER_BOUND
 
 if TYPE_CHECKING:
     from nas.results.study import Study
@@ -109,10 +110,11 @@ def _nothing_complete(study: Study) -> str:
     ended = ", ".join(f"{count} {name}" for name, count in counts.items()) or "none has ended"
     failed = [record for record in study.records if record.failure]
     reason = f" The last failure was {failed[-1].failure}: {failed[-1].reason}." if failed else ""
-    return (
-        f"no trial of {study.directory} is complete ({ended}), so there is no front.{reason.replace('..', '.')} "
-        "Mend that, and run the same command again."
-    )
+    advice = "Mend that, and run the same command again."
+    if failed and failed[-1].failure == OVER_BOUND:
+        advice = "Try more --trials, or raise the bound in a new study, with another --out."
+    found = f"no trial of {study.directory} is complete ({ended}), so there is no front."
+    return f"{found}{reason.replace('..', '.')} {advice}"
 
 
 @cli.command()

@@ -1,5 +1,6 @@
 """Bounds on what must be measured: what is beyond ends as a failure, on no front, and the sampler learns of it."""
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import nas
+from nas.cli.search import _nothing_complete
 from nas.results.status import read_overview
 from nas.show.console import PlainConsole
 from nas.show.network import print_network
@@ -91,3 +93,8 @@ def test_a_measured_bound_may_be_on_an_objective_of_the_front(bounded: StudyFile
     assert study.front
     assert all(record.measured["heat"] <= 1200 for record in study.front)
     assert sum(record.failure == "over_bound" for record in study.records) <= 6
+
+
+def test_where_nothing_keeps_a_bound_the_last_line_says_what_can_be_done(bounded: StudyFile, tmp_path: Path) -> None:
+    study = nas.search(bounded(bounds={"heat": 1.0}, trials=2), out=tmp_path / "run")
+    assert re.search(r"2 failed.*bounds\.heat is 1\. Try more --trials, or raise the bound", _nothing_complete(study))
